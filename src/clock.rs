@@ -1,0 +1,174 @@
+//! The only reader and waiter of time.
+//!
+//! Everything that asks "what time is it" or waits does so through a [`Clock`], so that the same
+//! code runs in real time and on tokio's paused clock. Nothing else may call `Instant::now`,
+//! `SystemTime::now` or `tokio::time::sleep`; `clippy.toml` holds that law, and this file is its
+//! one exception.
+//!
+//! A [`Timestamp`] is a count of nanoseconds since the Unix epoch that never goes back: the wall
+//! clock is read once, when the clock is made, and a monotonic clock is added to it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this room is where time is read and waited for"
+)]
+
+use std::fmt;
+use std::future::Future;
+use std::ops::{Add, Sub};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// A moment, in nanoseconds since the Unix epoch. Good until the year 2554.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The Unix epoch; as a deadline, long past.
+    pub const EPOCH: Self = Self(0);
+    /// Later than every other moment; as a deadline, never.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// The moment `nanos` nanoseconds after the Unix epoch.
+    pub const fn from_unix_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub const fn as_unix_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch.
+    pub const fn as_unix_secs(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// The time from `earlier` to `self`, zero if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The same moment for the standard library, for printing dates.
+    pub fn to_system_time(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.0)
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(rhs)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(rhs)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with seconds, as in `2026-11-23T07:45:00Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339_seconds(self.to_system_time()).fmt(f)
+    }
+}
+
+/// A wait that was bounded ended at its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not done within its time limit")]
+pub struct Elapsed;
+
+/// Reads time and waits for it. Cheap to clone; every clone shows the same time.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    wall_at_start: Timestamp,
+    start: tokio::time::Instant,
+}
+
+impl Clock {
+    /// A clock that shows real time.
+    pub fn real() -> Self {
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, nanos);
+        Self {
+            inner: Arc::new(Inner {
+                wall_at_start: Timestamp(wall),
+                start: tokio::time::Instant::now(),
+            }),
+        }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.inner.wall_at_start + self.inner.start.elapsed()
+    }
+
+    /// Waits for `duration`. Tokio's timers tick once a millisecond, so a wait may be up to a
+    /// millisecond longer than asked.
+    pub async fn sleep(&self, duration: Duration) {
+        if !duration.is_zero() {
+            tokio::time::sleep(duration).await;
+        }
+    }
+
+    /// Waits until `deadline`; returns at once if it has passed.
+    pub async fn sleep_until(&self, deadline: Timestamp) {
+        self.sleep(deadline.since(self.now())).await;
+    }
+
+    /// Runs `future` for at most `limit`.
+    ///
+    /// # Errors
+    /// [`Elapsed`] if `future` was not ready in time; it is dropped then.
+    pub async fn timeout<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        tokio::time::timeout(limit, future)
+            .await
+            .map_err(|_| Elapsed)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_saturate_instead_of_wrapping() {
+        assert_eq!(Timestamp::NEVER + Duration::from_secs(1), Timestamp::NEVER);
+        assert_eq!(Timestamp::EPOCH - Duration::from_secs(1), Timestamp::EPOCH);
+        assert_eq!(Timestamp::EPOCH.since(Timestamp::NEVER), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_timestamp_prints_as_utc() {
+        let moment = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
+        assert_eq!(moment.to_string(), "2026-11-23T07:45:00Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_follows_tokio_and_bounds_waits() {
+        let clock = Clock::real();
+        let before = clock.now();
+        clock.sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(clock.now().since(before), Duration::from_secs(3_600));
+        let late = clock
+            .timeout(Duration::from_secs(1), std::future::pending::<()>())
+            .await;
+        assert_eq!(late, Err(Elapsed));
+    }
+}

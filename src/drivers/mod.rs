@@ -1,0 +1,1 @@
+//! What drives users: one driver per file, named as users write it.

@@ -1,0 +1,302 @@
+//! What every layer and the origin speak: entries, versions, outcomes, and their traits.
+//!
+//! The remote layer is a trait of meaning, not of commands ("fill if newer", not "SET"), so that
+//! Redis, memcached and a model in virtual time can each do it in their own way. Knows no
+//! implementation of itself.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::data_type::{DataTypeId, Key, Limit};
+use crate::clock::Timestamp;
+
+/// The commit version of a row, given by the origin; it grows with every commit and never shrinks.
+/// Below 2^53, so that Lua's numbers hold it exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who holds data, from the user inwards.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// L3, the CDN.
+    Edge,
+    /// L1, in the service instance.
+    Local,
+    /// L2, Redis or memcached.
+    Remote,
+    /// The database.
+    Origin,
+}
+
+impl Layer {
+    /// Every layer, from the user inwards.
+    pub const ALL: [Self; 4] = [Self::Edge, Self::Local, Self::Remote, Self::Origin];
+
+    /// The layer's word in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Origin => "origin",
+        }
+    }
+}
+
+/// What an operation asks of the engine.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// Read a value.
+    Get,
+    /// Write a value.
+    Put,
+    /// Drop a value from every layer without writing.
+    Invalidate,
+    /// Count an arrival and say whether it may pass.
+    Admit,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 4] = [Self::Get, Self::Put, Self::Invalidate, Self::Admit];
+
+    /// The operation's word in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Invalidate => "invalidate",
+            Self::Admit => "admit",
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A layer had a fresh value.
+    Hit,
+    /// A layer had a value past its time, served because it was allowed.
+    StaleHit,
+    /// A layer knew that the row does not exist.
+    NegativeHit,
+    /// No layer had it; this request loaded it from the origin.
+    Miss,
+    /// No local layer had it; another request was fetching it already and this one waited.
+    Coalesced,
+    /// The cache was left out: it is switched off, or it failed. Also a write that succeeded:
+    /// writes pass through the cache to the origin.
+    Bypass,
+    /// The limit of a counter was reached and the request refused, as it should be.
+    Refused,
+    /// The operation failed.
+    Error,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 8] = [
+        Self::Hit,
+        Self::StaleHit,
+        Self::NegativeHit,
+        Self::Miss,
+        Self::Coalesced,
+        Self::Bypass,
+        Self::Refused,
+        Self::Error,
+    ];
+
+    /// The outcome's word in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::StaleHit => "stale-hit",
+            Self::NegativeHit => "negative-hit",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Bypass => "bypass",
+            Self::Refused => "refused",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Whether a read that ended with `outcome`, answered by `layer`, counts as a hit: any answer
+/// that a cache layer gave. A coalesced read counts if its leader found the value in a cache.
+pub fn is_hit(outcome: Outcome, layer: Layer) -> bool {
+    match outcome {
+        Outcome::Hit | Outcome::StaleHit | Outcome::NegativeHit => true,
+        Outcome::Coalesced => layer != Layer::Origin,
+        Outcome::Miss | Outcome::Bypass | Outcome::Refused | Outcome::Error => false,
+    }
+}
+
+/// A row as the origin gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The value; `None` if the row does not exist (at this version).
+    pub value: Option<Bytes>,
+    /// The commit that wrote it.
+    pub version: Version,
+    /// When that commit was made.
+    pub committed_at: Timestamp,
+}
+
+/// A row as a layer holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The row.
+    pub row: Row,
+    /// When it was read from the origin; its age counts from here.
+    pub fetched_at: Timestamp,
+}
+
+/// What became of a value offered to a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// It is stored.
+    Stored,
+    /// The layer knows a newer version, so the value was left out.
+    Refused,
+}
+
+/// The decision of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Whether the request may pass.
+    pub admitted: bool,
+    /// How many more may pass now.
+    pub remaining: u64,
+    /// When it is worth to try again; zero if admitted.
+    pub retry_after: Duration,
+}
+
+/// A layer could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayerError {
+    /// No answer within the layer's time limit.
+    #[error("{0} gave no answer within its time limit")]
+    TimedOut(&'static str),
+    /// It cannot be reached, or the connection broke.
+    #[error("{0} cannot be reached: {1}")]
+    Unreachable(&'static str, String),
+    /// It answered with an error, or with something that cannot be read.
+    #[error("{0} answered with an error: {1}")]
+    Refused(&'static str, String),
+    /// It cannot do this kind of operation at all.
+    #[error("{0} cannot do this: {1}")]
+    Unsupported(&'static str, &'static str),
+}
+
+/// A write that waits in the queue of write-behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedWrite {
+    /// The data type written.
+    pub data_type: DataTypeId,
+    /// The key written; it names the row.
+    pub key: Key,
+    /// The new value.
+    pub value: Bytes,
+    /// Orders the writes of one key; a second delivery of the same version changes nothing.
+    pub version: Version,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+}
+
+/// What an instance tells the others after a write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvalidationEvent {
+    /// The instance that published it.
+    pub publisher: u64,
+    /// The keys to drop.
+    pub keys: Vec<String>,
+    /// Entries of a version below this one are out of date.
+    pub version: u64,
+}
+
+/// The remote layer, by what it means. Every method answers within the layer's time limit.
+pub trait Remote: Send + Sync + 'static {
+    /// The entry at `key`, if there is one.
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>, LayerError>> + Send;
+
+    /// Stores `entry` for `ttl` unless a newer version, or the tombstone of one, is there.
+    fn fill(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Fill, LayerError>> + Send;
+
+    /// Drops `keys` and leaves tombstones that refuse fills of versions below `version`.
+    fn invalidate(
+        &self,
+        keys: &[Key],
+        version: Version,
+    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+
+    /// Tells every instance that listens.
+    fn publish(
+        &self,
+        event: &InvalidationEvent,
+    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+
+    /// Stores `entry` and appends `write` to the queue of write-behind: both or neither.
+    fn append(
+        &self,
+        write: &QueuedWrite,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+
+    /// Counts an arrival at `key` against `limit`.
+    fn admit(
+        &self,
+        key: &Key,
+        limit: Limit,
+    ) -> impl Future<Output = Result<Admission, LayerError>> + Send;
+}
+
+/// The origin: the database that owns the truth.
+pub trait Origin: Send + Sync + 'static {
+    /// Reads the row of `key`; a row that does not exist is a [`Row`] without value.
+    fn load(
+        &self,
+        data_type: DataTypeId,
+        key: &Key,
+    ) -> impl Future<Output = Result<Row, LayerError>> + Send;
+
+    /// Commits a new value for the row of `key`.
+    fn store(
+        &self,
+        data_type: DataTypeId,
+        key: &Key,
+        value: Bytes,
+    ) -> impl Future<Output = Result<Row, LayerError>> + Send;
+
+    /// Commits many rows in one transaction; each as an upsert by version, so that a write that
+    /// is delivered twice counts once.
+    fn store_batch(
+        &self,
+        writes: &[QueuedWrite],
+    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+}

@@ -1,0 +1,85 @@
+//! What surrounds the engine: managed Redis processes, the mock database, service instances.
+//!
+//! Each part is brought up by the runner and taken down on every exit path.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::engine::data_type::{DataTypeId, Key};
+use crate::engine::layer::Version;
+use crate::units::ByteSize;
+
+/// A service time by its median and 99th percentile; drawn from the log-normal distribution that
+/// has both (a usual shape of database latencies). Equal values make it constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceTime {
+    /// Half of the queries are faster.
+    pub median: Duration,
+    /// One query of a hundred is slower.
+    pub p99: Duration,
+}
+
+/// One table of the mock database; it serves one data type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableConfig {
+    /// How long a read keeps a connection.
+    pub read_time: ServiceTime,
+    /// How long a write keeps a connection.
+    pub write_time: ServiceTime,
+    /// The size of a row's value.
+    pub value_size: ByteSize,
+    /// Whether rows exist before they are written; else they are absent until then.
+    pub prefilled: bool,
+}
+
+/// The mock database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseConfig {
+    /// The size of the connection pool; never exceeded.
+    pub connections: u32,
+    /// How long a query waits for a connection before it fails.
+    pub acquire_timeout: Duration,
+    /// The tables, in the order of the policy table.
+    pub tables: Vec<TableConfig>,
+}
+
+/// Which keys Redis evicts when its memory is full (`maxmemory-policy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvictionPolicy {
+    /// None: writes fail.
+    Noeviction,
+    /// The least recently used, by sampling (the ADR's choice).
+    #[default]
+    AllkeysLru,
+    /// The least frequently used, by sampling.
+    AllkeysLfu,
+    /// Any.
+    AllkeysRandom,
+    /// The least recently used of those with a TTL.
+    VolatileLru,
+    /// The least frequently used of those with a TTL.
+    VolatileLfu,
+    /// Any of those with a TTL.
+    VolatileRandom,
+    /// Those that expire soonest.
+    VolatileTtl,
+}
+
+/// The managed Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// The memory limit; `None` for no limit.
+    pub maxmemory: Option<ByteSize>,
+    /// What to evict at the limit.
+    pub policy: EvictionPolicy,
+}
+
+/// Told of every commit of the database, before its writer gets the answer.
+pub trait CommitListener: Send + Sync + 'static {
+    /// The row of `key` has `version` from `at` on.
+    fn committed(&self, data_type: DataTypeId, key: &Key, version: Version, at: Timestamp);
+}

@@ -1,0 +1,1 @@
+//! Judges checks by evidence. (In work.)

@@ -1,0 +1,35 @@
+//! Targets and verdicts: the grammar in which a gate is written, and its judgement.
+//!
+//! [`grammar`] reads a check such as `p95(response_time){data_type=customer} < 1s`;
+//! [`judge`] holds it against evidence. A gate without samples is inconclusive, never passed.
+
+pub mod grammar;
+pub mod judge;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use grammar::Check;
+
+/// One target that must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gate {
+    /// What a person calls it: "customer hit ratio". By default the check's own text.
+    pub name: String,
+    /// Where it comes from: "ADR-006, Performance Impact". May be empty.
+    pub source: String,
+    /// What is checked.
+    pub check: Check,
+}
+
+/// What became of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It held.
+    Pass,
+    /// It did not.
+    Fail,
+    /// There was no evidence, or the evidence cannot be trusted.
+    Inconclusive,
+}

@@ -1,0 +1,3 @@
+//! The `cachestorm` command.
+
+fn main() {}

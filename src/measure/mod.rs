@@ -1,0 +1,162 @@
+//! What was measured: samples, histograms, one-second series, oracles, processor time.
+//!
+//! One [`Sample`] per request, from every driver alike, is the only thing between the drivers and
+//! the reports.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::engine::data_type::{DataTypeId, Key};
+use crate::engine::layer::{Layer, Operation, Outcome, Version};
+
+/// A phase's place in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PhaseId(pub u8);
+
+/// What a phase is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhaseKind {
+    /// Users arrive and caches fill; counted apart, judged by no gate unless it is named.
+    WarmUp,
+    /// What gates judge.
+    Measure,
+}
+
+/// One request, from its intended start to its end.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The phase in which it was intended to start.
+    pub phase: PhaseId,
+    /// The data type asked for.
+    pub data_type: DataTypeId,
+    /// What was asked.
+    pub operation: Operation,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The layer that answered; [`Layer::Origin`] for writes and for errors.
+    pub layer: Layer,
+    /// When it should have started.
+    pub intended_start: Timestamp,
+    /// When it was sent.
+    pub sent: Timestamp,
+    /// When its last byte was read, or when it failed.
+    pub finished: Timestamp,
+    /// For a read that got a value (or a known absence): its key and version, for the oracles.
+    pub read: Option<(Key, Version)>,
+    /// For an error: what went wrong, in a few words that group well ("timeout", "503 origin …").
+    pub error: Option<String>,
+}
+
+/// A distribution in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// How many values; with 0 the others mean nothing.
+    pub count: u64,
+    /// The mean.
+    pub mean: f64,
+    /// Half of the values are not above.
+    pub p50: f64,
+    /// The 90th percentile.
+    pub p90: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// The 99.9th percentile.
+    pub p999: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// Reads that gave a value which the origin had already replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Staleness {
+    /// Reads that the oracle could check.
+    pub checked: u64,
+    /// Reads that were stale.
+    pub stale: u64,
+    /// The median age past replacement of the stale ones.
+    pub p50: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// The oldest.
+    pub max: f64,
+}
+
+/// When each phase begins and ends; pure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    start: Timestamp,
+    /// Each phase's kind, name and end, in order.
+    phases: Vec<ScheduledPhase>,
+}
+
+/// One phase of a [`Schedule`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduledPhase {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub kind: PhaseKind,
+    /// When it begins.
+    pub start: Timestamp,
+    /// When it ends, and the next begins.
+    pub end: Timestamp,
+}
+
+impl Schedule {
+    /// The phases one after another from `start` on.
+    pub fn new(
+        start: Timestamp,
+        phases: impl IntoIterator<Item = (String, PhaseKind, Duration)>,
+    ) -> Self {
+        let mut at = start;
+        let phases = phases
+            .into_iter()
+            .map(|(name, kind, duration)| {
+                let (start, end) = (at, at + duration);
+                at = end;
+                ScheduledPhase {
+                    name,
+                    kind,
+                    start,
+                    end,
+                }
+            })
+            .collect();
+        Self { start, phases }
+    }
+
+    /// When the first phase begins.
+    pub fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    /// When the last phase ends.
+    pub fn end(&self) -> Timestamp {
+        self.phases.last().map_or(self.start, |phase| phase.end)
+    }
+
+    /// The phase of `moment`; `None` before the first and after the last.
+    pub fn phase_at(&self, moment: Timestamp) -> Option<PhaseId> {
+        let at = self
+            .phases
+            .iter()
+            .position(|p| p.start <= moment && moment < p.end)?;
+        Some(PhaseId(at as u8))
+    }
+
+    /// The phase at `id`, which must come from this schedule.
+    pub fn get(&self, id: PhaseId) -> &ScheduledPhase {
+        &self.phases[usize::from(id.0)]
+    }
+
+    /// All phases with their places.
+    pub fn iter(&self) -> impl Iterator<Item = (PhaseId, &ScheduledPhase)> {
+        (0..).map(PhaseId).zip(&self.phases)
+    }
+}

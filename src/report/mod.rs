@@ -1,0 +1,3 @@
+//! What tells: one exporter per file, all made from [`model::Report`].
+
+pub mod model;

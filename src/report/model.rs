@@ -1,0 +1,411 @@
+//! `report.json`: the one record of a run, from which every other file of the report is made.
+//!
+//! Versioned: a field is added freely, but none is renamed, removed or given another unit without
+//! a new [`SCHEMA_VERSION`]. Units are in the names. A value that was not measured is `null`,
+//! never a zero.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::gates::Verdict;
+use crate::measure::{PhaseKind, Staleness, Summary};
+
+/// The version of this file's shape.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One execution of a scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`] when it was written.
+    pub schema_version: u32,
+    /// What wrote it.
+    pub tool: Tool,
+    /// What was run.
+    pub scenario: ScenarioInfo,
+    /// The reproducer.
+    pub seed: u64,
+    /// `closed`, `open` or `direct`.
+    pub driver: String,
+    /// `real` or `virtual`.
+    pub time: String,
+    /// When the run started, RFC 3339 in UTC.
+    pub started_at: String,
+    /// How long the judged run took, warm-up included, baseline and preparations excluded.
+    pub duration_s: f64,
+    /// Where it ran.
+    pub environment: EnvironmentInfo,
+    /// Whether the measurement can be trusted.
+    pub validity: Validity,
+    /// All requests of the judged phases.
+    pub requests: Requests,
+    /// The phases, in order, warm-up included.
+    pub phases: Vec<Phase>,
+    /// By data type.
+    pub data_types: BTreeMap<String, DataTypeResult>,
+    /// By layer that was present: local, remote, origin.
+    pub layers: BTreeMap<String, LayerResult>,
+    /// The database.
+    pub origin: OriginResult,
+    /// Coalescing and its failures.
+    pub stampede: Stampede,
+    /// Redis; `null` if there was none.
+    pub redis: Option<RedisResult>,
+    /// The keepers of truth.
+    pub oracles: BTreeMap<String, OracleResult>,
+    /// Alerts that fired, with begin and end.
+    pub alerts: Vec<Alert>,
+    /// Faults injected.
+    pub faults: Vec<Fault>,
+    /// The same traffic with caching off; `null` if it was left out.
+    pub baseline: Option<Baseline>,
+    /// What caching bought; `null` without a baseline.
+    pub improvement: Option<Improvement>,
+    /// Every target, as judged.
+    pub gates: Vec<GateResult>,
+    /// The verdict of the run as a whole.
+    pub verdict: Verdict,
+    /// One row for each second of the judged run, warm-up included.
+    pub timeseries: Vec<Second>,
+}
+
+/// The program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// `cachestorm`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// The scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScenarioInfo {
+    /// Its name.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// The file it was read from.
+    pub file: String,
+    /// What `--set` and other arguments changed, as `path=value`.
+    pub overrides: Vec<String>,
+}
+
+/// Where the run took place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EnvironmentInfo {
+    /// Operating system and architecture, as in `linux x86_64`.
+    pub system: String,
+    /// Processors that could be used.
+    pub cpus: u32,
+    /// Service instances.
+    pub instances: u32,
+    /// Users of the plan.
+    pub users: u32,
+    /// The Redis server's version; `null` without Redis.
+    pub redis_version: Option<String>,
+    /// `standalone`, `sentinel` or `cluster`; `null` without Redis.
+    pub redis_topology: Option<String>,
+    /// Whether the run started Redis itself.
+    pub redis_managed: bool,
+    /// Connections in the database's pool.
+    pub origin_connections: u32,
+}
+
+/// Whether the measurement can be trusted, and what tells so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Validity {
+    /// False if a reason below says so.
+    pub valid: bool,
+    /// Why the run is invalid; empty if it is valid.
+    pub reasons: Vec<String>,
+    /// What a reader should know though the run is valid.
+    pub warnings: Vec<String>,
+    /// The run was ended before its plan was done.
+    pub interrupted: bool,
+    /// Processor time of the generator's threads as a share of one core; `null` if unknown.
+    pub generator_cpu_cores: Option<f64>,
+    /// The same for the service instances' threads.
+    pub instances_cpu_cores: Option<f64>,
+    /// From the intended start of a request to its sending.
+    pub slip_us: Summary,
+    /// The most users that were live at once.
+    pub users_live_max: u64,
+    /// The most users that were waiting for an answer at once.
+    pub users_in_flight_max: u64,
+}
+
+/// All requests of the judged phases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Requests {
+    /// How many were started.
+    pub total: u64,
+    /// How many failed.
+    pub errors: u64,
+    /// The failed ones by what went wrong.
+    pub errors_by_kind: BTreeMap<String, u64>,
+    /// How many were due but never started.
+    pub dropped: u64,
+    /// Per second of the judged phases.
+    pub rate_per_s: f64,
+    /// From the intended start, failed requests left out.
+    pub response_time_us: Summary,
+    /// From the sending, failed requests left out.
+    pub service_time_us: Summary,
+    /// By outcome; the sum is `total`.
+    pub outcomes: BTreeMap<String, u64>,
+}
+
+/// One phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// What it was for.
+    pub kind: PhaseKind,
+    /// When it began, from the start of the run.
+    pub start_s: f64,
+    /// How long it lasted.
+    pub duration_s: f64,
+    /// Requests intended to start in it.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Hits among the reads; `null` without reads.
+    pub hit_ratio: Option<f64>,
+    /// From the intended start.
+    pub response_time_us: Summary,
+}
+
+/// One data type over the judged phases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DataTypeResult {
+    /// All its requests.
+    pub requests: u64,
+    /// Reads among them.
+    pub reads: u64,
+    /// Reads that a cache layer answered, as a share of reads; `null` without reads.
+    pub hit_ratio: Option<f64>,
+    /// Reads by the layer that answered, as shares of reads: local, remote, origin.
+    pub answered_by: BTreeMap<String, f64>,
+    /// By operation and then by outcome.
+    pub outcomes: BTreeMap<String, BTreeMap<String, u64>>,
+    /// All its requests, from the intended start.
+    pub response_time_us: Summary,
+    /// Reads answered by a cache layer, from the intended start.
+    pub hit_response_time_us: Summary,
+    /// The same requests from the sending, by the layer that answered.
+    pub service_time_by_layer_us: BTreeMap<String, Summary>,
+    /// How old the wrong answers were, in **milliseconds**; only stale reads are in it.
+    pub staleness_ms: Staleness,
+}
+
+/// One layer over the judged phases, as the engine saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LayerResult {
+    /// How often it was asked.
+    pub lookups: u64,
+    /// How often it had the entry.
+    pub found: u64,
+    /// `found` as a share of `lookups`; `null` if it was never asked.
+    pub hit_ratio: Option<f64>,
+    /// How long it took to answer.
+    pub service_time_us: Summary,
+    /// How often it failed.
+    pub failures: u64,
+    /// Stale fills that it refused.
+    pub fills_refused: u64,
+}
+
+/// The database over the judged phases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OriginResult {
+    /// Queries that ran.
+    pub queries: u64,
+    /// Per second.
+    pub queries_per_s: f64,
+    /// Per request of the users; what the reduction is computed from.
+    pub queries_per_request: f64,
+    /// By data type.
+    pub queries_by_data_type: BTreeMap<String, u64>,
+    /// The most connections in use at once.
+    pub peak_connections: u32,
+    /// The pool's size.
+    pub connections: u32,
+    /// How long queries waited for a connection.
+    pub wait_time_us: Summary,
+    /// How long they then took.
+    pub service_time_us: Summary,
+    /// Queries that got no connection in time.
+    pub timeouts: u64,
+}
+
+/// Coalescing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stampede {
+    /// Times of overlapping loads of one version of one key, as the database saw them.
+    pub flights: u64,
+    /// Loads in them.
+    pub origin_loads: u64,
+    /// The most loads in one.
+    pub origin_loads_per_flight_max: u64,
+    /// Requests that waited for another's load instead of loading.
+    pub followers: u64,
+}
+
+/// Redis over the judged phases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RedisResult {
+    /// `used_memory` at the end.
+    pub used_memory_bytes: u64,
+    /// The largest `used_memory` seen.
+    pub used_memory_bytes_max: u64,
+    /// Its limit; `null` for none.
+    pub maxmemory_bytes: Option<u64>,
+    /// Keys of this run at the end.
+    pub keys: u64,
+    /// Evicted keys.
+    pub evictions: u64,
+    /// The most in one second.
+    pub evictions_per_s_max: f64,
+    /// Expired keys.
+    pub expired: u64,
+    /// `keyspace_hits`.
+    pub keyspace_hits: u64,
+    /// `keyspace_misses`.
+    pub keyspace_misses: u64,
+    /// Commands processed.
+    pub commands: u64,
+    /// The most clients connected.
+    pub connected_clients_max: u64,
+    /// Processor time as a share of one core.
+    pub cpu_cores: f64,
+}
+
+/// What one keeper of truth found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OracleResult {
+    /// How many times it looked.
+    pub checked: u64,
+    /// How many times it found something wrong.
+    pub violations: u64,
+    /// The worst case in words; empty if there was none.
+    pub worst: String,
+}
+
+/// An alert that fired.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Alert {
+    /// Its name.
+    pub name: String,
+    /// When its condition began, from the start of the run.
+    pub start_s: f64,
+    /// When it ended; `null` if it lasted to the end.
+    pub end_s: Option<f64>,
+}
+
+/// A fault that was injected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fault {
+    /// What.
+    pub name: String,
+    /// When, from the start of the run.
+    pub at_s: f64,
+}
+
+/// The same traffic with caching off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Baseline {
+    /// How long it was measured.
+    pub duration_s: f64,
+    /// All its requests.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Per second.
+    pub rate_per_s: f64,
+    /// From the intended start.
+    pub response_time_us: Summary,
+    /// By data type, from the intended start.
+    pub response_time_by_data_type_us: BTreeMap<String, Summary>,
+    /// Queries that ran.
+    pub origin_queries: u64,
+    /// Per second.
+    pub origin_queries_per_s: f64,
+    /// Per request.
+    pub origin_queries_per_request: f64,
+    /// The most connections in use at once.
+    pub origin_peak_connections: u32,
+}
+
+/// What caching bought. A negative value is a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Improvement {
+    /// 1 - mean response time after / before.
+    pub response_time_reduction: f64,
+    /// 1 - p95 response time after / before.
+    pub response_time_p95_reduction: f64,
+    /// 1 - origin queries per request after / before.
+    pub origin_query_reduction: f64,
+}
+
+/// One target, as judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GateResult {
+    /// What a person calls it.
+    pub name: String,
+    /// Where it comes from: a section of the ADR.
+    pub source: String,
+    /// The check as written.
+    pub check: String,
+    /// What is wanted, for a person: `< 1 s`.
+    pub target: String,
+    /// What was observed, for a person: `38 ms`; `–` without samples.
+    pub observed: String,
+    /// What was observed, in the unit of `unit`; `null` without samples.
+    pub observed_value: Option<f64>,
+    /// What is wanted, in the unit of `unit`.
+    pub target_value: f64,
+    /// `us`, `ratio`, `per_s`, `count` or `bytes`.
+    pub unit: String,
+    /// How many samples the observation rests on.
+    pub samples: u64,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why, if it is not self-evident; may be empty.
+    pub note: String,
+}
+
+/// One second of the judged run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Second {
+    /// From the start of the run.
+    pub t_s: u32,
+    /// The phase.
+    pub phase: String,
+    /// Users that were live at its end.
+    pub users_live: u64,
+    /// Requests that ended in it.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Median response time; `null` without requests.
+    pub response_time_us_p50: Option<f64>,
+    /// 95th percentile.
+    pub response_time_us_p95: Option<f64>,
+    /// 99th percentile.
+    pub response_time_us_p99: Option<f64>,
+    /// Reads by data type and then by answer: `local`, `remote`, `origin` or `error`.
+    pub answers: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Queries that ran at the database.
+    pub origin_queries: u64,
+    /// Connections in use at the end of the second.
+    pub origin_connections: u32,
+    /// Redis' memory; `null` without Redis.
+    pub redis_used_memory_bytes: Option<u64>,
+    /// Redis' keys.
+    pub redis_keys: Option<u64>,
+    /// Evictions in it.
+    pub redis_evictions: Option<u64>,
+}

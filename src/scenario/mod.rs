@@ -1,0 +1,3 @@
+//! The scenario file as written, and the plan it becomes.
+
+pub mod plan;

@@ -1,0 +1,103 @@
+//! The plan: a scenario after validation. Every number is in its type, every name is resolved,
+//! every default is filled in; whoever holds a [`Plan`] need not doubt it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::data_type::PolicyTable;
+use crate::environment::{DatabaseConfig, RedisConfig};
+use crate::gates::Gate;
+use crate::measure::PhaseKind;
+use crate::seed::Seed;
+use crate::units::ByteSize;
+use crate::workload::Workload;
+
+/// A validated scenario.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario's name; it becomes part of a folder's name.
+    pub name: String,
+    /// What the scenario is about, in a line or two; may be empty.
+    pub description: String,
+    /// The reproducer of everything random.
+    pub seed: Seed,
+    /// What is stored, and by which policy.
+    pub policies: Arc<PolicyTable>,
+    /// Where it is stored.
+    pub layers: LayersPlan,
+    /// How many service instances there are.
+    pub instances: u16,
+    /// The database behind the cache.
+    pub database: DatabaseConfig,
+    /// What users do.
+    pub workload: Workload,
+    /// How many users, how they arrive, how long.
+    pub traffic: TrafficPlan,
+    /// The same traffic with caching off, first; `None` leaves it out.
+    pub baseline: Option<BaselinePlan>,
+    /// What must hold.
+    pub gates: Vec<Gate>,
+    /// The scenario as resolved, to be written beside the report: overrides applied and defaults
+    /// filled in. Reading it again gives the same plan.
+    pub resolved_yaml: String,
+}
+
+/// The cache's layers; `None` leaves a layer out.
+#[derive(Clone, Debug)]
+pub struct LayersPlan {
+    /// L1.
+    pub local: Option<LocalPlan>,
+    /// L2.
+    pub remote: Option<RemotePlan>,
+}
+
+/// The local layer of each instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalPlan {
+    /// The most entries it holds.
+    pub entries: u64,
+    /// The most bytes of values it holds; `None` for no limit of its own.
+    pub bytes: Option<ByteSize>,
+}
+
+/// The remote layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemotePlan {
+    /// How the managed Redis is set up. An external one is used as it is.
+    pub redis: RedisConfig,
+    /// How long a command may take before it counts as failed.
+    pub timeout: Duration,
+    /// How many connections each instance opens.
+    pub connections: u16,
+}
+
+/// How many users, how they arrive, how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrafficPlan {
+    /// How many closed-loop users.
+    pub users: u32,
+    /// In what time they all arrive, evenly; it is part of the first phase.
+    pub ramp: Duration,
+    /// How long a user waits for an answer before it counts as an error.
+    pub request_timeout: Duration,
+    /// The phases, in order; at least one measures.
+    pub phases: Vec<PhasePlan>,
+}
+
+/// One phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhasePlan {
+    /// Its name, unique in the plan. The name `warm-up` makes it one.
+    pub name: String,
+    /// What it is for.
+    pub kind: PhaseKind,
+    /// How long it lasts.
+    pub duration: Duration,
+}
+
+/// The run before the run: the same users with caching off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BaselinePlan {
+    /// How long it is measured, after all users have arrived.
+    pub duration: Duration,
+}

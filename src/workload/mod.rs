@@ -1,0 +1,114 @@
+//! Traffic: which keys are popular, what a user does next, how large values are.
+//!
+//! Everything here is pure and drawn from the run's seed: a user is a state machine that drivers
+//! step. Knows no driver, no network and no clock.
+
+use std::time::Duration;
+
+use crate::engine::data_type::DataTypeId;
+use crate::engine::layer::Operation;
+use crate::units::SpanRange;
+
+/// The most parameters that a key pattern may take from the workload.
+pub const KEY_PARAMS_MAX: usize = 4;
+
+/// The parameters of a key, in the order of its pattern. Cheap to copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct KeyParams {
+    values: [u64; KEY_PARAMS_MAX],
+    count: u8,
+}
+
+impl KeyParams {
+    /// These parameters; those past [`KEY_PARAMS_MAX`] are left out.
+    pub fn new(params: &[u64]) -> Self {
+        let count = params.len().min(KEY_PARAMS_MAX);
+        let mut values = [0; KEY_PARAMS_MAX];
+        values[..count].copy_from_slice(&params[..count]);
+        Self {
+            values,
+            count: count as u8,
+        }
+    }
+
+    /// The parameters as a slice.
+    pub fn as_slice(&self) -> &[u64] {
+        &self.values[..usize::from(self.count)]
+    }
+}
+
+/// One arrival: an operation on a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The data type.
+    pub data_type: DataTypeId,
+    /// What is asked.
+    pub operation: Operation,
+    /// The key's parameters.
+    pub params: KeyParams,
+}
+
+/// What a user does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Waits.
+    Think(Duration),
+    /// Asks.
+    Request(Request),
+}
+
+/// Which keys of a data type are asked for how often.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Popularity {
+    /// Each as often as any other.
+    Uniform,
+    /// The key of rank r with weight 1/r^skew; any skew from 0 upwards.
+    Zipf {
+        /// The skew; 0 is uniform, 0.99 is the default of YCSB.
+        skew: f64,
+    },
+    /// Each user asks for its own key only.
+    PerUser,
+}
+
+/// How one parameter of a key is chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    /// One of this many values; all such dimensions together make the population.
+    Cardinality(u64),
+    /// A value never used before in this run: a log's running number.
+    Unique,
+}
+
+/// The keys of one data type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Population {
+    /// One for each parameter of the key pattern, in order.
+    pub dimensions: Vec<Dimension>,
+    /// Which are asked for how often.
+    pub popularity: Popularity,
+}
+
+/// One line of the mix.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MixEntry {
+    /// The data type.
+    pub data_type: DataTypeId,
+    /// The operation.
+    pub operation: Operation,
+    /// Its share, relative to the other lines.
+    pub weight: f64,
+}
+
+/// What users do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// How long a user waits between two requests.
+    pub think_time: SpanRange,
+    /// What each user does once, in order, before anything else: a login.
+    pub on_start: Vec<(DataTypeId, Operation)>,
+    /// What users do then, by weight.
+    pub mix: Vec<MixEntry>,
+    /// The keys of each data type, in the order of the policy table.
+    pub populations: Vec<Population>,
+}
