@@ -2,7 +2,7 @@
 //!
 //! A component asks for its stream by name (`seed.stream("origin/service-time")`), so a new draw
 //! in one component changes nothing in another. The generator is pinned (xoshiro256++) and seeded
-//! through SplitMix64 as its authors advise (Blackman and Vigna, "Scrambled linear pseudorandom
+//! through `SplitMix64` as its authors advise (Blackman and Vigna, "Scrambled linear pseudorandom
 //! number generators", 2019); the name is hashed with FNV-1a. None of these may change without a
 //! line under Changed in CHANGELOG.md, because recorded seeds would stop reproducing their runs.
 
@@ -66,7 +66,7 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
-/// The finalizer of SplitMix64: a bijection that spreads every input bit over the output.
+/// The finalizer of `SplitMix64`: a bijection that spreads every input bit over the output.
 pub(crate) const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -326,7 +326,7 @@ mod tests {
     fn the_window_is_not_a_parameter() {
         let limit = pattern("ratelimit:{api_key}:{endpoint}:{window}");
         assert_eq!(limit.params().collect::<Vec<_>>(), ["api_key", "endpoint"]);
-        let key = limit.render(&[4, 2], Some(Duration::from_secs(3_600)));
+        let key = limit.render(&[4, 2], Some(Duration::from_hours(1)));
         assert_eq!(key.as_str(), "ratelimit:4:2:3600");
     }
 
