@@ -211,7 +211,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     /// Offers `entry` to the local layer. Must be called under the key's lock of the flight table.
-    fn keep_locally(&self, policy: &DataType, key: &Key, entry: &Entry) {
+    fn keep_locally(&self, data_type: DataTypeId, key: &Key, entry: &Entry) {
+        let policy = self.policies.get(data_type);
         let (Some(local), Some(local_ttl)) = (&self.local, policy.local_ttl) else {
             return;
         };
