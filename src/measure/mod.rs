@@ -120,12 +120,7 @@ impl Schedule {
             .map(|(name, kind, duration)| {
                 let (start, end) = (at, at + duration);
                 at = end;
-                ScheduledPhase {
-                    name,
-                    kind,
-                    start,
-                    end,
-                }
+                ScheduledPhase { name, kind, start, end }
             })
             .collect();
         Self { start, phases }
@@ -143,10 +138,7 @@ impl Schedule {
 
     /// The phase of `moment`; `None` before the first and after the last.
     pub fn phase_at(&self, moment: Timestamp) -> Option<PhaseId> {
-        let at = self
-            .phases
-            .iter()
-            .position(|p| p.start <= moment && moment < p.end)?;
+        let at = self.phases.iter().position(|p| p.start <= moment && moment < p.end)?;
         Some(PhaseId(at as u8))
     }
 
