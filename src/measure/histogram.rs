@@ -156,6 +156,7 @@ mod tests {
         ) {
             let got = of(&nanos).quantile_us(q) * 1e3;
             nanos.sort_unstable();
+            #[allow(clippy::cast_sign_loss, reason = "a share of a count is not negative")]
             let rank = ((q * nanos.len() as f64).ceil() as usize).clamp(1, nanos.len());
             let exact = nanos[rank - 1] as f64;
             prop_assert!(got >= exact - 0.5 && got <= exact * 1.001 + 1.0, "{got} for {exact}");

@@ -125,7 +125,7 @@ impl Measurements {
 
     fn chosen(&self, query: &Query) -> impl Iterator<Item = &Cell> {
         self.cells()
-            .filter(move |cell| query.includes(&cell.kind, &self.schedule))
+            .filter(move |cell| query.includes(cell.kind, &self.schedule))
     }
 
     /// The same, without failed requests unless just these are asked for.
@@ -193,7 +193,7 @@ impl Measurements {
         let count = |kinds: &BTreeMap<Kind, u64>| {
             let chosen = kinds
                 .iter()
-                .filter(|(kind, _)| query.includes(kind, &self.schedule));
+                .filter(|(kind, _)| query.includes(**kind, &self.schedule));
             chosen.map(|(_, count)| count).sum::<u64>()
         };
         let errors = self.collected.errors.iter();

@@ -54,7 +54,7 @@ pub struct Query {
 
 impl Query {
     /// Whether requests of `kind` are to be counted.
-    pub(super) fn includes(&self, kind: &Kind, schedule: &Schedule) -> bool {
+    pub(super) fn includes(&self, kind: Kind, schedule: &Schedule) -> bool {
         let wants = |hit: bool| hit == is_hit(kind.outcome, kind.layer);
         self.phases.include(Some(kind.phase), schedule)
             && self.data_type.is_none_or(|wanted| wanted == kind.data_type)
@@ -82,7 +82,7 @@ pub struct Kind {
 
 impl Kind {
     /// The kind as one number: one multiplication to hash instead of five.
-    pub(super) fn packed(&self) -> u64 {
+    pub(super) fn packed(self) -> u64 {
         u64::from(self.phase.0) << 40
             | u64::from(self.data_type.0) << 24
             | (self.operation as u64) << 16

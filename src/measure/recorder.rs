@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::histogram::{Histogram, growing, nanos};
+use super::histogram::{Histogram, growing};
 use super::measurements::{Cell, Collected, Measurements};
 use super::oracle::staleness::StalenessOracle;
 use super::query::Kind;
@@ -20,7 +20,7 @@ use super::series::{ClosedSeconds, Counts, OpenSeconds, UsersLive, second_of};
 use super::sharded::Sharded;
 use super::sink::SampleSink;
 use super::{PhaseId, Sample, Schedule};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::Outcome;
 

@@ -334,6 +334,7 @@ mod tests {
                 .iter()
                 .flat_map(|(value, times)| vec![*value; *times as usize])
                 .collect();
+            #[allow(clippy::cast_sign_loss, reason = "a share of a count is not negative")]
             let rank = ((values.len() as f64 * q).ceil() as usize).max(1);
             prop_assert_eq!(quantile(&sorted, q), values.get(rank - 1).copied());
         }

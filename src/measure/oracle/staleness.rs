@@ -172,11 +172,11 @@ impl StalenessOracle {
         phases: Phases,
         schedule: &Schedule,
     ) -> Staleness {
-        let chosen = |place: &Place| chosen(place, data_type, phases, schedule);
+        let chosen = |place: Place| chosen(place, data_type, phases, schedule);
         let stale = self.stale.lock();
         let by: Histogram = stale
             .iter()
-            .filter(|(place, _)| chosen(place))
+            .filter(|(place, _)| chosen(**place))
             .map(|(_, stale)| &stale.by)
             .collect();
         let summary = by.summary_us();
@@ -189,10 +189,10 @@ impl StalenessOracle {
         }
     }
 
-    fn looked(&self, chosen: impl Fn(&Place) -> bool) -> Looked {
+    fn looked(&self, chosen: impl Fn(Place) -> bool) -> Looked {
         let mut sum = Looked::default();
         for shard in self.histories.each() {
-            for (_, looked) in shard.beside.iter().filter(|(place, _)| chosen(place)) {
+            for (_, looked) in shard.beside.iter().filter(|(place, _)| chosen(**place)) {
                 sum.checked += looked.checked;
                 sum.unchecked += looked.unchecked;
             }
@@ -203,12 +203,12 @@ impl StalenessOracle {
     /// Reads in `phases` that were staler than TTLs can explain. `worst` tells of the stalest
     /// read also if it was within its bound.
     pub fn finding(&self, phases: Phases, schedule: &Schedule) -> Finding {
-        let chosen = |place: &Place| chosen(place, None, phases, schedule);
+        let chosen = |place: Place| chosen(place, None, phases, schedule);
         let Looked { checked, unchecked } = self.looked(chosen);
         let stale = self.stale.lock();
         let stale: Vec<&Stale> = stale
             .iter()
-            .filter(|(place, _)| chosen(place))
+            .filter(|(place, _)| chosen(**place))
             .map(|(_, stale)| stale)
             .collect();
         let mut words = Vec::new();
@@ -240,7 +240,7 @@ impl StalenessOracle {
     /// Whether versions grew and no read gave one from nowhere, over the whole run
     /// ([`super::monotonic`]).
     pub fn monotonic(&self) -> Finding {
-        let reads = self.looked(|(_, data_type)| !self.is_queued(*data_type));
+        let reads = self.looked(|(_, data_type)| !self.is_queued(data_type));
         self.monotonic.finding(reads.checked)
     }
 }
@@ -255,12 +255,12 @@ impl CommitListener for StalenessOracle {
 }
 
 fn chosen(
-    (phase, of): &Place,
+    (phase, of): Place,
     data_type: Option<DataTypeId>,
     phases: Phases,
     schedule: &Schedule,
 ) -> bool {
-    data_type.is_none_or(|wanted| wanted == *of) && phases.include(Some(*phase), schedule)
+    data_type.is_none_or(|wanted| wanted == of) && phases.include(Some(phase), schedule)
 }
 
 impl Stale {

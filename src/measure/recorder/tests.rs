@@ -1,13 +1,15 @@
 //! Tests of the recorder and of the measurements that it gives.
 
 use super::*;
-use crate::engine::data_type::{DataType, DataTypeId, Invalidation, Key, Strategy};
+use crate::clock::Timestamp;
+use crate::engine::data_type::{DataType, DataTypeId, Invalidation, Key, Strategy as By};
 use crate::engine::layer::{Layer, Operation, Version, is_hit};
 use crate::measure::PhaseKind;
 use crate::measure::query::{Phases, Query};
 use crate::seed::mix;
 use crate::units::Ratio;
 use proptest::prelude::*;
+use proptest::strategy::Strategy;
 
 /// Data types of the tests.
 pub(crate) const TYPES: u8 = 3;
@@ -30,9 +32,9 @@ pub(crate) fn policies() -> Arc<PolicyTable> {
         limit: None,
     };
     Arc::new(PolicyTable::new(vec![
-        row("a", Strategy::CacheAside),
-        row("b", Strategy::WriteThrough),
-        row("c", Strategy::WriteBehind),
+        row("a", By::CacheAside),
+        row("b", By::WriteThrough),
+        row("c", By::WriteBehind),
     ]))
 }
 
@@ -89,11 +91,11 @@ pub(crate) fn measured(samples: impl IntoIterator<Item = Sample>) -> Measurement
     recorder.finish()
 }
 
-fn any_sample() -> impl proptest::strategy::Strategy<Value = Sample> {
+fn any_sample() -> impl Strategy<Value = Sample> {
     (any::<u64>(), 0..TYPES).prop_map(|(n, data_type)| sample(n, data_type))
 }
 
-fn any_query() -> impl proptest::strategy::Strategy<Value = Query> {
+fn any_query() -> impl Strategy<Value = Query> {
     let phases = prop_oneof![
         Just(Phases::Measured),
         Just(Phases::All),
@@ -267,7 +269,7 @@ fn slip_is_of_the_measured_phases() {
     };
     let measured = measured([late(1, 0, 500), late(2, 1, 3), late(3, 2, 1)]);
     assert_eq!(measured.slip().count(), 2);
-    assert_eq!(measured.slip().quantile_us(1.0).round(), 3_000.0);
+    assert_eq!(measured.slip().max().as_millis(), 3);
     assert_eq!(measured.slip_in(Phases::Only(PhaseId(0))).count(), 1);
 }
 
@@ -325,9 +327,10 @@ async fn users_and_the_last_seconds_are_shown_live() {
     let live = recorder.live();
     assert_eq!((live.users, live.in_flight), (6, 7));
     assert_eq!((live.requests, live.errors), (15, 1));
-    assert_eq!(
-        live.rate_per_s, 2.0,
-        "the second that still runs does not count"
+    let per_s = live.rate_per_s;
+    assert!(
+        (per_s - 2.0).abs() < 1e-9,
+        "{per_s}: a second that still runs does not count"
     );
     assert_eq!(live.hit_ratio, Some(0.5));
     assert_eq!(live.phase, Some(PhaseId(0)));
@@ -336,8 +339,8 @@ async fn users_and_the_last_seconds_are_shown_live() {
 
     clock.sleep(Duration::from_secs(8)).await;
     let quiet = recorder.live();
-    assert_eq!((quiet.rate_per_s, quiet.hit_ratio), (0.0, None));
-    assert_eq!(quiet.response_time_p95, None);
+    assert!(quiet.rate_per_s < 1e-9, "{}", quiet.rate_per_s);
+    assert_eq!((quiet.hit_ratio, quiet.response_time_p95), (None, None));
     assert_eq!(quiet.phase, Some(PhaseId(1)));
 
     let measured = recorder.finish();

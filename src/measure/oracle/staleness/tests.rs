@@ -4,6 +4,7 @@ use super::super::history::COMMITS_MAX;
 use super::*;
 use crate::measure::recorder::tests::{policies, schedule};
 use proptest::prelude::*;
+use proptest::strategy::Strategy;
 
 const A: DataTypeId = DataTypeId(0);
 const QUEUED: DataTypeId = DataTypeId(2);
@@ -116,7 +117,7 @@ enum Step {
     Read(usize, u64, u64),
 }
 
-fn any_step() -> impl proptest::strategy::Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..3usize).prop_map(Step::Commit),
         (0..3usize, 0..14u64, 0..20u64).prop_map(|(key, back, ago)| Step::Read(key, back, ago)),
