@@ -2,6 +2,8 @@
 //!
 //! Each part is brought up by the runner and taken down on every exit path.
 
+pub mod cache_status;
+
 use std::time::Duration;
 
 use schemars::JsonSchema;

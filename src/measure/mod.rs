@@ -3,6 +3,8 @@
 //! One [`Sample`] per request, from every driver alike, is the only thing between the drivers and
 //! the reports.
 
+pub mod sink;
+
 use std::time::Duration;
 
 use schemars::JsonSchema;
