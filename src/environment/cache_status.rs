@@ -76,6 +76,10 @@ fn or_remote(layer: Layer) -> Layer {
 }
 
 /// What one of our caches did with a request.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "one for each parameter of the field; the RFC lets them stand in any combination"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Member {
     /// `None` for a cache that is not ours.

@@ -57,6 +57,7 @@ impl RankSampler {
     }
 
     /// A rank below [`RankSampler::items`].
+    #[allow(clippy::cast_sign_loss, reason = "ranks are drawn from 1 upwards")]
     pub fn draw(&self, stream: &mut Stream) -> u64 {
         match &self.0 {
             Ranks::Uniform(items) => stream.random_range(0..*items),
@@ -87,6 +88,10 @@ impl AliasTable {
     /// Vose keeps two lists, of the columns with more and with less than the mean weight. Here
     /// the weights fall with the rank, so that the lists are the table's two ends and two indices
     /// stand for them.
+    #[allow(
+        clippy::cast_sign_loss,
+        reason = "a share is not negative, and the cast saturates"
+    )]
     fn zipf(items: u32, skew: f64) -> Self {
         let weight = |rank: u32| (f64::from(rank) + 1.0).powf(-skew);
         // From the smallest upwards, so that no small weight is lost in the sum.
