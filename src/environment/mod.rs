@@ -2,7 +2,7 @@
 //!
 //! Each part is brought up by the runner and taken down on every exit path.
 
-pub mod instance;
+pub mod cache_status;
 
 use std::time::Duration;
 

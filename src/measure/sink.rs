@@ -1,20 +1,20 @@
-//! Where drivers put what they saw.
+//! Where drivers put what they see: one sample per request, and the ups and downs of two counts.
 //!
-//! A driver knows this trait and no recorder, so that it can be tested with a list. Every method
-//! is called on the path of a request and must return at once.
+//! Called by every driver, on the path of its requests; the recorder answers it. An implementation
+//! must return at once and never wait.
 
 use super::Sample;
 
-/// Takes samples and keeps count of users and requests.
-pub trait SampleSink: Send + Sync + 'static {
-    /// A request ended; called exactly once for each.
+/// Told of every request and of the users that make them, from any thread.
+pub trait SampleSink: Send + Sync {
+    /// A request ended.
     fn record(&self, sample: Sample);
-    /// A user began its work.
+    /// A user arrived.
     fn user_started(&self);
-    /// A user ended its work.
+    /// A user left, or was lost. Comes once for each [`SampleSink::user_started`].
     fn user_ended(&self);
     /// A request was sent.
     fn request_started(&self);
-    /// A request was answered or given up.
+    /// A request ended, or was given up. Comes once for each [`SampleSink::request_started`].
     fn request_ended(&self);
 }
