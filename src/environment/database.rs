@@ -49,6 +49,7 @@ pub struct MockDatabase {
 
 struct Inner {
     tables: Vec<Table>,
+    policies: Arc<PolicyTable>,
     pool: Pool,
     /// The version of the last commit. Held while committing, so that commits are seen in the
     /// order of their versions and times.
@@ -76,25 +77,22 @@ impl MockDatabase {
     /// while the row is locked: it must be quick and must not ask the database.
     pub fn new(
         config: DatabaseConfig,
-        policies: &PolicyTable,
+        policies: Arc<PolicyTable>,
         seed: Seed,
         clock: Clock,
         listener: Arc<dyn CommitListener>,
     ) -> Self {
         let seed = seed.fork("origin");
-        let name_of = |at: usize| {
-            let row = policies.iter().nth(at);
-            row.map_or_else(|| format!("table-{at}"), |(_, row)| row.name.to_string())
-        };
         let tables = config
             .tables
             .into_iter()
             .enumerate()
-            .map(|(at, table)| Table::new(table, seed.fork(&name_of(at))))
+            .map(|(at, table)| Table::new(table, seed.fork(&table_name(&policies, at))))
             .collect();
         Self {
             inner: Arc::new(Inner {
                 tables,
+                policies,
                 pool: Pool::new(config.connections, config.acquire_timeout),
                 last_commit: Mutex::new(UNWRITTEN),
                 times: Times::new(),
@@ -159,7 +157,10 @@ impl Table {
 
 impl Inner {
     fn table(&self, id: DataTypeId) -> Result<&Table, LayerError> {
-        let missing = || LayerError::Refused(NAME, format!("it has no table {}", id.0));
+        let missing = || {
+            let name = table_name(&self.policies, id.index());
+            LayerError::Refused(NAME, format!("it has no table for the data type {name}"))
+        };
         self.tables.get(id.index()).ok_or_else(missing)
     }
 
@@ -284,6 +285,12 @@ impl Inner {
             .commit(&write.key, write.version, write.value.clone(), commit);
         Ok(())
     }
+}
+
+/// The name of the data type at this place of the policy table, or its number if it has none.
+fn table_name(policies: &PolicyTable, at: usize) -> String {
+    let row = policies.iter().nth(at);
+    row.map_or_else(|| at.to_string(), |(_, row)| row.name.to_string())
 }
 
 #[cfg(test)]

@@ -197,20 +197,20 @@ impl<'t> Fields<'t> {
     }
 
     fn text(&self, name: &str) -> Result<&'t str, EnvironmentError> {
-        let missing = || unreadable(format!("it has no {name}"));
+        let missing = || unreadable(&format!("it has no {name}"));
         self.by_name.get(name).copied().ok_or_else(missing)
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, EnvironmentError> {
         let text = self.text(name)?;
         text.parse()
-            .map_err(|_| unreadable(format!("its {name} is {text:?}, not a count")))
+            .map_err(|_| unreadable(&format!("its {name} is {text:?}, not a count")))
     }
 
     fn seconds(&self, name: &str) -> Result<Duration, EnvironmentError> {
         let seconds: f64 = self.number(name)?;
         Duration::try_from_secs_f64(seconds)
-            .map_err(|error| unreadable(format!("its {name} is {seconds}: {error}")))
+            .map_err(|error| unreadable(&format!("its {name} is {seconds}: {error}")))
     }
 
     /// From lines such as `db0:keys=12,expires=3,avg_ttl=0`.
@@ -245,9 +245,116 @@ fn sub_field(value: &str, name: &str) -> Option<u64> {
         .and_then(|(_, count)| count.parse().ok())
 }
 
-fn unreadable(reason: String) -> EnvironmentError {
+fn unreadable(reason: &str) -> EnvironmentError {
     EnvironmentError::Command {
         doing: "INFO".to_owned(),
         reason: format!("the answer cannot be read: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nprocess_id:4711\r\n\
+        run_id:aaaa\r\n\r\n# Clients\r\nconnected_clients:12\r\n# Memory\r\n\
+        used_memory:1048576\r\nused_memory_human:1.00M\r\nmaxmemory:268435456\r\n\
+        maxmemory_policy:allkeys-lru\r\n# Persistence\r\nloading:0\r\nasync_loading:0\r\n\
+        # Stats\r\ntotal_commands_processed:1000\r\nexpired_keys:5\r\nevicted_keys:7\r\n\
+        keyspace_hits:90\r\nkeyspace_misses:10\r\n# Replication\r\nrole:master\r\n\
+        # CPU\r\nused_cpu_sys:1.250000\r\nused_cpu_user:2.500000\r\n\
+        used_cpu_sys_children:9.0\r\n# Commandstats\r\n\
+        cmdstat_get:calls=100,usec=175,usec_per_call=1.75,rejected_calls=0,failed_calls=0\r\n\
+        cmdstat_config|get:calls=3,usec=9\r\ncmdstat_config|set:calls=2,usec=9\r\n\
+        # Keyspace\r\ndb0:keys=42,expires=40,avg_ttl=1000\r\ndb12:keys=1,expires=0\r\n";
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_unix_nanos(second * 1_000_000_000)
+    }
+
+    fn parse(text: &str, second: u64) -> RedisInfo {
+        RedisInfo::parse(text, at(second)).expect("INFO")
+    }
+
+    #[test]
+    fn every_section_is_read() {
+        let info = parse(INFO, 10);
+        assert_eq!(info.version, "7.0.15");
+        assert_eq!(info.process_id, Some(4_711));
+        assert_eq!((info.role.as_str(), info.loading), ("master", false));
+        assert_eq!(info.used_memory, ByteSize(1 << 20));
+        assert_eq!(info.maxmemory, Some(ByteSize(256 << 20)));
+        assert_eq!(info.maxmemory_policy, "allkeys-lru");
+        assert_eq!(info.connected_clients, 12);
+        assert_eq!((info.evicted_keys, info.expired_keys), (7, 5));
+        assert_eq!((info.keyspace_hits, info.keyspace_misses), (90, 10));
+        assert_eq!(info.total_commands_processed, 1_000);
+        assert_eq!(info.used_cpu, Duration::from_millis(3_750));
+        assert_eq!([0, 12, 3].map(|db| info.keys_in(db)), [42, 1, 0]);
+        let calls = ["get", "GET", "config", "set"].map(|command| info.calls_of(command));
+        assert_eq!(calls, [100, 100, 5, 0]);
+    }
+
+    #[test]
+    fn no_limit_of_memory_is_none_and_loading_is_seen() {
+        let text = INFO
+            .replace("maxmemory:268435456", "maxmemory:0")
+            .replace("async_loading:0", "async_loading:1");
+        let info = parse(&text, 10);
+        assert_eq!((info.maxmemory, info.loading), (None, true));
+    }
+
+    #[test]
+    fn valkey_tells_its_own_version() {
+        let text = INFO.replace("run_id", "valkey_version:8.1.1\r\nrun_id");
+        assert_eq!(parse(&text, 10).version, "8.1.1");
+    }
+
+    #[test]
+    fn what_is_missing_or_unreadable_is_named() {
+        let error = |text: &str| {
+            RedisInfo::parse(text, at(0))
+                .expect_err("unreadable")
+                .to_string()
+        };
+        insta::assert_snapshot!(
+            error(&INFO.replace("evicted_keys", "evicted")),
+            @"Redis failed at INFO: the answer cannot be read: it has no evicted_keys"
+        );
+        insta::assert_snapshot!(
+            error(&INFO.replace("keyspace_hits:90", "keyspace_hits:many")),
+            @r#"Redis failed at INFO: the answer cannot be read: its keyspace_hits is "many", not a count"#
+        );
+        assert!(error("").contains("redis_version"));
+    }
+
+    #[test]
+    fn two_readings_give_what_happened_between_them() {
+        let later = INFO
+            .replace("evicted_keys:7", "evicted_keys:207")
+            .replace("used_cpu_user:2.5", "used_cpu_user:3.5")
+            .replace("processed:1000", "processed:1500");
+        let activity = parse(&later, 12).since(&parse(INFO, 10));
+        assert_eq!(activity.evicted_keys, 200);
+        assert_eq!(activity.per_second(activity.evicted_keys), Some(100.0));
+        assert_eq!(activity.cpu_cores(), Some(0.5));
+        assert_eq!((activity.commands, activity.keyspace_hits), (500, 0));
+        assert!(!activity.restarted);
+    }
+
+    #[test]
+    fn a_restarted_server_counts_from_its_start() {
+        let later = INFO
+            .replace("run_id:aaaa", "run_id:bbbb")
+            .replace("evicted_keys:7", "evicted_keys:3");
+        let activity = parse(&later, 12).since(&parse(INFO, 10));
+        assert!(activity.restarted);
+        assert_eq!((activity.evicted_keys, activity.commands), (3, 1_000));
+    }
+
+    #[test]
+    fn nothing_is_a_rate_without_time() {
+        let activity = parse(INFO, 10).since(&parse(INFO, 10));
+        assert_eq!((activity.per_second(5), activity.cpu_cores()), (None, None));
     }
 }

@@ -51,11 +51,6 @@ impl Flights {
     pub(super) fn stats(&self) -> FlightStats {
         self.state.lock().ended.clone()
     }
-
-    #[cfg(test)]
-    pub(super) fn in_the_air(&self) -> usize {
-        self.state.lock().in_the_air.len()
-    }
 }
 
 impl Load<'_> {
@@ -96,5 +91,71 @@ impl State {
             self.in_the_air.remove(id);
             self.ended.record(loads);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn began<'f>(flights: &'f Flights, key: &str, version: u64) -> Load<'f> {
+        let mut load = flights.join(&Key::new(key), Version(version));
+        load.began(Version(version));
+        load
+    }
+
+    fn counts(flights: &Flights) -> (u64, u64, u64, u64) {
+        let stats = flights.stats();
+        (
+            stats.flights(),
+            stats.origin_loads(),
+            stats.origin_loads_per_flight_max(),
+            stats.flights_with_many_loads(),
+        )
+    }
+
+    #[test]
+    fn loads_that_overlap_are_one_flight_even_in_a_chain() {
+        let flights = Flights::default();
+        let first = began(&flights, "a", 0);
+        let second = began(&flights, "a", 0);
+        drop(first);
+        let third = began(&flights, "a", 0);
+        drop(second);
+        assert_eq!(counts(&flights), (0, 0, 0, 0), "it is still in the air");
+        drop(third);
+        assert_eq!(counts(&flights), (1, 3, 3, 1));
+    }
+
+    #[test]
+    fn one_load_after_another_and_loads_of_other_keys_are_flights_of_their_own() {
+        let flights = Flights::default();
+        drop(began(&flights, "a", 0));
+        drop(began(&flights, "a", 0));
+        let a = began(&flights, "a", 0);
+        let b = began(&flights, "b", 0);
+        drop((a, b));
+        assert_eq!(counts(&flights), (4, 4, 1, 0));
+    }
+
+    #[test]
+    fn a_load_that_waited_through_a_commit_belongs_to_the_new_version() {
+        let flights = Flights::default();
+        let old = began(&flights, "a", 0);
+        let mut waiting = flights.join(&Key::new("a"), Version(0));
+        waiting.began(Version(1));
+        drop((old, waiting));
+        assert_eq!(counts(&flights), (2, 2, 1, 0));
+    }
+
+    #[test]
+    fn a_load_that_never_ran_counts_for_nothing_and_nothing_is_kept() {
+        let flights = Flights::default();
+        drop(flights.join(&Key::new("a"), Version(0)));
+        let ran = began(&flights, "b", 0);
+        drop(flights.join(&Key::new("b"), Version(0)));
+        drop(ran);
+        assert_eq!(counts(&flights), (1, 1, 1, 0));
+        assert!(flights.state.lock().in_the_air.is_empty());
     }
 }

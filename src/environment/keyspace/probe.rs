@@ -18,12 +18,13 @@ const STEP_LIMIT: Duration = Duration::from_secs(5);
 /// Connects to `url`, logs in, and asks the server about itself.
 pub async fn probe(url: &str, clock: &Clock) -> Result<RedisInfo, EnvironmentError> {
     let masked = mask_url(url);
-    if url.starts_with("rediss:") || url.starts_with("valkeys:") {
+    let scheme = url.split(':').next().unwrap_or_default();
+    if ["rediss", "valkeys"].contains(&scheme.to_ascii_lowercase().as_str()) {
         return Err(EnvironmentError::TlsNotBuiltIn { url: masked });
     }
     let client = redis::Client::open(url).map_err(|error| EnvironmentError::BadUrl {
         url: masked.clone(),
-        reason: error.category().to_owned(),
+        reason: error.detail().unwrap_or("it cannot be read").to_owned(),
     })?;
     reach(client.get_connection_info().addr(), &masked, clock).await?;
     ask(&client, &masked, clock).await
@@ -143,3 +144,6 @@ pub fn mask_url(url: &str) -> String {
         _ => format!("{scheme}{login}{place}"),
     }
 }
+
+#[cfg(test)]
+mod tests;
