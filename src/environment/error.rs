@@ -45,12 +45,13 @@ pub enum EnvironmentError {
         source: io::Error,
     },
     /// What was given as a Redis URL is none.
-    #[error("{url} is not a Redis URL: {reason}; write it as redis://:PASSWORD@HOST:6379/0")]
+    #[error(
+        "{url:?} is not a Redis URL: write redis://HOST:6379/0, or \
+         redis://:PASSWORD@HOST:6379/0"
+    )]
     BadUrl {
-        /// The URL, masked.
+        /// What was given, masked.
         url: String,
-        /// What is wrong.
-        reason: String,
     },
     /// The URL asks for TLS.
     #[error("{url} asks for TLS, which is not built in: use a redis:// URL or a local TLS tunnel")]

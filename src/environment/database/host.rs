@@ -123,3 +123,51 @@ impl<T> Drop for EndedWithCaller<T> {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::engine::layer::Version;
+
+    #[tokio::test]
+    async fn a_hosted_origin_runs_on_threads_of_its_own() {
+        /// Answers with the name of the thread it runs on.
+        struct ThreadName;
+        impl Origin for ThreadName {
+            async fn load(&self, _: DataTypeId, key: &Key) -> Result<Row, LayerError> {
+                assert_ne!(key.as_str(), "panic", "as asked");
+                let name = std::thread::current().name().map(str::to_owned);
+                Ok(Row {
+                    value: name.map(Into::into),
+                    version: Version(0),
+                    committed_at: Timestamp::EPOCH,
+                })
+            }
+            async fn store(&self, id: DataTypeId, key: &Key, _: Bytes) -> Result<Row, LayerError> {
+                self.load(id, key).await
+            }
+            async fn store_batch(&self, _: &[QueuedWrite]) -> Result<(), LayerError> {
+                Err(LayerError::Unsupported(NAME, "batches"))
+            }
+        }
+        let host = OriginHost::start().expect("a runtime");
+        let origin = host.host(ThreadName).clone();
+        let row = origin
+            .load(DataTypeId(0), &Key::new("a"))
+            .await
+            .expect("a row");
+        assert_eq!(row.value, Some("origin".into()));
+        assert_eq!(
+            origin.store(DataTypeId(0), &Key::new("a"), "".into()).await,
+            Ok(row)
+        );
+        let batch = origin.store_batch(&[]).await;
+        assert_eq!(batch, Err(LayerError::Unsupported(NAME, "batches")));
+        let panicked = origin.load(DataTypeId(0), &Key::new("panic")).await;
+        assert!(matches!(panicked, Err(LayerError::Refused(..))));
+        drop(host);
+        let gone = origin.load(DataTypeId(0), &Key::new("a")).await;
+        insta::assert_snapshot!(gone.expect_err("no host"), @"the database cannot be reached: it was shut down");
+    }
+}

@@ -433,7 +433,7 @@ async fn a_phase_is_the_difference_of_two_readings() {
 async fn a_data_type_without_a_table_is_refused() {
     let (database, _) = database(1);
     let error = database.load(DataTypeId(9), &key("x")).await;
-    insta::assert_snapshot!(error.expect_err("no table"), @"");
+    insta::assert_snapshot!(error.expect_err("no table"), @"the database answered with an error: it has no table for the data type 9");
     let mut write = queued("x", 1, "x");
     write.data_type = DataTypeId(9);
     assert!(database.store_batch(&[write]).await.is_err());
@@ -474,41 +474,6 @@ proptest! {
             assert!(commits.versions().len() <= distinct.len());
         });
     }
-}
-
-#[tokio::test]
-async fn a_hosted_origin_runs_on_threads_of_its_own() {
-    /// Answers with the name of the thread it runs on.
-    struct ThreadName;
-    impl Origin for ThreadName {
-        async fn load(&self, _: DataTypeId, key: &Key) -> Result<Row, LayerError> {
-            assert_ne!(key.as_str(), "panic", "as asked");
-            let name = std::thread::current().name().map(str::to_owned);
-            Ok(Row {
-                value: name.map(Into::into),
-                version: UNWRITTEN,
-                committed_at: Timestamp::EPOCH,
-            })
-        }
-        async fn store(&self, id: DataTypeId, key: &Key, _: Bytes) -> Result<Row, LayerError> {
-            self.load(id, key).await
-        }
-        async fn store_batch(&self, _: &[QueuedWrite]) -> Result<(), LayerError> {
-            Err(LayerError::Unsupported(NAME, "batches"))
-        }
-    }
-    let host = OriginHost::start().expect("a runtime");
-    let origin = host.host(ThreadName).clone();
-    let row = origin.load(CUSTOMER, &key("a")).await.expect("a row");
-    assert_eq!(row.value, Some("origin".into()));
-    assert_eq!(origin.store(CUSTOMER, &key("a"), "".into()).await, Ok(row));
-    let batch = origin.store_batch(&[]).await;
-    assert_eq!(batch, Err(LayerError::Unsupported(NAME, "batches")));
-    let panicked = origin.load(CUSTOMER, &key("panic")).await;
-    assert!(matches!(panicked, Err(LayerError::Refused(..))));
-    drop(host);
-    let gone = origin.load(CUSTOMER, &key("a")).await;
-    insta::assert_snapshot!(gone.expect_err("no host"), @"");
 }
 
 #[tokio::test]

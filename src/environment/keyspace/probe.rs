@@ -22,9 +22,9 @@ pub async fn probe(url: &str, clock: &Clock) -> Result<RedisInfo, EnvironmentErr
     if ["rediss", "valkeys"].contains(&scheme.to_ascii_lowercase().as_str()) {
         return Err(EnvironmentError::TlsNotBuiltIn { url: masked });
     }
-    let client = redis::Client::open(url).map_err(|error| EnvironmentError::BadUrl {
+    // The client's own words say nothing more than that.
+    let client = redis::Client::open(url).map_err(|_| EnvironmentError::BadUrl {
         url: masked.clone(),
-        reason: error.detail().unwrap_or("it cannot be read").to_owned(),
     })?;
     reach(client.get_connection_info().addr(), &masked, clock).await?;
     ask(&client, &masked, clock).await
@@ -105,13 +105,14 @@ fn refusal(url: &str, error: &RedisError) -> EnvironmentError {
             reason: error.to_string(),
         };
     }
-    if error.kind() == ErrorKind::Parse || error.is_connection_dropped() || error.is_timeout() {
-        return EnvironmentError::NotRedis {
-            url,
-            reason: error.to_string(),
-        };
+    let not_redis = |reason| EnvironmentError::NotRedis { url, reason };
+    if error.kind() == ErrorKind::Parse {
+        return not_redis(format!("its answer cannot be read ({error})"));
     }
-    EnvironmentError::command(&format!("INFO ({url})"), error)
+    if error.is_connection_dropped() || error.is_timeout() {
+        return not_redis(format!("it did not answer ({error})"));
+    }
+    EnvironmentError::command("INFO", error)
 }
 
 /// `url` without its secrets: `redis://:***@host:6379/0`. Works on what is no URL, too, and masks

@@ -35,7 +35,7 @@ fn runs_have_prefixes_of_their_own() {
     assert_eq!(one, prefix(42, 1));
     assert_ne!(one, prefix(42, 2));
     assert_ne!(one, prefix(43, 1));
-    insta::assert_snapshot!(one, @"");
+    insta::assert_snapshot!(one, @"cachestorm:8a978t266gv61:");
     assert_eq!(one.pattern(), format!("{one}*"));
 }
 

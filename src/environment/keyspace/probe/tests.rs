@@ -108,6 +108,10 @@ async fn bad_urls_and_tls_are_told() {
         let error = error_of(url).await;
         assert!(matches!(error, EnvironmentError::BadUrl { .. }), "{error}");
     }
+    insta::assert_snapshot!(
+        error_of("http://:secret@localhost:6379").await,
+        @r#""http://:***@localhost:6379" is not a Redis URL: write redis://HOST:6379/0, or redis://:PASSWORD@HOST:6379/0"#
+    );
     for url in ["rediss://:secret@localhost", "VALKEYS://localhost"] {
         let error = error_of(url).await;
         assert!(
@@ -148,7 +152,18 @@ fn passwords_are_masked() {
         "redis://host?protocol=resp3",
     ]
     .map(mask_url);
-    insta::assert_snapshot!(masked.join("\n"), @"");
+    insta::assert_snapshot!(masked.join("\n"), @r"
+    redis://host:6379/0
+    redis://:***@host:6379/0
+    redis://user:***@host:6379/0
+    redis://user:***@host
+    redis://:***@host
+    redis://***@host
+    redis://***
+    user:***@host:6379
+    redis+unix:///run/redis.sock?***
+    redis://host?protocol=resp3
+    ");
 }
 
 proptest! {
