@@ -1,0 +1,282 @@
+//! From the file as written to the plan: defaults, limits and every rule that takes two fields.
+//!
+//! Each part reports all it can see and goes on; a part that is wrong becomes `None`, and the plan
+//! exists only if no part is. Called by the scenario's front door.
+
+mod data_types;
+mod gates;
+mod population;
+mod traffic;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::decode::{Field, Located, Switch};
+use super::diagnostics::{Diagnostic, Errors};
+use super::file::{File, LayersFile, LocalFile, OriginFile, RemoteFile};
+use super::plan::{BaselinePlan, LayersPlan, LocalPlan, Plan, RemotePlan};
+use super::resolved;
+use super::yaml::short;
+use crate::engine::data_type::PolicyTable;
+use crate::environment::{DatabaseConfig, EvictionPolicy, RedisConfig};
+use crate::seed::Seed;
+use crate::units::{ByteSize, Span, thousands};
+use crate::workload::Workload;
+
+/// The seed of a scenario that names none: a run must be reproducible, so it is not drawn.
+const SEED_DEFAULT: Seed = Seed(42);
+const ACQUIRE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+const COMMAND_TIMEOUT_DEFAULT: Duration = Duration::from_millis(500);
+
+/// More is a mistake in the unit: one year.
+const TTL_MAX: Duration = Duration::from_hours(8_766);
+const TIMEOUT_MAX: Duration = Duration::from_hours(1);
+const PHASE_MAX: Duration = Duration::from_hours(7 * 24);
+/// What time is measured in.
+const MS: Duration = Duration::from_millis(1);
+const INSTANCES_MAX: u64 = 64;
+const POOL_MAX: u64 = 100_000;
+const NAME_CHARS_MAX: usize = 64;
+/// Redis itself takes about 1 MiB.
+const MAXMEMORY_MIN: u64 = 2 << 20;
+
+/// What was built; `None` if it was wrong, and then an error has been reported.
+type Built<T> = Option<T>;
+
+/// Builds the plan of `file`, whose text is `source`; `duration` is how long to measure in all.
+/// `None` if there were errors.
+pub(super) fn build(
+    file: &File,
+    source: &str,
+    duration: Option<Duration>,
+    errors: &mut Errors,
+) -> Option<Plan> {
+    let name = file.name.given().and_then(|name| {
+        check_name(name, "the scenario's name", errors).then(|| name.value.to_string())
+    });
+    let description = file.description.or(Arc::default());
+    let seed = file.seed.or(SEED_DEFAULT);
+    let layers = file
+        .layers
+        .value()
+        .and_then(|layers| build_layers(layers, errors));
+    let instances = count(
+        "instances",
+        &file.instances,
+        Some(1),
+        1..=INSTANCES_MAX,
+        errors,
+    );
+    let pool = file
+        .origin
+        .value()
+        .and_then(|origin| build_pool(origin, errors));
+    let baseline = build_baseline(file, errors);
+
+    let users = file
+        .traffic
+        .value()
+        .and_then(|traffic| traffic::users(traffic, errors));
+    let data_types = data_types::build(file, users, errors);
+    let names = data_types::names(file);
+    let traffic = file
+        .traffic
+        .value()
+        .and_then(|traffic| traffic::build(traffic, users, &names, duration, errors));
+    let phases = file.traffic.value().and_then(traffic::phase_names);
+    let gates = gates::build(&file.gates, &names, phases.as_deref(), source, errors);
+
+    let (data_types, traffic) = (data_types?, traffic?);
+    let (connections, acquire_timeout) = pool?;
+    let (gates, checks) = gates?;
+    let mut plan = Plan {
+        name: name?,
+        description: description?.to_string(),
+        seed: seed?,
+        policies: Arc::new(PolicyTable::new(data_types.policies)),
+        layers: layers?,
+        instances: instances? as u16,
+        database: DatabaseConfig {
+            connections,
+            acquire_timeout,
+            tables: data_types.tables,
+        },
+        workload: Workload {
+            think_time: traffic.think_time,
+            on_start: traffic.on_start,
+            mix: traffic.mix,
+            populations: data_types.populations,
+        },
+        traffic: traffic.plan,
+        baseline: baseline?,
+        gates,
+        resolved_yaml: String::new(),
+    };
+    plan.resolved_yaml = resolved::write(&plan, &checks);
+    Some(plan)
+}
+
+fn build_layers(file: &LayersFile, errors: &mut Errors) -> Option<LayersPlan> {
+    let local = match file.local.value() {
+        None => None,
+        Some(Switch::Off) => Some(None),
+        Some(Switch::On(local)) => build_local(local, errors).map(Some),
+    };
+    let remote = match file.remote.value() {
+        None => None,
+        Some(Switch::Off) => Some(None),
+        Some(Switch::On(remote)) => build_remote(remote, errors).map(Some),
+    };
+    Some(LayersPlan {
+        local: local?,
+        remote: remote?,
+    })
+}
+
+fn build_local(file: &LocalFile, errors: &mut Errors) -> Option<LocalPlan> {
+    let entries = count("entries", &file.entries, None, 1..=1_000_000_000, errors);
+    let bytes = match file.bytes.given() {
+        Some(bytes) if bytes.value.0 == 0 => {
+            errors.push(
+                Diagnostic::new(&bytes.place, "a local layer of 0 bytes holds nothing")
+                    .help("write `local: none` to leave the local layer out"),
+            );
+            None
+        }
+        Some(bytes) => Some(Some(bytes.value)),
+        None => file.bytes.is_absent().then_some(None),
+    };
+    Some(LocalPlan {
+        entries: entries?,
+        bytes: bytes?,
+    })
+}
+
+fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Option<RemotePlan> {
+    let maxmemory = match file.maxmemory.given() {
+        None => file.maxmemory.is_absent().then_some(None),
+        Some(Located {
+            value: Switch::Off, ..
+        }) => Some(None),
+        Some(Located {
+            value: Switch::On(size),
+            place,
+        }) => {
+            if size.0 < MAXMEMORY_MIN {
+                let message = "Redis needs more memory than this for itself";
+                let advice = format!(
+                    "write {} or more, or `none` for no limit",
+                    resolved::size(ByteSize(MAXMEMORY_MIN))
+                );
+                errors.push(Diagnostic::new(place, message).label(advice));
+            }
+            Some(Some(*size))
+        }
+    };
+    let timeout = span(
+        "timeout",
+        &file.timeout,
+        Some(COMMAND_TIMEOUT_DEFAULT),
+        MS..=TIMEOUT_MAX,
+        errors,
+    );
+    let connections = count("connections", &file.connections, Some(1), 1..=1_024, errors);
+    // A topology that cannot be run has been reported; there is only one that can.
+    let topology = file.topology.is_absent() || file.topology.given().is_some();
+    let policy = file.policy.or(EvictionPolicy::default());
+    Some(RemotePlan {
+        redis: RedisConfig {
+            maxmemory: maxmemory?,
+            policy: policy?,
+        },
+        timeout: timeout?,
+        connections: topology.then_some(connections?)? as u16,
+    })
+}
+
+fn build_pool(file: &OriginFile, errors: &mut Errors) -> Option<(u32, Duration)> {
+    let connections = count("connections", &file.connections, None, 1..=POOL_MAX, errors);
+    let acquire_timeout = span(
+        "acquire_timeout",
+        &file.acquire_timeout,
+        Some(ACQUIRE_TIMEOUT_DEFAULT),
+        MS..=TIMEOUT_MAX,
+        errors,
+    );
+    Some((connections? as u32, acquire_timeout?))
+}
+
+fn build_baseline(file: &File, errors: &mut Errors) -> Built<Option<BaselinePlan>> {
+    match file.baseline.value() {
+        None => file.baseline.is_absent().then_some(None),
+        Some(Switch::Off) => Some(None),
+        Some(Switch::On(baseline)) => {
+            let duration = span("for", &baseline.duration, None, MS..=PHASE_MAX, errors)?;
+            Some(Some(BaselinePlan { duration }))
+        }
+    }
+}
+
+/// A number within its limits; `default` if it may be left out.
+fn count(
+    what: &str,
+    field: &Field<u64>,
+    default: Option<u64>,
+    limits: RangeInclusive<u64>,
+    errors: &mut Errors,
+) -> Option<u64> {
+    let Some(given) = field.given() else {
+        return default.filter(|_| field.is_absent());
+    };
+    if limits.contains(&given.value) {
+        return Some(given.value);
+    }
+    let message = format!("`{what}` cannot be {}", thousands(given.value));
+    let (least, most) = (thousands(*limits.start()), thousands(*limits.end()));
+    errors.push(Diagnostic::new(&given.place, message).label(format!("from {least} up to {most}")));
+    None
+}
+
+/// A duration within its limits; `default` if it may be left out.
+fn span(
+    what: &str,
+    field: &Field<Span>,
+    default: Option<Duration>,
+    limits: RangeInclusive<Duration>,
+    errors: &mut Errors,
+) -> Option<Duration> {
+    match field.given() {
+        Some(given) => span_within(what, given, limits, errors),
+        None => default.filter(|_| field.is_absent()),
+    }
+}
+
+fn span_within(
+    what: &str,
+    given: &Located<Span>,
+    limits: RangeInclusive<Duration>,
+    errors: &mut Errors,
+) -> Option<Duration> {
+    if limits.contains(&given.value.0) {
+        return Some(given.value.0);
+    }
+    let message = format!("`{what}` cannot be {}", given.value);
+    let (least, most) = (Span(*limits.start()), Span(*limits.end()));
+    errors.push(Diagnostic::new(&given.place, message).label(format!("from {least} up to {most}")));
+    None
+}
+
+/// Whether `name` can be part of a path, a selector and a report.
+fn check_name(name: &Located<Arc<str>>, what: &str, errors: &mut Errors) -> bool {
+    let text = &name.value;
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.len() <= NAME_CHARS_MAX && text.chars().all(good) {
+        return true;
+    }
+    let message = format!("{what} cannot be {:?}", short(text));
+    errors.push(Diagnostic::new(&name.place, message).label(format!(
+        "1 to {NAME_CHARS_MAX} letters, digits, `-` and `_`"
+    )));
+    false
+}

@@ -1,0 +1,333 @@
+//! Users, phases and what is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::decode::{Field, List, Located, Map};
+use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
+use super::super::file::{PhaseFile, TrafficFile};
+use super::super::plan::{PhasePlan, TrafficPlan};
+use super::super::yaml::short;
+use super::data_types::Names;
+use super::{MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, span, span_within};
+use crate::engine::data_type::{DataTypeId, Strategy};
+use crate::engine::layer::Operation;
+use crate::measure::PhaseKind;
+use crate::units::{Span, SpanRange};
+use crate::workload::MixEntry;
+
+const USERS_MAX: u64 = 1_000_000;
+/// A phase's place is a byte.
+const PHASES_MAX: usize = 200;
+const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+const WARM_UP: &str = "warm-up";
+
+/// The traffic, as far as it does not belong to the workload alone.
+pub(super) struct Traffic {
+    pub(super) plan: TrafficPlan,
+    pub(super) think_time: SpanRange,
+    pub(super) on_start: Vec<(DataTypeId, Operation)>,
+    pub(super) mix: Vec<MixEntry>,
+}
+
+/// How many users there are; populations need it too.
+pub(super) fn users(file: &TrafficFile, errors: &mut Errors) -> Option<u32> {
+    count("users", &file.users, None, 1..=USERS_MAX, errors).map(|users| users as u32)
+}
+
+/// The names of all phases, if each has one.
+pub(super) fn phase_names(file: &TrafficFile) -> Option<Vec<Arc<str>>> {
+    let phases = file.phases.value()?.iter();
+    phases
+        .map(|phase| phase.as_ref()?.value.name.value().cloned())
+        .collect()
+}
+
+/// Builds the traffic of `users`; `duration` is how long to measure in all.
+pub(super) fn build(
+    file: &TrafficFile,
+    users: Option<u32>,
+    names: &Names,
+    duration: Option<Duration>,
+    errors: &mut Errors,
+) -> Option<Traffic> {
+    let think_time = file.think_time.given().and_then(|given| {
+        let max = Located {
+            value: Span(given.value.max),
+            place: given.place.clone(),
+        };
+        span_within("think_time", &max, Duration::ZERO..=TIMEOUT_MAX, errors)?;
+        Some(given.value)
+    });
+    let request_timeout = span(
+        "request_timeout",
+        &file.request_timeout,
+        Some(REQUEST_TIMEOUT_DEFAULT),
+        MS..=TIMEOUT_MAX,
+        errors,
+    );
+    let phases = file
+        .phases
+        .given()
+        .and_then(|phases| build_phases(phases, duration, errors));
+    let ramp = build_ramp(&file.ramp, phases.as_deref(), errors);
+    let on_start = build_on_start(&file.on_start, names, errors);
+    let mix = file
+        .mix
+        .given()
+        .and_then(|mix| build_mix(mix, names, errors));
+    Some(Traffic {
+        plan: TrafficPlan {
+            users: users?,
+            ramp: ramp?,
+            request_timeout: request_timeout?,
+            phases: phases?,
+        },
+        think_time: think_time?,
+        on_start: on_start?,
+        mix: mix?,
+    })
+}
+
+fn build_ramp(
+    field: &Field<Span>,
+    phases: Option<&[PhasePlan]>,
+    errors: &mut Errors,
+) -> Option<Duration> {
+    let limits = Duration::ZERO..=PHASE_MAX;
+    let ramp = span("ramp", field, Some(Duration::ZERO), limits, errors)?;
+    if let (Some(first), Some(place)) = (phases.and_then(<[_]>::first), field.place())
+        && ramp > first.duration
+    {
+        let message = format!(
+            "the ramp of {} is longer than the first phase, `{}`, of {}",
+            Span(ramp),
+            first.name,
+            Span(first.duration)
+        );
+        let advice = "users arrive within the first phase; make it longer or the ramp shorter";
+        errors.push(Diagnostic::new(place, message).label(advice));
+        return None;
+    }
+    Some(ramp)
+}
+
+fn build_phases(
+    list: &Located<List<PhaseFile>>,
+    duration: Option<Duration>,
+    errors: &mut Errors,
+) -> Option<Vec<PhasePlan>> {
+    if list.value.len() > PHASES_MAX {
+        let message = format!("a scenario has at most {PHASES_MAX} phases");
+        errors.push(Diagnostic::new(&list.place, message));
+        return None;
+    }
+    check_phase_names(&list.value, errors);
+    let phases: Vec<Option<PhasePlan>> = list
+        .value
+        .iter()
+        .map(|phase| {
+            let phase = &phase.as_ref()?.value;
+            let duration = span("for", &phase.duration, None, MS..=PHASE_MAX, errors);
+            let name = phase.name.given()?;
+            if !check_name(name, "a phase's name", errors) {
+                return None;
+            }
+            Some(PhasePlan {
+                name: name.value.to_string(),
+                kind: kind_of(&name.value),
+                duration: duration?,
+            })
+        })
+        .collect();
+    let mut phases = phases.into_iter().collect::<Option<Vec<_>>>()?;
+    if phases.iter().all(|phase| phase.kind == PhaseKind::WarmUp) {
+        errors.push(
+            Diagnostic::new(&list.place, "no phase is measured")
+                .help("add a phase after the warm-up, such as `{ name: steady, for: 60s }`"),
+        );
+        return None;
+    }
+    if let Some(duration) = duration {
+        stretch(&mut phases, duration, errors)?;
+    }
+    Some(phases)
+}
+
+fn kind_of(name: &str) -> PhaseKind {
+    if name == WARM_UP {
+        PhaseKind::WarmUp
+    } else {
+        PhaseKind::Measure
+    }
+}
+
+fn check_phase_names(phases: &List<PhaseFile>, errors: &mut Errors) {
+    let names = phases.iter().enumerate().filter_map(|(at, phase)| {
+        let name = phase.as_ref()?.value.name.given()?;
+        Some((at, name))
+    });
+    let mut seen: Vec<&Located<Arc<str>>> = Vec::new();
+    for (at, name) in names {
+        if let Some(first) = seen.iter().find(|first| first.value == name.value) {
+            let message = format!("two phases are called `{}`", short(&name.value));
+            errors.push(
+                Diagnostic::new(&name.place, message)
+                    .label("give it another name")
+                    .note("the first stands here", &first.place),
+            );
+        } else if &*name.value == WARM_UP && at > 0 {
+            let message = "the warm-up is not the first phase";
+            errors.push(
+                Diagnostic::new(&name.place, message)
+                    .label("move it to the front, or give it another name to measure it"),
+            );
+        }
+        seen.push(name);
+    }
+}
+
+/// Makes the measured phases last `wanted` in all, each in proportion; the last takes what
+/// rounding to milliseconds leaves.
+fn stretch(phases: &mut [PhasePlan], wanted: Duration, errors: &mut Errors) -> Option<()> {
+    let place = Place::argument(format!("--duration {}", Span(wanted)));
+    let given = Located {
+        value: Span(wanted),
+        place: place.clone(),
+    };
+    span_within("duration", &given, MS..=PHASE_MAX, errors)?;
+    let mut measured: Vec<&mut Duration> = phases
+        .iter_mut()
+        .filter(|phase| phase.kind == PhaseKind::Measure)
+        .map(|phase| &mut phase.duration)
+        .collect();
+    let before: u128 = measured.iter().map(|duration| duration.as_nanos()).sum();
+    let (last, others) = measured.split_last_mut()?;
+    let mut left = wanted;
+    for duration in others {
+        let share_ms = duration.as_nanos() * wanted.as_millis() / before.max(1);
+        let share = Duration::from_millis(u64::try_from(share_ms).unwrap_or(u64::MAX)).max(MS);
+        left = left.checked_sub(share).unwrap_or_default();
+        **duration = share;
+    }
+    **last = left;
+    if left.is_zero() {
+        let message = format!("{} is too short for {} phases", given.value, measured.len());
+        errors.push(Diagnostic::new(&place, message));
+        return None;
+    }
+    Some(())
+}
+
+fn build_on_start(
+    field: &Field<List<Arc<str>>>,
+    names: &Names,
+    errors: &mut Errors,
+) -> Option<Vec<(DataTypeId, Operation)>> {
+    let Some(list) = field.value() else {
+        return field.is_absent().then(Vec::new);
+    };
+    let operations: Vec<_> = list
+        .iter()
+        .map(|item| operation(item.as_ref()?, names, errors))
+        .collect();
+    operations.into_iter().collect()
+}
+
+fn build_mix(mix: &Located<Map<f64>>, names: &Names, errors: &mut Errors) -> Option<Vec<MixEntry>> {
+    let entries: Vec<Option<MixEntry>> = mix
+        .value
+        .0
+        .iter()
+        .map(|(name, weight)| {
+            let asked = operation(name, names, errors);
+            let weight = weight.as_ref()?;
+            if weight.value < 0.0 {
+                let message = format!("a weight cannot be {}", weight.value);
+                let advice = "from 0 upwards; only the proportions count";
+                errors.push(Diagnostic::new(&weight.place, message).label(advice));
+                return None;
+            }
+            let (data_type, operation) = asked?;
+            Some(MixEntry {
+                data_type,
+                operation,
+                weight: weight.value,
+            })
+        })
+        .collect();
+    let entries = entries.into_iter().collect::<Option<Vec<_>>>()?;
+    let sum: f64 = entries.iter().map(|entry| entry.weight).sum();
+    if sum > 0.0 && sum.is_finite() {
+        return Some(entries);
+    }
+    let message = match (entries.is_empty(), sum > 0.0) {
+        (true, _) => "the mix is empty, so users have nothing to ask",
+        (false, true) => "the weights add up to more than a computer counts",
+        (false, false) => "all weights are 0, so users have nothing to ask",
+    };
+    errors.push(
+        Diagnostic::new(&mix.place, message).help("give at least one operation a weight above 0"),
+    );
+    None
+}
+
+/// The operations that fit a strategy.
+fn fitting(strategy: Strategy) -> &'static [Operation] {
+    match strategy {
+        Strategy::CacheAside | Strategy::WriteThrough => {
+            &[Operation::Get, Operation::Put, Operation::Invalidate]
+        }
+        Strategy::WriteBehind => &[Operation::Put],
+        Strategy::Counter => &[Operation::Admit],
+    }
+}
+
+/// What `customer.get` means.
+fn operation(
+    written: &Located<Arc<str>>,
+    names: &Names,
+    errors: &mut Errors,
+) -> Option<(DataTypeId, Operation)> {
+    let text = &*written.value;
+    let wrong = |message: String| Diagnostic::new(&written.place, message);
+    let Some((name, asked)) = text.split_once('.') else {
+        let message = format!("`{}` is no operation on a data type", short(text));
+        errors.push(
+            wrong(message).label("write the data type, a dot and get, put, invalidate or admit"),
+        );
+        return None;
+    };
+    let found = names.iter().position(|(known, _)| **known == *name);
+    let Some(at) = found else {
+        let message = format!("there is no data type `{}`", short(name));
+        let advice = did_you_mean(name, "data type", names.iter().map(|(known, _)| &**known));
+        errors.push(wrong(message).label(advice));
+        return None;
+    };
+    let known = Operation::ALL.into_iter().find(|one| one.name() == asked);
+    let fits = names[at].1.map(fitting);
+    match (known, fits) {
+        (Some(known), Some(fits)) if fits.contains(&known) => {
+            Some((DataTypeId(u16::try_from(at).ok()?), known))
+        }
+        // The data type's strategy is wrong itself, which has been reported.
+        (Some(_), None) => None,
+        (None, fits) => {
+            let fits = fits.unwrap_or(&Operation::ALL);
+            let message = format!("`{}` is no operation", short(asked));
+            let advice = did_you_mean(asked, "operation", fits.iter().map(|one| one.name()));
+            errors.push(wrong(message).label(advice));
+            None
+        }
+        (Some(known), Some(fits)) => {
+            let fits: Vec<&str> = fits.iter().map(|one| one.name()).collect();
+            let message = format!(
+                "`{name}` cannot be asked to {}: its strategy does not know that",
+                known.name()
+            );
+            errors.push(wrong(message).label(format!("it can {}", fits.join(", "))));
+            None
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! The scenario file as written: every key that there is, and whether it was given.
+//!
+//! This is the one place that knows the spelling of the schema; what the values mean, and whether
+//! they fit together, is decided where the plan is built. Nothing is filled in here.
+//!
+//! ```yaml
+//! name: short-name                   # letters, digits, - and _
+//! description: what this is about    # may be left out
+//! seed: 42                           # the reproducer; 42 if left out
+//! data_types:                        # the policy table, one row for each kind of data
+//!   customer:
+//!     key: "customer:360:{customer_id}"
+//!     related: ["customer:basic:{customer_id}"]  # invalidated together; none if left out
+//!     strategy: cache-aside          # or write-through, write-behind, counter
+//!     ttl: 15m
+//!     local_ttl: 1m                  # left out: this data type is not kept in the local layer
+//!     invalidation: event            # or time, which it is if left out
+//!     negative_ttl: 5s               # or none; as in `resilience` if left out
+//!     ttl_jitter: 10%                # as in `resilience` if left out
+//!     population: 50_000             # or by parameter: { product_id: 500, warehouse_id: 10 },
+//!                                    # where `unique` stands for a running number
+//!     popularity: { zipf: 0.99 }     # or uniform, which it is if left out, or per-user
+//!     value_size: 2KiB
+//!     prefilled: true                # whether rows exist from the start; true if left out, but
+//!                                    # false with a `unique` parameter
+//!     origin:
+//!       query_time: { median: 150ms, p99: 400ms }
+//!       write_time: { median: 10ms, p99: 30ms }  # as query_time if left out
+//!   rate_limit:
+//!     key: "ratelimit:{api_key}:{window}"
+//!     strategy: counter              # a counter has a limit, and neither value nor row
+//!     ttl: 1h
+//!     limit: { requests: 1000, window: 1h }
+//!     population: 1000
+//! layers:                            # both stand here; `none` leaves one out
+//!   local: { entries: 1000, bytes: 64MiB }       # bytes may be left out
+//!   remote:
+//!     topology: standalone           # the only one in this version
+//!     maxmemory: 256MiB              # or none, which it is if left out
+//!     policy: allkeys-lru            # the default; any maxmemory-policy of Redis
+//!     timeout: 500ms                 # for a command; the default
+//!     connections: 1                 # for each instance; the default
+//! instances: 3                       # service instances; 1 if left out
+//! origin: { connections: 40, acquire_timeout: 5s }  # 5s if left out
+//! resilience: { ttl_jitter: 10%, negative_ttl: 5s } # for every data type; 0% and none if left out
+//! traffic:
+//!   users: 1000
+//!   ramp: 5s                         # part of the first phase; 0s if left out
+//!   think_time: 1s..3s
+//!   request_timeout: 10s             # the default
+//!   on_start: [session.put]          # once for each user; nothing if left out
+//!   phases:                          # a phase named warm-up is one; all others are measured
+//!     - { name: warm-up, for: 25s }
+//!     - { name: steady, for: 60s }
+//!   mix: { customer.get: 40, customer.put: 1 }   # weights
+//! baseline: { for: 20s }             # the same with caching off, first; or none
+//! gates:
+//!   - "p95(response_time) < 1s"
+//!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
+//! ```
+
+use std::sync::Arc;
+
+use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword, located};
+use super::diagnostics::{Diagnostic, Errors};
+use super::yaml::{Kind, Node, short};
+use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
+use crate::environment::EvictionPolicy;
+use crate::seed::Seed;
+use crate::units::{ByteSize, Ratio, Span, SpanRange};
+
+/// The whole file.
+pub(super) struct File {
+    pub(super) name: Field<Arc<str>>,
+    pub(super) description: Field<Arc<str>>,
+    pub(super) seed: Field<Seed>,
+    pub(super) data_types: Field<Map<DataTypeFile>>,
+    pub(super) layers: Field<LayersFile>,
+    pub(super) instances: Field<u64>,
+    pub(super) origin: Field<OriginFile>,
+    pub(super) resilience: Field<ResilienceFile>,
+    pub(super) traffic: Field<TrafficFile>,
+    pub(super) baseline: Field<Switch<BaselineFile>>,
+    pub(super) gates: Field<List<GateFile>>,
+}
+
+impl Decode for File {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "a scenario", errors)?;
+        let file = Self {
+            name: fields.required("name", "my-scenario"),
+            description: fields.optional("description"),
+            seed: fields.optional("seed"),
+            data_types: fields.required("data_types", "{ customer: { key: …, … } }"),
+            layers: fields.required(
+                "layers",
+                "{ local: { entries: 1000 }, remote: { maxmemory: 256MiB } }",
+            ),
+            instances: fields.optional("instances"),
+            origin: fields.required("origin", "{ connections: 40 }"),
+            resilience: fields.optional("resilience"),
+            traffic: fields.required("traffic", "{ users: 1000, think_time: 1s..3s, … }"),
+            baseline: fields.optional("baseline"),
+            gates: fields.optional("gates"),
+        };
+        fields.close();
+        Some(file)
+    }
+}
+
+/// One data type.
+pub(super) struct DataTypeFile {
+    pub(super) key: Field<KeyPattern>,
+    pub(super) related: Field<List<KeyPattern>>,
+    pub(super) strategy: Field<Strategy>,
+    pub(super) ttl: Field<Span>,
+    pub(super) local_ttl: Field<Switch<Span>>,
+    pub(super) invalidation: Field<Invalidation>,
+    pub(super) negative_ttl: Field<Switch<Span>>,
+    pub(super) ttl_jitter: Field<Ratio>,
+    pub(super) population: Field<PopulationFile>,
+    pub(super) popularity: Field<PopularityFile>,
+    pub(super) value_size: Field<ByteSize>,
+    pub(super) prefilled: Field<bool>,
+    pub(super) limit: Field<LimitFile>,
+    pub(super) origin: Field<TableFile>,
+}
+
+impl Decode for DataTypeFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "a data type", errors)?;
+        let data_type = Self {
+            key: fields.required("key", "\"customer:360:{customer_id}\""),
+            related: fields.optional("related"),
+            strategy: fields.required("strategy", "cache-aside"),
+            ttl: fields.required("ttl", "15m"),
+            local_ttl: fields.optional("local_ttl"),
+            invalidation: fields.optional("invalidation"),
+            negative_ttl: fields.optional("negative_ttl"),
+            ttl_jitter: fields.optional("ttl_jitter"),
+            population: fields.optional("population"),
+            popularity: fields.optional("popularity"),
+            value_size: fields.optional("value_size"),
+            prefilled: fields.optional("prefilled"),
+            limit: fields.optional("limit"),
+            origin: fields.optional("origin"),
+        };
+        fields.close();
+        Some(data_type)
+    }
+}
+
+/// How many keys there are.
+pub(super) enum PopulationFile {
+    /// Of the only parameter.
+    Total(u64),
+    /// By parameter.
+    ByParam(Map<DimensionFile>),
+}
+
+impl Decode for PopulationFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        match node.kind {
+            Kind::Mapping(_) => Map::decode(node, errors).map(Self::ByParam),
+            _ => u64::decode(node, errors).map(Self::Total),
+        }
+    }
+}
+
+/// How one parameter is chosen.
+#[derive(Clone, Copy)]
+pub(super) enum DimensionFile {
+    Cardinality(u64),
+    Unique,
+}
+
+impl Decode for DimensionFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        match &node.kind {
+            Kind::Scalar(text) if &**text == "unique" => Some(Self::Unique),
+            Kind::Scalar(text) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                let message = format!("{:?} is neither a number nor `unique`", short(text));
+                let advice = "write how many values there are, or `unique` for a running number";
+                errors.push(Diagnostic::new(&node.place, message).label(advice));
+                None
+            }
+            _ => u64::decode(node, errors).map(Self::Cardinality),
+        }
+    }
+}
+
+/// Which keys are asked for how often.
+#[derive(Clone)]
+pub(super) enum PopularityFile {
+    Uniform,
+    PerUser,
+    Zipf(Field<f64>),
+}
+
+impl Decode for PopularityFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        if let Kind::Mapping(_) = node.kind {
+            let mut fields = Fields::of(node, "a popularity", errors)?;
+            let zipf = fields.required("zipf", "0.99");
+            fields.close();
+            return Some(Self::Zipf(zipf));
+        }
+        if matches!(&node.kind, Kind::Scalar(text) if &**text == "zipf") {
+            let advice = "write { zipf: 0.99 }";
+            errors.push(Diagnostic::new(&node.place, "zipf needs its skew").label(advice));
+            return None;
+        }
+        let (uniform, per_user) = (("uniform", 0), ("per-user", 1));
+        match keyword(
+            node,
+            "popularity",
+            &[uniform, per_user, ("{ zipf: 0.99 }", 2)],
+            errors,
+        )? {
+            0 => Some(Self::Uniform),
+            1 => Some(Self::PerUser),
+            _ => {
+                errors.push(
+                    Diagnostic::new(&node.place, "this is a text, not a mapping")
+                        .label("write { zipf: 0.99 } without quotes"),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// The limit of a counter.
+pub(super) struct LimitFile {
+    pub(super) requests: Field<u64>,
+    pub(super) window: Field<Span>,
+}
+
+impl Decode for LimitFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "a limit", errors)?;
+        let limit = Self {
+            requests: fields.required("requests", "1000"),
+            window: fields.required("window", "1h"),
+        };
+        fields.close();
+        Some(limit)
+    }
+}
+
+/// A data type's table in the origin.
+pub(super) struct TableFile {
+    pub(super) query_time: Field<ServiceTimeFile>,
+    pub(super) write_time: Field<ServiceTimeFile>,
+}
+
+impl Decode for TableFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "a data type's origin", errors)?;
+        let table = Self {
+            query_time: fields.required("query_time", "{ median: 150ms, p99: 400ms }"),
+            write_time: fields.optional("write_time"),
+        };
+        fields.close();
+        Some(table)
+    }
+}
+
+/// How long a query takes.
+#[derive(Clone)]
+pub(super) struct ServiceTimeFile {
+    pub(super) median: Field<Span>,
+    pub(super) p99: Field<Span>,
+}
+
+impl Decode for ServiceTimeFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "a time of the origin", errors)?;
+        let time = Self {
+            median: fields.required("median", "150ms"),
+            p99: fields.required("p99", "400ms"),
+        };
+        fields.close();
+        Some(time)
+    }
+}
+
+/// The layers.
+pub(super) struct LayersFile {
+    pub(super) local: Field<Switch<LocalFile>>,
+    pub(super) remote: Field<Switch<RemoteFile>>,
+}
+
+impl Decode for LayersFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the layers", errors)?;
+        let layers = Self {
+            local: fields.required("local", "{ entries: 1000 }` or `local: none"),
+            remote: fields.required("remote", "{ maxmemory: 256MiB }` or `remote: none"),
+        };
+        fields.close();
+        Some(layers)
+    }
+}
+
+/// The local layer.
+pub(super) struct LocalFile {
+    pub(super) entries: Field<u64>,
+    pub(super) bytes: Field<ByteSize>,
+}
+
+impl Decode for LocalFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the local layer", errors)?;
+        let local = Self {
+            entries: fields.required("entries", "1000"),
+            bytes: fields.optional("bytes"),
+        };
+        fields.close();
+        Some(local)
+    }
+}
+
+/// How Redis is set up.
+#[derive(Clone, Copy)]
+pub(super) enum Topology {
+    Standalone,
+    /// Known, but not in this version.
+    Later,
+}
+
+impl Decode for Topology {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let words = [
+            ("standalone", Self::Standalone),
+            ("sentinel", Self::Later),
+            ("cluster", Self::Later),
+        ];
+        let topology = keyword(node, "topology", &words, errors)?;
+        if let Self::Later = topology {
+            let message = format!("{} cannot be run by this version", node.describe());
+            let advice = "write `standalone`, the only topology so far";
+            errors.push(Diagnostic::new(&node.place, message).label(advice));
+            return None;
+        }
+        Some(topology)
+    }
+}
+
+/// The remote layer.
+pub(super) struct RemoteFile {
+    pub(super) topology: Field<Topology>,
+    pub(super) maxmemory: Field<Switch<ByteSize>>,
+    pub(super) policy: Field<EvictionPolicy>,
+    pub(super) timeout: Field<Span>,
+    pub(super) connections: Field<u64>,
+}
+
+impl Decode for RemoteFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the remote layer", errors)?;
+        let remote = Self {
+            topology: fields.optional("topology"),
+            maxmemory: fields.optional("maxmemory"),
+            policy: fields.optional("policy"),
+            timeout: fields.optional("timeout"),
+            connections: fields.optional("connections"),
+        };
+        fields.close();
+        Some(remote)
+    }
+}
+
+/// The origin.
+pub(super) struct OriginFile {
+    pub(super) connections: Field<u64>,
+    pub(super) acquire_timeout: Field<Span>,
+}
+
+impl Decode for OriginFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the origin", errors)?;
+        let origin = Self {
+            connections: fields.required("connections", "40"),
+            acquire_timeout: fields.optional("acquire_timeout"),
+        };
+        fields.close();
+        Some(origin)
+    }
+}
+
+/// Defaults for every data type.
+pub(super) struct ResilienceFile {
+    pub(super) ttl_jitter: Field<Ratio>,
+    pub(super) negative_ttl: Field<Switch<Span>>,
+}
+
+impl Decode for ResilienceFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the resilience", errors)?;
+        let resilience = Self {
+            ttl_jitter: fields.optional("ttl_jitter"),
+            negative_ttl: fields.optional("negative_ttl"),
+        };
+        fields.close();
+        Some(resilience)
+    }
+}
+
+/// What users do.
+pub(super) struct TrafficFile {
+    pub(super) users: Field<u64>,
+    pub(super) ramp: Field<Span>,
+    pub(super) think_time: Field<SpanRange>,
+    pub(super) request_timeout: Field<Span>,
+    pub(super) on_start: Field<List<Arc<str>>>,
+    pub(super) phases: Field<List<PhaseFile>>,
+    pub(super) mix: Field<Map<f64>>,
+}
+
+impl Decode for TrafficFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the traffic", errors)?;
+        let traffic = Self {
+            users: fields.required("users", "1000"),
+            ramp: fields.optional("ramp"),
+            think_time: fields.required("think_time", "1s..3s"),
+            request_timeout: fields.optional("request_timeout"),
+            on_start: fields.optional("on_start"),
+            phases: fields.required("phases", "[{ name: steady, for: 60s }]"),
+            mix: fields.required("mix", "{ customer.get: 1 }"),
+        };
+        fields.close();
+        Some(traffic)
+    }
+}
+
+/// One phase.
+pub(super) struct PhaseFile {
+    pub(super) name: Field<Arc<str>>,
+    pub(super) duration: Field<Span>,
+}
+
+impl Decode for PhaseFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "a phase", errors)?;
+        let phase = Self {
+            name: fields.required("name", "steady"),
+            duration: fields.required("for", "60s"),
+        };
+        fields.close();
+        Some(phase)
+    }
+}
+
+/// The run before the run.
+pub(super) struct BaselineFile {
+    pub(super) duration: Field<Span>,
+}
+
+impl Decode for BaselineFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the baseline", errors)?;
+        let duration = fields.required("for", "20s");
+        fields.close();
+        Some(Self { duration })
+    }
+}
+
+/// One gate.
+pub(super) struct GateFile {
+    pub(super) name: Field<Arc<str>>,
+    pub(super) source: Field<Arc<str>>,
+    pub(super) check: Field<Arc<str>>,
+}
+
+impl Decode for GateFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        if !matches!(node.kind, Kind::Mapping(_)) {
+            return Some(Self {
+                name: Field::Absent,
+                source: Field::Absent,
+                check: located(node, errors).map_or(Field::Wrong, Field::Given),
+            });
+        }
+        let mut fields = Fields::of(node, "a gate", errors)?;
+        let gate = Self {
+            name: fields.optional("name"),
+            source: fields.optional("source"),
+            check: fields.required("check", "\"p95(response_time) < 1s\""),
+        };
+        fields.close();
+        Some(gate)
+    }
+}

@@ -1,0 +1,363 @@
+//! The plan written out again as a scenario: overrides applied, defaults filled in.
+//!
+//! Made from the plan and not from the file, so that it says what is run and not what was meant;
+//! reading it gives the same plan, which a test holds. Goes into the report's folder.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::{LayersPlan, Plan, TrafficPlan};
+use super::words::Word;
+use crate::engine::data_type::DataType;
+use crate::engine::layer::Operation;
+use crate::environment::{ServiceTime, TableConfig};
+use crate::units::{ByteSize, Ratio, Span};
+use crate::workload::{Dimension, Popularity, Population};
+
+/// A value to be written.
+enum Yaml {
+    /// A number, a quantity or one of our own words: safe without quotes.
+    Word(String),
+    /// Anything that a person wrote.
+    Text(String),
+    List(Vec<Yaml>),
+    Map(Vec<(String, Yaml)>),
+}
+
+impl Yaml {
+    fn word(word: impl std::fmt::Display) -> Self {
+        Self::Word(format!("{word}"))
+    }
+
+    fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    fn span(duration: Duration) -> Self {
+        Self::word(Span(duration))
+    }
+
+    fn none_or<T>(value: Option<T>, write: impl Fn(T) -> Self) -> Self {
+        value.map_or_else(|| Self::word("none"), write)
+    }
+}
+
+/// A mapping in the order written.
+fn map<const N: usize>(entries: [(&str, Yaml); N]) -> Yaml {
+    Yaml::Map(entries.map(|(key, value)| (key.to_owned(), value)).into())
+}
+
+/// A size in the largest unit that keeps it exact: the short form for people would round it.
+pub(super) fn size(size: ByteSize) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = |shift: u32| size.0 > 0 && size.0.trailing_zeros() >= shift;
+    match units.into_iter().find(|(shift, _)| whole(*shift)) {
+        Some((shift, unit)) => format!("{}{unit}", size.0 >> shift),
+        None => format!("{}B", size.0),
+    }
+}
+
+/// A share in percent if that keeps it exact.
+fn share(ratio: Ratio) -> String {
+    let percent = format!("{}%", ratio.0 * 100.0);
+    match percent.parse() {
+        Ok(again) if ratio == again => percent,
+        _ => ratio.0.to_string(),
+    }
+}
+
+/// Writes `plan`, whose checks were written as `checks`.
+pub(super) fn write(plan: &Plan, checks: &[Arc<str>]) -> String {
+    let data_types = plan.policies.iter().map(|(id, policy)| {
+        let table = &plan.database.tables[id.index()];
+        let population = &plan.workload.populations[id.index()];
+        let row = data_type(policy, table, population, plan.traffic.users);
+        (policy.name.to_string(), row)
+    });
+    let gates = plan.gates.iter().zip(checks).map(|(gate, check)| {
+        map([
+            ("name", Yaml::text(&gate.name)),
+            ("source", Yaml::text(&gate.source)),
+            ("check", Yaml::text(&**check)),
+        ])
+    });
+    let root = map([
+        ("name", Yaml::text(&plan.name)),
+        ("description", Yaml::text(&plan.description)),
+        ("seed", Yaml::word(plan.seed)),
+        ("data_types", Yaml::Map(data_types.collect())),
+        ("layers", layers(&plan.layers)),
+        ("instances", Yaml::word(plan.instances)),
+        (
+            "origin",
+            map([
+                ("connections", Yaml::word(plan.database.connections)),
+                ("acquire_timeout", Yaml::span(plan.database.acquire_timeout)),
+            ]),
+        ),
+        ("traffic", traffic(plan, &plan.traffic)),
+        (
+            "baseline",
+            Yaml::none_or(plan.baseline, |baseline| {
+                map([("for", Yaml::span(baseline.duration))])
+            }),
+        ),
+        ("gates", Yaml::List(gates.collect())),
+    ]);
+    let mut out =
+        "# A scenario as cachestorm ran it: overrides applied, defaults filled in.\n".to_owned();
+    write_block(&root, 0, &mut out);
+    out
+}
+
+fn data_type(policy: &DataType, table: &TableConfig, population: &Population, users: u32) -> Yaml {
+    let mut row = vec![
+        ("key", Yaml::text(policy.key.to_string())),
+        ("strategy", Yaml::word(policy.strategy.word())),
+        ("ttl", Yaml::span(policy.ttl)),
+    ];
+    if let Some(limit) = policy.limit {
+        let limit = map([
+            ("requests", Yaml::word(limit.requests)),
+            ("window", Yaml::span(limit.window)),
+        ]);
+        row.push(("limit", limit));
+    } else {
+        row.extend(values(policy, table));
+    }
+    let params: Vec<&str> = policy.key.params().collect();
+    row.extend(keys(&params, population, users));
+    Yaml::Map(
+        row.into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
+}
+
+/// What counters do not have.
+fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 8] {
+    let related = policy.related.iter().map(|key| Yaml::text(key.to_string()));
+    let time = |time: ServiceTime| {
+        map([
+            ("median", Yaml::span(time.median)),
+            ("p99", Yaml::span(time.p99)),
+        ])
+    };
+    [
+        ("local_ttl", Yaml::none_or(policy.local_ttl, Yaml::span)),
+        (
+            "negative_ttl",
+            Yaml::none_or(policy.negative_ttl, Yaml::span),
+        ),
+        ("ttl_jitter", Yaml::word(share(policy.ttl_jitter))),
+        ("invalidation", Yaml::word(policy.invalidation.word())),
+        ("related", Yaml::List(related.collect())),
+        ("value_size", Yaml::word(size(table.value_size))),
+        ("prefilled", Yaml::word(table.prefilled)),
+        (
+            "origin",
+            map([
+                ("query_time", time(table.read_time)),
+                ("write_time", time(table.write_time)),
+            ]),
+        ),
+    ]
+}
+
+/// A population of one key for each user is left to follow the number of users, so that a
+/// resolved scenario can be run with more of them.
+fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static str, Yaml)> {
+    let per_user = population.popularity == Popularity::PerUser;
+    let dimensions: Vec<(String, Yaml)> = params
+        .iter()
+        .zip(&population.dimensions)
+        .filter_map(|(param, dimension)| match dimension {
+            Dimension::Cardinality(count) if per_user && *count == u64::from(users) => None,
+            Dimension::Cardinality(count) => Some((String::from(*param), Yaml::word(count))),
+            Dimension::Unique => Some((String::from(*param), Yaml::word("unique"))),
+        })
+        .collect();
+    let popularity = match population.popularity {
+        Popularity::Uniform => Yaml::word("uniform"),
+        Popularity::PerUser => Yaml::word("per-user"),
+        Popularity::Zipf { skew } => map([("zipf", Yaml::word(skew))]),
+    };
+    let mut keys = vec![("popularity", popularity)];
+    if !dimensions.is_empty() {
+        keys.push(("population", Yaml::Map(dimensions)));
+    }
+    keys
+}
+
+fn layers(plan: &LayersPlan) -> Yaml {
+    let local = Yaml::none_or(plan.local, |local| {
+        let mut entries = vec![("entries".to_owned(), Yaml::word(local.entries))];
+        if let Some(bytes) = local.bytes {
+            entries.push(("bytes".to_owned(), Yaml::word(size(bytes))));
+        }
+        Yaml::Map(entries)
+    });
+    let remote = Yaml::none_or(plan.remote.as_ref(), |remote| {
+        let maxmemory = Yaml::none_or(remote.redis.maxmemory, |most| Yaml::word(size(most)));
+        map([
+            ("topology", Yaml::word("standalone")),
+            ("maxmemory", maxmemory),
+            ("policy", Yaml::word(remote.redis.policy.word())),
+            ("timeout", Yaml::span(remote.timeout)),
+            ("connections", Yaml::word(remote.connections)),
+        ])
+    });
+    map([("local", local), ("remote", remote)])
+}
+
+fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
+    let name = |data_type, operation: Operation| {
+        format!("{}.{}", plan.policies.get(data_type).name, operation.name())
+    };
+    let workload = &plan.workload;
+    let on_start = workload.on_start.iter();
+    let on_start = on_start.map(|(data_type, asked)| Yaml::text(name(*data_type, *asked)));
+    let phases = traffic.phases.iter().map(|phase| {
+        map([
+            ("name", Yaml::text(&phase.name)),
+            ("for", Yaml::span(phase.duration)),
+        ])
+    });
+    let mix = workload.mix.iter().map(|entry| {
+        (
+            name(entry.data_type, entry.operation),
+            Yaml::word(entry.weight),
+        )
+    });
+    map([
+        ("users", Yaml::word(traffic.users)),
+        ("ramp", Yaml::span(traffic.ramp)),
+        ("think_time", Yaml::word(workload.think_time)),
+        ("request_timeout", Yaml::span(traffic.request_timeout)),
+        ("on_start", Yaml::List(on_start.collect())),
+        ("phases", Yaml::List(phases.collect())),
+        ("mix", Yaml::Map(mix.collect())),
+    ])
+}
+
+/// Writes `value` as a block whose lines are indented by `indent`.
+fn write_block(value: &Yaml, indent: usize, out: &mut String) {
+    match value {
+        Yaml::Map(entries) => {
+            for (key, value) in entries {
+                push_indent(indent, out);
+                write_entry(key, value, indent, out);
+            }
+        }
+        Yaml::List(items) => {
+            for item in items {
+                push_indent(indent, out);
+                out.push_str("- ");
+                match item {
+                    // The first key stands beside the dash, the others below it.
+                    Yaml::Map(entries) if !entries.is_empty() => {
+                        for (at, (key, value)) in entries.iter().enumerate() {
+                            if at > 0 {
+                                push_indent(indent + 2, out);
+                            }
+                            write_entry(key, value, indent + 2, out);
+                        }
+                    }
+                    _ => {
+                        write_inline(item, out);
+                        out.push('\n');
+                    }
+                }
+            }
+        }
+        Yaml::Word(_) | Yaml::Text(_) => {
+            write_inline(value, out);
+            out.push('\n');
+        }
+    }
+}
+
+fn write_entry(key: &str, value: &Yaml, indent: usize, out: &mut String) {
+    write_key(key, out);
+    out.push(':');
+    if is_block(value) {
+        out.push('\n');
+        write_block(value, indent + 2, out);
+    } else {
+        out.push(' ');
+        write_inline(value, out);
+        out.push('\n');
+    }
+}
+
+/// Whether `value` is better read over several lines.
+fn is_block(value: &Yaml) -> bool {
+    let scalar = |value: &Yaml| matches!(value, Yaml::Word(_) | Yaml::Text(_));
+    match value {
+        Yaml::Word(_) | Yaml::Text(_) => false,
+        Yaml::List(items) => !items.iter().all(scalar),
+        Yaml::Map(entries) => entries.len() > 2 || !entries.iter().all(|(_, value)| scalar(value)),
+    }
+}
+
+fn write_inline(value: &Yaml, out: &mut String) {
+    match value {
+        Yaml::Word(word) => out.push_str(word),
+        Yaml::Text(text) => push_quoted(text, out),
+        Yaml::List(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                write_inline(item, out);
+            }
+            out.push(']');
+        }
+        Yaml::Map(entries) => {
+            out.push_str("{ ");
+            for (at, (key, value)) in entries.iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                write_key(key, out);
+                out.push_str(": ");
+                write_inline(value, out);
+            }
+            out.push_str(" }");
+        }
+    }
+}
+
+/// Keys are names: they need quotes only where YAML would take them for something else.
+fn write_key(key: &str, out: &mut String) {
+    let special = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    let special = special.contains(&&*key.to_lowercase());
+    let named = key.starts_with(|c: char| c.is_ascii_alphabetic());
+    if named && !special {
+        out.push_str(key);
+    } else {
+        push_quoted(key, out);
+    }
+}
+
+fn push_quoted(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\u{feff}' | '\u{2028}' | '\u{2029}' => push_escape(c, out),
+            c if c.is_control() => push_escape(c, out),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn push_escape(c: char, out: &mut String) {
+    let written = write!(out, "\\u{:04x}", u32::from(c));
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+fn push_indent(indent: usize, out: &mut String) {
+    out.extend(std::iter::repeat_n(' ', indent));
+}

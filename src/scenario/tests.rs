@@ -1,0 +1,1 @@
+//! Scenarios from text to plan.

@@ -1,0 +1,83 @@
+//! The words of the schema for what the engine and Redis know: read and written in one spelling.
+
+use super::decode::{Decode, keyword};
+use super::diagnostics::Errors;
+use super::yaml::Node;
+use crate::engine::data_type::{Invalidation, Strategy};
+use crate::environment::EvictionPolicy;
+
+/// A value that is written as one of a few words.
+pub(super) trait Word: Copy + PartialEq + 'static {
+    /// What the value is called.
+    const WHAT: &'static str;
+    /// Every word with its value.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The word of this value.
+    fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, value)| *value == self);
+        found.map_or("", |(word, _)| word)
+    }
+}
+
+impl Word for Strategy {
+    const WHAT: &'static str = "strategy";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("cache-aside", Self::CacheAside),
+        ("write-through", Self::WriteThrough),
+        ("write-behind", Self::WriteBehind),
+        ("counter", Self::Counter),
+    ];
+}
+
+impl Word for Invalidation {
+    const WHAT: &'static str = "invalidation";
+    const WORDS: &'static [(&'static str, Self)] = &[("time", Self::Time), ("event", Self::Event)];
+}
+
+impl Word for EvictionPolicy {
+    const WHAT: &'static str = "eviction policy";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("noeviction", Self::Noeviction),
+        ("allkeys-lru", Self::AllkeysLru),
+        ("allkeys-lfu", Self::AllkeysLfu),
+        ("allkeys-random", Self::AllkeysRandom),
+        ("volatile-lru", Self::VolatileLru),
+        ("volatile-lfu", Self::VolatileLfu),
+        ("volatile-random", Self::VolatileRandom),
+        ("volatile-ttl", Self::VolatileTtl),
+    ];
+}
+
+macro_rules! decode_words {
+    ($($kind:ty),*) => {$(
+        impl Decode for $kind {
+            fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+                keyword(node, Self::WHAT, Self::WORDS, errors)
+            }
+        }
+    )*};
+}
+decode_words!(Strategy, Invalidation, EvictionPolicy);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A variant that is added elsewhere and forgotten here would be written as nothing.
+    #[test]
+    fn every_variant_has_its_word() {
+        let spelled = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        for (word, value) in Strategy::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in Invalidation::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in EvictionPolicy::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        assert_eq!((Strategy::WORDS.len(), Invalidation::WORDS.len()), (4, 2));
+        assert_eq!(EvictionPolicy::WORDS.len(), 8);
+    }
+}
