@@ -1,3 +1,5 @@
 //! What tells: one exporter per file, all made from [`model::Report`].
 
+#[doc(hidden)]
+pub mod fixture;
 pub mod model;
