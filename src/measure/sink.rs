@@ -1,20 +1,20 @@
-//! Where drivers put what they see: one sample per request, and the ups and downs of two counts.
+//! Where drivers put what they saw.
 //!
-//! Called by every driver, on the path of its requests; the recorder answers it. An implementation
-//! must return at once and never wait.
+//! A driver knows this trait and no recorder, so that it can be tested with a list. Every method
+//! is called on the path of a request and must return at once.
 
 use super::Sample;
 
-/// Told of every request and of the users that make them, from any thread.
-pub trait SampleSink: Send + Sync {
-    /// A request ended.
+/// Takes samples and keeps count of users and requests.
+pub trait SampleSink: Send + Sync + 'static {
+    /// A request ended; called exactly once for each.
     fn record(&self, sample: Sample);
-    /// A user arrived.
+    /// A user began its work.
     fn user_started(&self);
-    /// A user left, or was lost. Comes once for each [`SampleSink::user_started`].
+    /// A user ended its work.
     fn user_ended(&self);
     /// A request was sent.
     fn request_started(&self);
-    /// A request ended, or was given up. Comes once for each [`SampleSink::request_started`].
+    /// A request was answered or given up.
     fn request_ended(&self);
 }
