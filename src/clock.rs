@@ -7,7 +7,10 @@
 //!
 //! A [`Timestamp`] is a count of nanoseconds since the Unix epoch that never goes back: the wall
 //! clock is read once, when the clock is made, and a monotonic clock is added to it.
-#![allow(clippy::disallowed_methods, reason = "this room is where time is read and waited for")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this room is where time is read and waited for"
+)]
 
 use std::fmt;
 use std::future::Future;
@@ -92,7 +95,9 @@ struct Inner {
 impl Clock {
     /// A clock that shows real time.
     pub fn real() -> Self {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, nanos);
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, nanos);
         Self {
             inner: Arc::new(Inner {
                 wall_at_start: Timestamp(wall),
@@ -128,7 +133,9 @@ impl Clock {
         limit: Duration,
         future: F,
     ) -> Result<F::Output, Elapsed> {
-        tokio::time::timeout(limit, future).await.map_err(|_| Elapsed)
+        tokio::time::timeout(limit, future)
+            .await
+            .map_err(|_| Elapsed)
     }
 }
 
@@ -159,7 +166,9 @@ mod tests {
         let before = clock.now();
         clock.sleep(Duration::from_hours(1)).await;
         assert_eq!(clock.now().since(before), Duration::from_hours(1));
-        let late = clock.timeout(Duration::from_secs(1), std::future::pending::<()>()).await;
+        let late = clock
+            .timeout(Duration::from_secs(1), std::future::pending::<()>())
+            .await;
         assert_eq!(late, Err(Elapsed));
     }
 }

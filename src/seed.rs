@@ -40,7 +40,9 @@ impl Seed {
     /// The seed of the `index`-th of many equal parts.
     #[must_use]
     pub fn fork_index(self, index: u64) -> Self {
-        Self(mix(self.0.wrapping_add(mix(index.wrapping_add(0x9e37_79b9_7f4a_7c15)))))
+        Self(mix(self.0.wrapping_add(mix(
+            index.wrapping_add(0x9e37_79b9_7f4a_7c15)
+        ))))
     }
 }
 
@@ -88,15 +90,19 @@ mod tests {
     fn the_generator_is_pinned() {
         let mut stream = Seed(42).stream("pinned");
         let draws: Vec<u64> = (0..3).map(|_| stream.random()).collect();
-        let pinned =
-            [10_009_772_147_240_249_851, 15_147_379_300_280_896_312, 9_423_876_281_488_424_813];
+        let pinned = [
+            10_009_772_147_240_249_851,
+            15_147_379_300_280_896_312,
+            9_423_876_281_488_424_813,
+        ];
         assert_eq!(draws, pinned);
     }
 
     #[test]
     fn indexed_streams_differ_from_each_other() {
-        let firsts: std::collections::HashSet<u64> =
-            (0..10_000).map(|user| Seed(7).stream_of("user", user).random()).collect();
+        let firsts: std::collections::HashSet<u64> = (0..10_000)
+            .map(|user| Seed(7).stream_of("user", user).random())
+            .collect();
         assert_eq!(firsts.len(), 10_000);
     }
 }

@@ -21,7 +21,10 @@ pub struct UnitError {
 
 impl UnitError {
     fn new(found: &str, wanted: &'static str) -> Self {
-        Self { found: found.to_owned(), wanted }
+        Self {
+            found: found.to_owned(),
+            wanted,
+        }
     }
 }
 
@@ -45,14 +48,18 @@ impl FromStr for Span {
             return Ok(Self(Duration::ZERO));
         }
         if !text.contains('.') {
-            return humantime::parse_duration(text).map(Self).map_err(|_| wrong());
+            return humantime::parse_duration(text)
+                .map(Self)
+                .map_err(|_| wrong());
         }
         // humantime takes whole numbers only; people write 1.5s.
         let unit_at = text.find(char::is_alphabetic).ok_or_else(wrong)?;
         let (number, unit) = text.split_at(unit_at);
         let number: f64 = number.trim().parse().map_err(|_| wrong())?;
         let one = humantime::parse_duration(&format!("1{unit}")).map_err(|_| wrong())?;
-        Duration::try_from_secs_f64(one.as_secs_f64() * number).map(Self).map_err(|_| wrong())
+        Duration::try_from_secs_f64(one.as_secs_f64() * number)
+            .map(Self)
+            .map_err(|_| wrong())
     }
 }
 
@@ -113,7 +120,11 @@ impl FromStr for ByteSize {
         let wrong = || UnitError::new(text, WANTED_BYTE_SIZE);
         let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
         let size: bytesize::ByteSize = text.trim().parse().map_err(|_| wrong())?;
-        if has_unit || size.0 == 0 { Ok(Self(size.0)) } else { Err(wrong()) }
+        if has_unit || size.0 == 0 {
+            Ok(Self(size.0))
+        } else {
+            Err(wrong())
+        }
     }
 }
 
@@ -145,7 +156,11 @@ impl FromStr for Ratio {
             None => (text, 1.0),
         };
         let ratio = number.trim().parse::<f64>().map_err(|_| wrong())? / divisor;
-        if (0.0..=1.0).contains(&ratio) { Ok(Self(ratio)) } else { Err(wrong()) }
+        if (0.0..=1.0).contains(&ratio) {
+            Ok(Self(ratio))
+        } else {
+            Err(wrong())
+        }
     }
 }
 
@@ -183,9 +198,15 @@ impl FromStr for Rate {
             "d" => 86_400.0,
             _ => return Err(wrong()),
         };
-        let number: f64 = number.trim().replace('_', "").parse().map_err(|_| wrong())?;
+        let number: f64 = number
+            .trim()
+            .replace('_', "")
+            .parse()
+            .map_err(|_| wrong())?;
         if number.is_finite() && number >= 0.0 {
-            Ok(Self { per_s: number / seconds })
+            Ok(Self {
+                per_s: number / seconds,
+            })
         } else {
             Err(wrong())
         }
@@ -273,7 +294,12 @@ mod tests {
         let texts: Vec<String> = [4e-7, 4.2e-4, 0.0382, 0.9996, 2.34, 272.0, 7_200.0]
             .map(|s| short(Duration::from_secs_f64(s)))
             .into();
-        assert_eq!(texts, ["0.4 µs", "0.4 ms", "38 ms", "1000 ms", "2.3 s", "4.5 min", "2.0 h"]);
+        assert_eq!(
+            texts,
+            [
+                "0.4 µs", "0.4 ms", "38 ms", "1000 ms", "2.3 s", "4.5 min", "2.0 h"
+            ]
+        );
         assert_eq!(Ratio(0.961).to_string(), "96.1%");
         assert_eq!(Ratio(0.9996).to_string(), "99.96%");
         assert_eq!(Ratio(1.0).to_string(), "100%");

@@ -12,9 +12,11 @@ use crate::units::Span;
 /// Will this caching design keep its promises under our traffic, and what must we buy?
 #[derive(Debug, Parser)]
 #[command(name = "cachestorm", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 every gate passed · 1 unexpected error · 2 the scenario or \
+#[command(
+    after_help = "Exit codes: 0 every gate passed · 1 unexpected error · 2 the scenario or \
 the arguments are wrong · 3 a gate failed · 4 inconclusive or invalid run · 5 the environment could \
-not be brought up · 130 interrupted (what was measured is still written)")]
+not be brought up · 130 interrupted (what was measured is still written)"
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -107,7 +109,10 @@ impl ScenarioArguments {
                 format!("--duration {span}")
             }),
         ];
-        let set = self.set.iter().map(|(path, value)| format!("--set {path}={value}"));
+        let set = self
+            .set
+            .iter()
+            .map(|(path, value)| format!("--set {path}={value}"));
         named.into_iter().flatten().chain(set).collect()
     }
 }
@@ -121,13 +126,19 @@ pub enum Driver {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let span: Span = text.parse().map_err(|error| format!("{error}"))?;
-    if span.0.is_zero() { Err("a run must last longer than 0".to_owned()) } else { Ok(span.0) }
+    if span.0.is_zero() {
+        Err("a run must last longer than 0".to_owned())
+    } else {
+        Ok(span.0)
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((path, value)) if !path.is_empty() => Ok((path.to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} is not of the form path=value, such as traffic.users=500")),
+        _ => Err(format!(
+            "{text:?} is not of the form path=value, such as traffic.users=500"
+        )),
     }
 }
 
@@ -143,10 +154,18 @@ mod tests {
 
     #[test]
     fn arguments_are_told_back_as_typed() {
-        let typed = "cachestorm run a.yaml --seed 7 --users 50 --duration 90s --set traffic.ramp=1s";
+        let typed =
+            "cachestorm run a.yaml --seed 7 --users 50 --duration 90s --set traffic.ramp=1s";
         let parsed = Arguments::try_parse_from(typed.split(' ')).expect("valid arguments");
-        let Command::Run(run) = parsed.command else { panic!("run was typed") };
-        let told = ["--seed 7", "--users 50", "--duration 1m30s", "--set traffic.ramp=1s"];
+        let Command::Run(run) = parsed.command else {
+            panic!("run was typed")
+        };
+        let told = [
+            "--seed 7",
+            "--users 50",
+            "--duration 1m30s",
+            "--set traffic.ramp=1s",
+        ];
         assert_eq!(run.scenario.as_typed(), told);
     }
 }

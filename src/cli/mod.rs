@@ -33,7 +33,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             // clap's own words: help and versions to standard output, errors to standard error.
             let wrong = error.use_stderr();
             let _ = error.print();
-            return if wrong { Exit::WrongInput } else { Exit::Success }.into();
+            return if wrong {
+                Exit::WrongInput
+            } else {
+                Exit::Success
+            }
+            .into();
         }
     };
     let exit = match arguments.command {
@@ -73,7 +78,12 @@ fn run(arguments: &RunArguments) -> Exit {
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("threads cannot be started: {error}"), Exit::Unexpected),
+        Err(error) => {
+            return fail(
+                &format!("threads cannot be started: {error}"),
+                Exit::Unexpected,
+            );
+        }
     };
     let bar = (!arguments.quiet && io::stderr().is_terminal()).then(Bar::new);
     let progress: &dyn runner::Progress = bar.as_ref().map_or(&Silent, |bar| bar);
@@ -90,11 +100,18 @@ fn run(arguments: &RunArguments) -> Exit {
     }
     match outcome {
         Ok(finished) => {
-            tell(&terminal::render(&finished.report, &finished.html_path(), style()));
+            tell(&terminal::render(
+                &finished.report,
+                &finished.html_path(),
+                style(),
+            ));
             for warning in &finished.leftovers {
                 warn(&format!("warning: {warning}"));
             }
-            Exit::of(finished.report.verdict, finished.report.validity.interrupted)
+            Exit::of(
+                finished.report.verdict,
+                finished.report.validity.interrupted,
+            )
         }
         Err(error) => {
             let exit = match error {
@@ -113,9 +130,10 @@ fn stop_on_signals() -> watch::Receiver<bool> {
     let (to, stop) = watch::channel(false);
     tokio::spawn(async move {
         // Without signals a run can still end by itself.
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
             return std::future::pending().await;
         };
         for again in [false, true] {
@@ -183,19 +201,26 @@ fn style() -> Style {
     let stdout = io::stdout();
     let color = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let columns = indicatif_columns().unwrap_or(WIDTH_MAX);
-    Style { color, width: columns.min(WIDTH_MAX) }
+    Style {
+        color,
+        width: columns.min(WIDTH_MAX),
+    }
 }
 
 /// The terminal's width, if there is a terminal.
 fn indicatif_columns() -> Option<usize> {
-    io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1))
+    io::stdout()
+        .is_terminal()
+        .then(|| usize::from(console::Term::stdout().size().1))
 }
 
 /// Prints the result. A reader that has gone (`| head`) is no error.
 #[allow(clippy::print_stdout, reason = "the result")]
 fn tell(text: &str) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 #[allow(clippy::print_stderr, reason = "progress and warnings")]

@@ -57,8 +57,14 @@ fn line() -> ProgressStyle {
 
 /// `steady 23/60 s · 1,000 users · 512/s · p95 12 ms · hits 94.1% · 0 errors`
 fn text(moment: &Moment) -> String {
-    let p95 = moment.live.p95.map_or_else(|| "–".to_owned(), units::short);
-    let hits = moment.live.hit_ratio.map_or_else(|| "–".to_owned(), |hits| Ratio(hits).to_string());
+    let p95 = moment
+        .live
+        .response_time_p95
+        .map_or_else(|| "–".to_owned(), units::short);
+    let hits = moment
+        .live
+        .hit_ratio
+        .map_or_else(|| "–".to_owned(), |hits| Ratio(hits).to_string());
     format!(
         "{} {}/{} s · {} users · {:.0}/s · p95 {p95} · hits {hits} · {} errors",
         moment.phase,

@@ -131,7 +131,9 @@ impl PolicyTable {
 
     /// The place of the row called `name`.
     pub fn id_of(&self, name: &str) -> Option<DataTypeId> {
-        self.iter().find(|(_, row)| &*row.name == name).map(|(id, _)| id)
+        self.iter()
+            .find(|(_, row)| &*row.name == name)
+            .map(|(id, _)| id)
     }
 
     /// All rows with their places.
@@ -210,14 +212,21 @@ impl std::str::FromStr for KeyPattern {
         if literals[inner].iter().any(|literal| literal.is_empty()) {
             return Err(KeyPatternError::Adjacent(text.to_owned()));
         }
-        Ok(Self { text: text.into(), literals, holes })
+        Ok(Self {
+            text: text.into(),
+            literals,
+            holes,
+        })
     }
 }
 
 impl KeyPattern {
     /// The names of the parameters that a caller gives, in order.
     pub fn params(&self) -> impl Iterator<Item = &str> {
-        self.holes.iter().map(|hole| &**hole).filter(|hole| *hole != WINDOW)
+        self.holes
+            .iter()
+            .map(|hole| &**hole)
+            .filter(|hole| *hole != WINDOW)
     }
 
     /// The key with `params` in its holes, in the order of [`KeyPattern::params`]. Parameters
@@ -292,7 +301,10 @@ mod tests {
         let inventory = pattern("inventory:{product_id}:{warehouse_id}");
         let key = inventory.render(&[17, 3], None);
         assert_eq!(key.as_str(), "inventory:17:3");
-        assert_eq!(inventory.read(&key), Some(vec![("product_id", "17"), ("warehouse_id", "3")]));
+        assert_eq!(
+            inventory.read(&key),
+            Some(vec![("product_id", "17"), ("warehouse_id", "3")])
+        );
         assert_eq!(inventory.read(&Key::new("inventory:17")), None);
         assert_eq!(inventory.read(&Key::new("product:17:3")), None);
     }
@@ -303,7 +315,9 @@ mod tests {
         let primary = pattern("customer:360:{customer_id}");
         let values = primary.read(&key).expect("the pattern's own key");
         assert_eq!(
-            pattern("customer:basic:{customer_id}").render_named(&values).as_str(),
+            pattern("customer:basic:{customer_id}")
+                .render_named(&values)
+                .as_str(),
             "customer:basic:17"
         );
     }

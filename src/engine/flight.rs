@@ -73,7 +73,9 @@ pub enum Boarding<'t, T: Clone> {
 impl<T: Clone> FlightTable<T> {
     /// No flights.
     pub fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect() }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
+        }
     }
 
     fn shard(&self, key: &Key) -> &Mutex<Shard<T>> {
@@ -87,11 +89,18 @@ impl<T: Clone> FlightTable<T> {
         let mut shard = self.shard(key).lock();
         if let Some(flight) = shard.get(key) {
             flight.followers.fetch_add(1, Ordering::Relaxed);
-            return Boarding::Follower(Follower { flight: Arc::clone(flight) });
+            return Boarding::Follower(Follower {
+                flight: Arc::clone(flight),
+            });
         }
         let flight = Arc::new(Flight::new());
         shard.insert(key.clone(), Arc::clone(&flight));
-        Boarding::Leader(Leader { table: self, key: key.clone(), flight, landed: false })
+        Boarding::Leader(Leader {
+            table: self,
+            key: key.clone(),
+            flight,
+            landed: false,
+        })
     }
 
     /// Takes the flight of `key` off the table, so that whoever comes now loads anew, forbids it to
@@ -101,7 +110,11 @@ impl<T: Clone> FlightTable<T> {
         if let Some(flight) = shard.remove(key) {
             // A purge (version 0) says nothing of newer commits, yet the load under way must not
             // bring back what was dropped.
-            let floor = if floor == Version(0) { u64::MAX } else { floor.0 };
+            let floor = if floor == Version(0) {
+                u64::MAX
+            } else {
+                floor.0
+            };
             flight.floor.fetch_max(floor, Ordering::Relaxed);
         }
         change();
@@ -152,7 +165,10 @@ impl<T: Clone> Leader<'_, T> {
 
     /// Removes this flight from the table, if an invalidation has not done so.
     fn leave(&self, shard: &mut Shard<T>) {
-        if shard.get(&self.key).is_some_and(|now| Arc::ptr_eq(now, &self.flight)) {
+        if shard
+            .get(&self.key)
+            .is_some_and(|now| Arc::ptr_eq(now, &self.flight))
+        {
             shard.remove(&self.key);
         }
     }

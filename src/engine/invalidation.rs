@@ -46,13 +46,16 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         for key in &event.keys {
             self.drop_locally(&Key::new(key.as_str()), Version(event.version));
         }
-        self.emit(&Event::InvalidationReceived { keys: event.keys.len() });
+        self.emit(&Event::InvalidationReceived {
+            keys: event.keys.len(),
+        });
     }
 
     /// Empties the local layer, and keeps loads that are under way from being stored in it.
     pub fn flush_local(&self) {
         let mut entries = 0;
-        self.flights.invalidate_all(|| entries = self.local.as_ref().map_or(0, LocalLayer::clear));
+        self.flights
+            .invalidate_all(|| entries = self.local.as_ref().map_or(0, LocalLayer::clear));
         if entries > 0 {
             self.emit(&Event::LocalFlushed { entries });
         }

@@ -72,9 +72,12 @@ impl LocalLayer {
             .weight_capacity(capacity)
             .shards(1);
         let cache = match options.build() {
-            Ok(options) => {
-                Cache::with_options(options, weight, Hasher::default(), DefaultLifecycle::default())
-            }
+            Ok(options) => Cache::with_options(
+                options,
+                weight,
+                Hasher::default(),
+                DefaultLifecycle::default(),
+            ),
             // Unreachable while both capacities are set above; the plain constructor is the same
             // but for the number of shards.
             Err(_) => Cache::with(
@@ -101,7 +104,10 @@ impl LocalLayer {
 
     /// Stores `entry` until `deadline`, unless one read later is there.
     pub fn fill(&self, key: &Key, entry: Entry, deadline: Timestamp) -> Fill {
-        let newer = self.cache.peek(key).is_some_and(|held| held.entry.row.as_of > entry.row.as_of);
+        let newer = self
+            .cache
+            .peek(key)
+            .is_some_and(|held| held.entry.row.as_of > entry.row.as_of);
         if newer {
             return Fill::Refused;
         }
@@ -150,7 +156,10 @@ mod tests {
             committed_at: at(as_of),
             as_of: Version(as_of),
         };
-        Entry { row, fetched_at: at(as_of) }
+        Entry {
+            row,
+            fetched_at: at(as_of),
+        }
     }
 
     fn key(n: u64) -> Key {
@@ -159,7 +168,10 @@ mod tests {
 
     #[test]
     fn an_entry_ends_at_its_deadline() {
-        let local = LocalLayer::new(LocalConfig { entries: 10, bytes: None });
+        let local = LocalLayer::new(LocalConfig {
+            entries: 10,
+            bytes: None,
+        });
         local.fill(&key(1), entry(1, 8), at(60));
         assert!(local.get(&key(1), at(59)).is_some());
         assert!(local.get(&key(1), at(60)).is_none());
@@ -168,10 +180,16 @@ mod tests {
 
     #[test]
     fn an_older_entry_never_replaces_a_newer_one() {
-        let local = LocalLayer::new(LocalConfig { entries: 10, bytes: None });
+        let local = LocalLayer::new(LocalConfig {
+            entries: 10,
+            bytes: None,
+        });
         assert_eq!(local.fill(&key(1), entry(2, 8), at(60)), Fill::Stored);
         assert_eq!(local.fill(&key(1), entry(1, 8), at(60)), Fill::Refused);
-        assert_eq!(local.get(&key(1), at(1)).map(|held| held.row.version), Some(Version(2)));
+        assert_eq!(
+            local.get(&key(1), at(1)).map(|held| held.row.version),
+            Some(Version(2))
+        );
     }
 
     proptest! {

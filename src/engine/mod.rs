@@ -126,7 +126,12 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         origin: O,
         surroundings: Surroundings,
     ) -> Self {
-        let Surroundings { clock, seed, observer, instance } = surroundings;
+        let Surroundings {
+            clock,
+            seed,
+            observer,
+            instance,
+        } = surroundings;
         Self {
             policies,
             clock,
@@ -170,7 +175,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 self.failed(Layer::Remote, &error);
                 EngineError::Remote(error)
             }),
-            None => self.origin.admit(data_type, key, limit).await.map_err(EngineError::Origin),
+            None => self
+                .origin
+                .admit(data_type, key, limit)
+                .await
+                .map_err(EngineError::Origin),
         }
     }
 
@@ -193,7 +202,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
 
     /// How long the remote layer keeps `entry`; `None` if it does not keep it at all.
     fn remote_ttl(&self, policy: &DataType, entry: &Entry) -> Option<Duration> {
-        let ttl = if entry.row.value.is_some() { Some(policy.ttl) } else { policy.negative_ttl };
+        let ttl = if entry.row.value.is_some() {
+            Some(policy.ttl)
+        } else {
+            policy.negative_ttl
+        };
         ttl.map(|ttl| self.jittered(policy, ttl))
     }
 
@@ -210,7 +223,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let Some(ttl) = ttl else { return };
         let deadline = self.clock.now() + self.jittered(policy, ttl);
         if local.fill(key, entry.clone(), deadline) == layer::Fill::Refused {
-            self.emit(&Event::FillRefused { data_type, layer: Layer::Local });
+            self.emit(&Event::FillRefused {
+                data_type,
+                layer: Layer::Local,
+            });
         }
     }
 
@@ -230,5 +246,9 @@ fn wrong_strategy(operation: &'static str, policy: &DataType) -> EngineError {
         data_type::Strategy::WriteBehind => "write-behind",
         data_type::Strategy::Counter => "counter",
     };
-    EngineError::WrongStrategy { operation, data_type: Arc::clone(&policy.name), strategy }
+    EngineError::WrongStrategy {
+        operation,
+        data_type: Arc::clone(&policy.name),
+        strategy,
+    }
 }

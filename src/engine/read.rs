@@ -18,7 +18,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         }
         if self.local.is_none() && self.remote.is_none() {
             let entry = self.load(data_type, key).await?;
-            return Ok(Answer { outcome: Outcome::Bypass, layer: Layer::Origin, entry });
+            return Ok(Answer {
+                outcome: Outcome::Bypass,
+                layer: Layer::Origin,
+                entry,
+            });
         }
         if let Some(entry) = self.look_locally(data_type, policy, key) {
             return Ok(answer(Outcome::Hit, Layer::Local, entry));
@@ -29,7 +33,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Boarding::Follower(follower) => {
                     if let Some(fetch) = follower.landing().await {
                         let Fetched { entry, layer, .. } = fetch?;
-                        return Ok(Answer { outcome: Outcome::Coalesced, layer, entry });
+                        return Ok(Answer {
+                            outcome: Outcome::Coalesced,
+                            layer,
+                            entry,
+                        });
                     }
                 }
             }
@@ -46,14 +54,24 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     ) -> Result<Answer, EngineError> {
         // The flight before this one may have landed between our look and our boarding.
         if let Some(entry) = self.peek_locally(policy, key) {
-            let fetched = Fetched { entry, layer: Layer::Local, bypassed: false, keep: false };
+            let fetched = Fetched {
+                entry,
+                layer: Layer::Local,
+                bypassed: false,
+                keep: false,
+            };
             let entry = fetched.entry.clone();
             self.land(data_type, key, leader, Ok(fetched));
             return Ok(answer(Outcome::Hit, Layer::Local, entry));
         }
         let fetch = self.fetch(data_type, policy, key).await;
         self.land(data_type, key, leader, fetch.clone());
-        let Fetched { entry, layer, bypassed, .. } = fetch?;
+        let Fetched {
+            entry,
+            layer,
+            bypassed,
+            ..
+        } = fetch?;
         let outcome = match layer {
             Layer::Origin if bypassed => Outcome::Bypass,
             Layer::Origin => Outcome::Miss,
@@ -63,22 +81,38 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     fn land(&self, data_type: DataTypeId, key: &Key, leader: Leader<'_, Fetch>, fetch: Fetch) {
-        let loaded_from_origin = fetch.as_ref().map_or(true, |got| got.layer == Layer::Origin);
-        let kept = fetch.as_ref().ok().filter(|got| got.keep).map(|got| got.entry.clone());
+        let loaded_from_origin = fetch
+            .as_ref()
+            .map_or(true, |got| got.layer == Layer::Origin);
+        let kept = fetch
+            .as_ref()
+            .ok()
+            .filter(|got| got.keep)
+            .map(|got| got.entry.clone());
         let as_of = kept.as_ref().map(|entry| entry.row.as_of);
         let followers = leader.land(fetch, as_of, || {
             if let Some(entry) = &kept {
                 self.keep_locally(data_type, key, entry);
             }
         });
-        self.emit(&Event::FlightEnded { data_type, key, followers, loaded_from_origin });
+        self.emit(&Event::FlightEnded {
+            data_type,
+            key,
+            followers,
+            loaded_from_origin,
+        });
     }
 
     /// From the remote layer, or else from the origin and into the remote layer.
     async fn fetch(&self, data_type: DataTypeId, policy: &DataType, key: &Key) -> Fetch {
         let Some(remote) = &self.remote else {
             let entry = self.load(data_type, key).await?;
-            return Ok(Fetched { entry, layer: Layer::Origin, bypassed: false, keep: true });
+            return Ok(Fetched {
+                entry,
+                layer: Layer::Origin,
+                bypassed: false,
+                keep: true,
+            });
         };
         let start = self.clock.now();
         let looked = remote.get(key).await;
@@ -89,18 +123,31 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             took: self.clock.now().since(start),
         });
         match looked {
-            Ok(Some(entry)) => {
-                Ok(Fetched { entry, layer: Layer::Remote, bypassed: false, keep: true })
-            }
+            Ok(Some(entry)) => Ok(Fetched {
+                entry,
+                layer: Layer::Remote,
+                bypassed: false,
+                keep: true,
+            }),
             Ok(None) => {
                 let entry = self.load(data_type, key).await?;
                 let keep = self.fill_remote(data_type, policy, key, &entry).await != Fill::Refused;
-                Ok(Fetched { entry, layer: Layer::Origin, bypassed: false, keep })
+                Ok(Fetched {
+                    entry,
+                    layer: Layer::Origin,
+                    bypassed: false,
+                    keep,
+                })
             }
             Err(error) => {
                 self.failed(Layer::Remote, &error);
                 let entry = self.load(data_type, key).await?;
-                Ok(Fetched { entry, layer: Layer::Origin, bypassed: true, keep: true })
+                Ok(Fetched {
+                    entry,
+                    layer: Layer::Origin,
+                    bypassed: true,
+                    keep: true,
+                })
             }
         }
     }
@@ -121,7 +168,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             EngineError::Origin(error)
         })?;
         // The age counts from the read's start: the row may have changed since then.
-        Ok(Entry { row, fetched_at: start })
+        Ok(Entry {
+            row,
+            fetched_at: start,
+        })
     }
 
     /// Offers `entry` to the remote layer. A failure is told, and otherwise like success: the
@@ -139,7 +189,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         match remote.fill(key, entry, ttl).await {
             Ok(Fill::Stored) => Fill::Stored,
             Ok(Fill::Refused) => {
-                self.emit(&Event::FillRefused { data_type, layer: Layer::Remote });
+                self.emit(&Event::FillRefused {
+                    data_type,
+                    layer: Layer::Remote,
+                });
                 Fill::Refused
             }
             Err(error) => {
@@ -175,5 +228,9 @@ fn answer(outcome: Outcome, layer: Layer, entry: Entry) -> Answer {
         Outcome::Hit if entry.row.value.is_none() => Outcome::NegativeHit,
         other => other,
     };
-    Answer { outcome, layer, entry }
+    Answer {
+        outcome,
+        layer,
+        entry,
+    }
 }

@@ -34,7 +34,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             }
             Strategy::WriteThrough => {
                 let row = self.store(data_type, key, value).await?;
-                self.write_through(data_type, policy, key, row.clone()).await;
+                self.write_through(data_type, policy, key, row.clone())
+                    .await;
                 Ok(written(&row))
             }
         }
@@ -60,24 +61,32 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         key: &Key,
         value: Bytes,
     ) -> Result<Row, EngineError> {
-        self.origin.store(data_type, key, value).await.map_err(|error| {
-            self.failed(Layer::Origin, &error);
-            EngineError::Origin(error)
-        })
+        self.origin
+            .store(data_type, key, value)
+            .await
+            .map_err(|error| {
+                self.failed(Layer::Origin, &error);
+                EngineError::Origin(error)
+            })
     }
 
     /// Puts the committed row into the cache, and drops what else was made from the old one.
     async fn write_through(&self, data_type: DataTypeId, policy: &DataType, key: &Key, row: Row) {
         let floor = row.version;
-        let entry = Entry { fetched_at: row.committed_at, row };
+        let entry = Entry {
+            fetched_at: row.committed_at,
+            row,
+        };
         self.fill_remote(data_type, policy, key, &entry).await;
-        self.flights.invalidate(key, floor, || self.keep_locally(data_type, key, &entry));
+        self.flights
+            .invalidate(key, floor, || self.keep_locally(data_type, key, &entry));
         let related = related(policy, key);
         if !related.is_empty() {
             self.drop_remotely(&related, floor).await;
         }
         if policy.invalidation == Invalidation::Event {
-            self.publish([vec![key.clone()], related].concat(), floor).await;
+            self.publish([vec![key.clone()], related].concat(), floor)
+                .await;
         }
     }
 
@@ -94,9 +103,16 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         // Microseconds since 1970 grow with every write of a key and stay below 2^53.
         let version = Version(now.as_unix_nanos() / 1_000);
         if let Some(remote) = &self.remote {
-            let row =
-                Row { value: Some(value.clone()), version, committed_at: now, as_of: version };
-            let entry = Entry { row, fetched_at: now };
+            let row = Row {
+                value: Some(value.clone()),
+                version,
+                committed_at: now,
+                as_of: version,
+            };
+            let entry = Entry {
+                row,
+                fetched_at: now,
+            };
             let write = QueuedWrite {
                 data_type,
                 key: key.clone(),
@@ -109,7 +125,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Ok(()) => {
                     self.flights
                         .invalidate(key, version, || self.keep_locally(data_type, key, &entry));
-                    return Ok(Written { layer: Layer::Remote, version, committed_at: now });
+                    return Ok(Written {
+                        layer: Layer::Remote,
+                        version,
+                        committed_at: now,
+                    });
                 }
                 Err(error) => self.failed(Layer::Remote, &error),
             }
@@ -157,9 +177,17 @@ fn related(policy: &DataType, key: &Key) -> Vec<Key> {
     let Some(values) = policy.key.read(key) else {
         return Vec::new();
     };
-    policy.related.iter().map(|pattern| pattern.render_named(&values)).collect()
+    policy
+        .related
+        .iter()
+        .map(|pattern| pattern.render_named(&values))
+        .collect()
 }
 
 fn written(row: &Row) -> Written {
-    Written { layer: Layer::Origin, version: row.version, committed_at: row.committed_at }
+    Written {
+        layer: Layer::Origin,
+        version: row.version,
+        committed_at: row.committed_at,
+    }
 }

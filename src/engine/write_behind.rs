@@ -43,7 +43,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return true;
         };
         let draining = async {
-            let mut queue = remote.queue(consumer).await.map_err(|error| (Layer::Remote, error))?;
+            let mut queue = remote
+                .queue(consumer)
+                .await
+                .map_err(|error| (Layer::Remote, error))?;
             while self.commit_batch(&mut queue).await? > 0 {}
             Ok::<_, (Layer, LayerError)>(())
         };
@@ -65,9 +68,14 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return Ok(0);
         }
         let (ids, writes): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        self.origin.store_batch(&writes).await.map_err(|error| (Layer::Origin, error))?;
+        self.origin
+            .store_batch(&writes)
+            .await
+            .map_err(|error| (Layer::Origin, error))?;
         queue.acknowledge(&ids).await.map_err(remote)?;
-        self.emit(&Event::WriteBehindCommitted { writes: writes.len() });
+        self.emit(&Event::WriteBehindCommitted {
+            writes: writes.len(),
+        });
         Ok(writes.len())
     }
 }

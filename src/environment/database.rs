@@ -6,6 +6,7 @@
 //! commit has a version from one global sequence and is told to a [`CommitListener`], from which
 //! oracles know the truth. The engine calls it through [`Origin`]; it knows nothing of caches.
 
+mod counters;
 mod flights;
 mod host;
 mod pool;
@@ -25,9 +26,10 @@ pub use self::stats::{DatabaseStats, FlightStats, TableStats};
 pub use self::value::generated_value;
 use super::{CommitListener, DatabaseConfig, TableConfig};
 use crate::clock::{Clock, Timestamp};
-use crate::engine::data_type::{DataTypeId, Key, PolicyTable};
-use crate::engine::layer::{LayerError, Origin, QueuedWrite, Row, Version};
+use crate::engine::data_type::{DataTypeId, Key, Limit, PolicyTable};
+use crate::engine::layer::{Admission, LayerError, Origin, QueuedWrite, Row, Version};
 use crate::seed::Seed;
+use counters::Counters;
 use flights::Flights;
 use pool::{Connection, Pool};
 use rows::Rows;
@@ -65,6 +67,7 @@ struct Table {
     config: TableConfig,
     rows: Rows,
     flights: Flights,
+    counters: Counters,
     read_time: ServiceTimes,
     write_time: ServiceTimes,
     reads: AtomicU64,
@@ -140,6 +143,7 @@ impl Table {
             config,
             rows: Rows::default(),
             flights: Flights::default(),
+            counters: Counters::default(),
             read_time: ServiceTimes::new(config.read_time, seed.stream("read-time")),
             write_time: ServiceTimes::new(config.write_time, seed.stream("write-time")),
             reads: AtomicU64::new(0),
@@ -181,8 +185,14 @@ impl Inner {
 
     /// What a query that begins now sees of a row.
     fn snapshot(&self, table: &Table, key: &Key) -> Row {
+        // First how far the commits are, then the row: a commit in between makes the row newer
+        // than it says, never older.
+        let as_of = *self.last_commit.lock();
         if let Some(row) = table.rows.get(key) {
-            return row;
+            return Row {
+                as_of: as_of.max(row.as_of),
+                ..row
+            };
         }
         let value_size = table.config.value_size;
         Row {
@@ -190,6 +200,7 @@ impl Inner {
                 .then(|| generated_value(self.seed, key, UNWRITTEN, value_size)),
             version: UNWRITTEN,
             committed_at: self.started_at,
+            as_of,
         }
     }
 
@@ -261,6 +272,22 @@ impl Origin for MockDatabase {
         }
         drop(connection);
         Ok(())
+    }
+
+    async fn admit(
+        &self,
+        data_type: DataTypeId,
+        key: &Key,
+        limit: Limit,
+    ) -> Result<Admission, LayerError> {
+        let inner = &*self.inner;
+        let table = inner.table(data_type)?;
+        let connection = inner.connect().await?;
+        table.writes.fetch_add(1, Ordering::Relaxed);
+        inner.work(&table.write_time).await;
+        let admission = table.counters.admit(key, limit, inner.clock.now());
+        drop(connection);
+        Ok(admission)
     }
 }
 

@@ -26,6 +26,14 @@ pub enum EnvironmentError {
         /// The end of its log.
         log: String,
     },
+    /// A service instance did not come up.
+    #[error("service instance {number} did not start: {reason}")]
+    Instance {
+        /// Its number, from 0.
+        number: u16,
+        /// What happened instead.
+        reason: String,
+    },
     /// A server did not end when it was killed.
     #[error("{program} (process {pid}) is still there {} s after it was killed", .limit.as_secs())]
     NotStopped {

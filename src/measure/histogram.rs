@@ -109,6 +109,24 @@ impl Histogram {
     }
 }
 
+/// The same of a histogram that was recorded elsewhere, in whole microseconds.
+pub fn summary_of_us(times_us: &hdrhistogram::Histogram<u64>) -> Summary {
+    if times_us.is_empty() {
+        return Summary::default();
+    }
+    let quantile = |q| times_us.value_at_quantile(q) as f64;
+    Summary {
+        count: times_us.len(),
+        mean: times_us.mean(),
+        p50: quantile(0.5),
+        p90: quantile(0.9),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+        p999: quantile(0.999),
+        max: times_us.max() as f64,
+    }
+}
+
 impl<'h> FromIterator<&'h Histogram> for Histogram {
     /// All of them merged.
     fn from_iter<I: IntoIterator<Item = &'h Self>>(histograms: I) -> Self {

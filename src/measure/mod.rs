@@ -14,7 +14,7 @@ pub mod oracle;
 pub mod query;
 pub mod recorder;
 mod schedule;
-mod series;
+pub mod series;
 mod sharded;
 pub mod sink;
 pub mod validity;

@@ -24,7 +24,9 @@ impl Evidence for RunEvidence<'_> {
     fn observe(&self, check: &Check) -> Observation {
         // Names were checked when the plan was made; a name that is unknown all the same has no
         // samples.
-        let Some(query) = self.query(check) else { return NOTHING };
+        let Some(query) = self.query(check) else {
+            return NOTHING;
+        };
         match check.metric {
             Metric::Distribution(Distribution::ResponseTime, statistic) => {
                 of(&self.after.measurements.response_time(&query), statistic)
@@ -36,14 +38,17 @@ impl Evidence for RunEvidence<'_> {
                 of(&self.after.measurements.slip_in(query.phases), statistic)
             }
             Metric::Distribution(Distribution::Staleness, statistic) => {
-                of(&self.after.staleness(&query), statistic)
+                self.staleness(&query, statistic)
             }
             Metric::Scalar(scalar) => self.scalar(scalar, &query),
         }
     }
 }
 
-const NOTHING: Observation = Observation { value: None, samples: 0 };
+const NOTHING: Observation = Observation {
+    value: None,
+    samples: 0,
+};
 
 impl RunEvidence<'_> {
     fn query(&self, check: &Check) -> Option<Query> {
@@ -67,6 +72,18 @@ impl RunEvidence<'_> {
             layer: check.selectors.layer,
             hit: None,
         })
+    }
+
+    /// Reads that were checked and none of them stale are evidence of no staleness.
+    fn staleness(&self, query: &Query, statistic: Statistic) -> Observation {
+        let checked = self.after.staleness_ms(query).checked;
+        match of(&self.after.staleness(query), statistic) {
+            Observation { value: None, .. } if checked > 0 => Observation {
+                value: Some(0.0),
+                samples: checked,
+            },
+            of_stale => of_stale,
+        }
     }
 
     fn scalar(&self, scalar: Scalar, query: &Query) -> Observation {
@@ -95,10 +112,7 @@ impl RunEvidence<'_> {
         let measurements = &self.after.measurements;
         let requests = measurements.count(query);
         match scalar {
-            Scalar::HitRatio => match measurements.hit_ratio(query) {
-                Some((ratio, samples)) => Observation { value: Some(ratio), samples },
-                None => NOTHING,
-            },
+            Scalar::HitRatio => self.hit_ratio(query),
             Scalar::ErrorRatio => share(self.errors(query), requests),
             Scalar::StaleRatio => {
                 let Staleness { checked, stale, .. } = self.after.staleness_ms(query);
@@ -107,7 +121,10 @@ impl RunEvidence<'_> {
             Scalar::Rate => {
                 let seconds = measurements.duration(query.phases).as_secs_f64();
                 let rate = (seconds > 0.0).then(|| requests as f64 / seconds);
-                Observation { value: rate, samples: requests }
+                Observation {
+                    value: rate,
+                    samples: requests,
+                }
             }
             Scalar::Requests => counted(requests, requests),
             Scalar::Errors => counted(self.errors(query), requests),
@@ -117,33 +134,64 @@ impl RunEvidence<'_> {
         }
     }
 
+    /// Of the users' reads, or if a layer is named, of the lookups in that layer.
+    fn hit_ratio(&self, query: &Query) -> Observation {
+        let Some(layer) = query.layer else {
+            let found = self.after.measurements.hit_ratio(query);
+            return found.map_or(NOTHING, |(ratio, samples)| Observation {
+                value: Some(ratio),
+                samples,
+            });
+        };
+        let policies = self.after.measurements.policies();
+        let chosen = policies
+            .iter()
+            .filter(|(id, _)| query.data_type.is_none_or(|only| only == *id));
+        let (asked, found) = chosen
+            .map(|(id, _)| self.after.engine.asked_and_found(id, layer, query.phases))
+            .fold((0, 0), |sum, (asked, found)| (sum.0 + asked, sum.1 + found));
+        share(found, asked)
+    }
+
     fn errors(&self, query: &Query) -> u64 {
         self.after.measurements.errors_by_kind(query).values().sum()
     }
 
     fn reduction(&self, scalar: Scalar) -> Observation {
-        let Some(improvement) = self.improvement else { return NOTHING };
+        let Some(improvement) = self.improvement else {
+            return NOTHING;
+        };
         let value = match scalar {
             Scalar::ResponseTimeReduction => improvement.response_time_reduction,
             _ => improvement.origin_query_reduction,
         };
         let samples = self.after.measurements.count(&Query::default());
-        Observation { value: Some(value), samples }
+        Observation {
+            value: Some(value),
+            samples,
+        }
     }
 
     fn of_origin(&self, scalar: Scalar, data_type: Option<DataTypeId>) -> Observation {
-        let Some((judged, seconds)) = self.after.origin_judged() else { return NOTHING };
+        let Some((judged, seconds)) = self.after.origin_judged() else {
+            return NOTHING;
+        };
         let queries = queries(&judged, data_type);
         match scalar {
             Scalar::OriginQueries => counted(queries, 1),
-            Scalar::OriginQueriesPerS => {
-                Observation { value: Some(queries as f64 / seconds), samples: queries.max(1) }
-            }
+            Scalar::OriginQueriesPerS => Observation {
+                value: Some(queries as f64 / seconds),
+                samples: queries.max(1),
+            },
             Scalar::OriginPeakConnections => counted(u64::from(judged.peak_connections), 1),
             _ => {
                 let flights = judged.flights.flights();
                 let most = judged.flights.origin_loads_per_flight_max();
-                if flights == 0 { NOTHING } else { counted(most, flights) }
+                if flights == 0 {
+                    NOTHING
+                } else {
+                    counted(most, flights)
+                }
             }
         }
     }
@@ -152,7 +200,10 @@ impl RunEvidence<'_> {
         let readings = self.after.redis_readings();
         let samples = readings.len() as u64;
         let most = |value: fn(&crate::environment::redis_info::RedisInfo) -> Option<f64>| {
-            readings.iter().filter_map(|reading| value(&reading.info)).reduce(f64::max)
+            readings
+                .iter()
+                .filter_map(|reading| value(&reading.info))
+                .reduce(f64::max)
         };
         let value = match scalar {
             Scalar::MemoryUsage => most(|info| {
@@ -170,18 +221,27 @@ impl RunEvidence<'_> {
 /// The queries of one table, or of all.
 pub(super) fn queries(stats: &DatabaseStats, data_type: Option<DataTypeId>) -> u64 {
     match data_type {
-        Some(id) => stats.tables.get(id.index()).map_or(0, |table| table.queries()),
+        Some(id) => stats
+            .tables
+            .get(id.index())
+            .map_or(0, |table| table.queries()),
         None => stats.queries(),
     }
 }
 
 fn counted(count: u64, samples: u64) -> Observation {
-    Observation { value: Some(count as f64), samples }
+    Observation {
+        value: Some(count as f64),
+        samples,
+    }
 }
 
 fn share(part: u64, whole: u64) -> Observation {
     let value = (whole > 0).then(|| part as f64 / whole as f64);
-    Observation { value, samples: whole }
+    Observation {
+        value,
+        samples: whole,
+    }
 }
 
 fn of(times: &Histogram, statistic: Statistic) -> Observation {
@@ -191,32 +251,50 @@ fn of(times: &Histogram, statistic: Statistic) -> Observation {
         Statistic::Min => times.quantile_us(0.0),
         Statistic::Max => times.quantile_us(1.0),
     });
-    Observation { value, samples: times.count() }
+    Observation {
+        value,
+        samples: times.count(),
+    }
 }
 
 impl PassResult {
     /// The database over the judged time, and how long that was.
     pub(super) fn origin_judged(&self) -> Option<(DatabaseStats, f64)> {
-        let (from, to) =
-            self.observed.judged_from.as_ref().zip(self.observed.judged_to.as_ref())?;
+        let (from, to) = self
+            .observed
+            .judged_from
+            .as_ref()
+            .zip(self.observed.judged_to.as_ref())?;
         let seconds = to.at.since(from.at).as_secs_f64();
         (seconds > 0.0).then(|| (to.database.since(&from.database), seconds))
     }
 
     pub(super) fn staleness_ms(&self, query: &Query) -> Staleness {
-        self.oracle.staleness_ms(query.data_type, query.phases, self.measurements.schedule())
+        self.oracle
+            .staleness_ms(query.data_type, query.phases, self.measurements.schedule())
     }
 
     /// How stale the stale reads were.
     fn staleness(&self, query: &Query) -> Histogram {
-        self.oracle.staleness(query.data_type, query.phases, self.measurements.schedule())
+        self.oracle
+            .staleness(query.data_type, query.phases, self.measurements.schedule())
     }
 
     /// What was read of Redis in the judged time.
     pub(super) fn redis_readings(&self) -> Vec<&super::redis_server::RedisReading> {
-        let Some(from) = &self.observed.judged_from else { return Vec::new() };
-        let to = self.observed.judged_to.as_ref().unwrap_or(&self.observed.last);
-        let between = self.observed.seconds.iter().filter(|at| at.at > from.at && at.at < to.at);
+        let Some(from) = &self.observed.judged_from else {
+            return Vec::new();
+        };
+        let to = self
+            .observed
+            .judged_to
+            .as_ref()
+            .unwrap_or(&self.observed.last);
+        let between = self
+            .observed
+            .seconds
+            .iter()
+            .filter(|at| at.at > from.at && at.at < to.at);
         std::iter::once(from)
             .chain(between)
             .chain(std::iter::once(to))
@@ -239,6 +317,9 @@ impl PassResult {
 
     /// The phase called `name`, for tables by phase.
     pub(super) fn phase_query(phase: PhaseId) -> Query {
-        Query { phases: Phases::Only(phase), ..Query::default() }
+        Query {
+            phases: Phases::Only(phase),
+            ..Query::default()
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::drivers::closed_loop::DriverError;
+use crate::drivers::DriverError;
 use crate::environment::error::EnvironmentError;
 use crate::environment::keyspace::RunPrefix;
 use crate::measure::hlog::write_response_time_hlog;
@@ -114,7 +114,13 @@ pub async fn run(
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, started_at)?;
     let prefix = RunPrefix::new(plan.seed, started_at);
     let mut stage = match bring_up(plan, options, progress, &clock, prefix).await {
-        Ok(redis) => Stage { plan, progress, stop, clock, redis },
+        Ok(redis) => Stage {
+            plan,
+            progress,
+            stop,
+            clock,
+            redis,
+        },
         Err(error) => {
             folder.give_up();
             return Err(error);
@@ -138,7 +144,11 @@ pub async fn run(
     progress.step("writing the report");
     let report = assemble::report(plan, options, started_at, &passes);
     write(plan, &folder, &report, &passes)?;
-    Ok(Finished { report, folder: folder.path().to_owned(), leftovers })
+    Ok(Finished {
+        report,
+        folder: folder.path().to_owned(),
+        leftovers,
+    })
 }
 
 /// What every pass of a run shares.
@@ -164,13 +174,17 @@ async fn bring_up(
     clock: &Clock,
     prefix: RunPrefix,
 ) -> Result<Option<RedisServer>, RunError> {
-    let Some(remote) = &plan.layers.remote else { return Ok(None) };
+    let Some(remote) = &plan.layers.remote else {
+        return Ok(None);
+    };
     progress.step(match options.redis_url {
         Some(_) => "asking Redis",
         None => "starting Redis",
     });
     let url = options.redis_url.as_deref();
-    Ok(Some(RedisServer::up(&remote.redis, url, prefix, clock).await?))
+    Ok(Some(
+        RedisServer::up(&remote.redis, url, prefix, clock).await?,
+    ))
 }
 
 async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
@@ -184,7 +198,11 @@ async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
     }
     // After an interruption this measures nothing, and the report says so.
     let after = pass::run(stage, PassKind::After).await?;
-    Ok(Passes { before, after, redis })
+    Ok(Passes {
+        before,
+        after,
+        redis,
+    })
 }
 
 fn write(

@@ -24,7 +24,7 @@ pub(super) struct Watched {
     pub(super) schedule: Arc<Schedule>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) observers: Vec<Arc<EngineObserver>>,
-    pub(super) database: Arc<MockDatabase>,
+    pub(super) database: MockDatabase,
 }
 
 /// Everything around the engines at one moment.
@@ -72,7 +72,13 @@ impl<'m, 'r> Monitor<'m, 'r> {
         stop: watch::Sender<bool>,
     ) -> Self {
         let judged = judged_time(&watched.schedule);
-        Self { stage, watched, stop, judged, phase: None }
+        Self {
+            stage,
+            watched,
+            stop,
+            judged,
+            phase: None,
+        }
     }
 
     /// Watches until `driving` has ended.
@@ -123,7 +129,9 @@ impl<'m, 'r> Monitor<'m, 'r> {
     }
 
     async fn look_at_borders(&mut self, observed: &mut Observed) {
-        let Some((from, to)) = self.judged else { return };
+        let Some((from, to)) = self.judged else {
+            return;
+        };
         let now = self.stage.clock.now();
         if observed.judged_from.is_none() && now >= from {
             self.watched.database.reset_peak();
@@ -158,7 +166,9 @@ impl<'m, 'r> Monitor<'m, 'r> {
     fn next_look(&self) -> Timestamp {
         let now = self.stage.clock.now();
         let borders = self.watched.schedule.iter().map(|(_, phase)| phase.end);
-        borders.filter(|border| *border > now).fold(now + TICK, Timestamp::min)
+        borders
+            .filter(|border| *border > now)
+            .fold(now + TICK, Timestamp::min)
     }
 
     fn show(&self) {
@@ -181,7 +191,10 @@ impl<'m, 'r> Monitor<'m, 'r> {
         Reading {
             at: clock.now(),
             database: self.watched.database.stats(),
-            redis: redis.map(|info| RedisReading { at: clock.now(), info }),
+            redis: redis.map(|info| RedisReading {
+                at: clock.now(),
+                info,
+            }),
             threads: ThreadTimes::read(),
         }
     }
@@ -189,7 +202,11 @@ impl<'m, 'r> Monitor<'m, 'r> {
 
 /// From the first phase that is judged to the end of the last.
 fn judged_time(schedule: &Schedule) -> Option<(Timestamp, Timestamp)> {
-    let judged = || schedule.iter().filter(|(_, phase)| phase.kind == PhaseKind::Measure);
+    let judged = || {
+        schedule
+            .iter()
+            .filter(|(_, phase)| phase.kind == PhaseKind::Measure)
+    };
     let from = judged().map(|(_, phase)| phase.start).min()?;
     let to = judged().map(|(_, phase)| phase.end).max()?;
     Some((from, to))

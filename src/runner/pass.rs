@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use super::monitor::{Monitor, Observed, Watched};
 use super::{RunError, Stage};
-use crate::drivers::closed_loop::{ClosedLoop, Driven, DriverError};
+use crate::drivers::closed_loop::ClosedLoop;
+use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::engine::local::LocalConfig;
 use crate::engine::remote::redis::RedisOptions;
@@ -51,17 +52,17 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     });
     let oracle = Arc::new(StalenessOracle::new(Arc::clone(&plan.policies)));
     let host = OriginHost::start()?;
-    let database = Arc::new(MockDatabase::new(
+    let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
         plan.seed.fork("database"),
         stage.clock.clone(),
         Arc::clone(&oracle) as _,
-    ));
-    let observers: Vec<Arc<EngineObserver>> =
-        (0..plan.instances).map(|_| Arc::new(EngineObserver::new())).collect();
-    let instances =
-        start_instances(stage, kind, &host.host(Arc::clone(&database)), &observers).await?;
+    );
+    let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
+        .map(|_| Arc::new(EngineObserver::new()))
+        .collect();
+    let instances = start_instances(stage, kind, &host.host(database.clone()), &observers).await?;
 
     let started_at = stage.clock.now();
     let schedule = Arc::new(Schedule::new(started_at, phases(plan, kind)));
@@ -75,7 +76,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         schedule: Arc::clone(&schedule),
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
-        database: Arc::clone(&database),
+        database,
     };
     let (driven, observed) = drive(stage, &instances, watched).await?;
 
@@ -83,7 +84,10 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let engine =
         EngineMeasurements::collect(observers.iter().map(|observer| &**observer), schedule);
     let stopping = instances.into_iter().map(Instance::stop);
-    let drained = futures_util::future::join_all(stopping).await.into_iter().all(|done| done);
+    let drained = futures_util::future::join_all(stopping)
+        .await
+        .into_iter()
+        .all(|done| done);
     Ok(PassResult {
         measurements,
         engine,
@@ -98,7 +102,11 @@ fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Dur
     match (kind, &plan.baseline) {
         (PassKind::Before, Some(baseline)) => vec![
             ("arrival".to_owned(), PhaseKind::WarmUp, plan.traffic.ramp),
-            ("without cache".to_owned(), PhaseKind::Measure, baseline.duration),
+            (
+                "without cache".to_owned(),
+                PhaseKind::Measure,
+                baseline.duration,
+            ),
         ],
         _ => {
             let of = |phase: &PhasePlan| (phase.name.clone(), phase.kind, phase.duration);
@@ -110,16 +118,25 @@ fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Dur
 async fn start_instances(
     stage: &Stage<'_>,
     kind: PassKind,
-    origin: &HostedOrigin<Arc<MockDatabase>>,
+    origin: &HostedOrigin<MockDatabase>,
     observers: &[Arc<EngineObserver>],
 ) -> Result<Vec<Instance>, RunError> {
     let plan = stage.plan;
     let cached = kind == PassKind::After;
-    let local = plan.layers.local.filter(|_| cached).map(|local| LocalConfig {
-        entries: local.entries,
-        bytes: local.bytes.map(|bytes| bytes.0),
-    });
-    let remote = plan.layers.remote.as_ref().zip(stage.redis.as_ref()).filter(|_| cached);
+    let local = plan
+        .layers
+        .local
+        .filter(|_| cached)
+        .map(|local| LocalConfig {
+            entries: local.entries,
+            bytes: local.bytes.map(|bytes| bytes.0),
+        });
+    let remote = plan
+        .layers
+        .remote
+        .as_ref()
+        .zip(stage.redis.as_ref())
+        .filter(|_| cached);
     let remote = remote.map(|(remote, redis)| RedisOptions {
         url: redis.url().to_owned(),
         prefix: redis.prefix().as_str().to_owned(),
@@ -157,7 +174,12 @@ async fn drive(
         users: plan.traffic.users,
         ramp: plan.traffic.ramp,
         request_timeout: plan.traffic.request_timeout,
-        value_sizes: plan.database.tables.iter().map(|table| table.value_size).collect(),
+        value_sizes: plan
+            .database
+            .tables
+            .iter()
+            .map(|table| table.value_size)
+            .collect(),
         targets: instances.iter().map(Instance::url).collect(),
         clock: stage.clock.clone(),
         schedule: Arc::clone(&watched.schedule),
@@ -167,6 +189,8 @@ async fn drive(
     // On the generator's threads, apart from the thread that watches.
     let driving = tokio::spawn(closed_loop.run());
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
-    let driven = driving.await.map_err(|lost| DriverError::Lost(lost.to_string()))??;
+    let driven = driving
+        .await
+        .map_err(|lost| DriverError::Attack(lost.to_string()))??;
     Ok((driven, observed))
 }

@@ -49,14 +49,28 @@ impl RedisServer {
             Some(url) => (url.to_owned(), probe(url, clock).await?.version, None),
             None => {
                 let managed = ManagedRedis::start(config, clock).await?;
-                (managed.url().to_owned(), managed.version().to_owned(), Some(managed))
+                (
+                    managed.url().to_owned(),
+                    managed.version().to_owned(),
+                    Some(managed),
+                )
             }
         };
-        Ok(Self { url, version, prefix, managed, connection: None, failures: 0 })
+        Ok(Self {
+            url,
+            version,
+            prefix,
+            managed,
+            connection: None,
+            failures: 0,
+        })
     }
 
     pub(super) fn identity(&self) -> Identity {
-        Identity { version: self.version.clone(), managed: self.managed.is_some() }
+        Identity {
+            version: self.version.clone(),
+            managed: self.managed.is_some(),
+        }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -98,21 +112,35 @@ impl RedisServer {
         }
         let prefix = self.prefix.clone();
         let connection = self.connect(clock).await?;
-        keyspace::count_keys(connection, &prefix, clock, CLEAN_LIMIT).await.ok()
+        keyspace::count_keys(connection, &prefix, clock, CLEAN_LIMIT)
+            .await
+            .ok()
     }
 
     /// Ends it, or deletes what the run wrote into it. Gives what could not be cleaned up.
     pub(super) async fn down(mut self, clock: &Clock) -> Vec<String> {
         if let Some(managed) = self.managed.take() {
-            return managed.stop().await.err().map(|error| error.to_string()).into_iter().collect();
+            return managed
+                .stop()
+                .await
+                .err()
+                .map(|error| error.to_string())
+                .into_iter()
+                .collect();
         }
         let prefix = self.prefix.clone();
         let Some(connection) = self.connect(clock).await else {
             let pattern = prefix.pattern();
-            return vec![format!("Redis does not answer: keys {pattern} stay until their TTLs end")];
+            return vec![format!(
+                "Redis does not answer: keys {pattern} stay until their TTLs end"
+            )];
         };
         let deleted = keyspace::delete_all(connection, &prefix, clock, CLEAN_LIMIT).await;
-        deleted.err().map(|error| error.to_string()).into_iter().collect()
+        deleted
+            .err()
+            .map(|error| error.to_string())
+            .into_iter()
+            .collect()
     }
 
     async fn connect(&mut self, clock: &Clock) -> Option<&mut MultiplexedConnection> {

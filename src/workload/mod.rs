@@ -29,7 +29,10 @@ impl KeyParams {
         let count = params.len().min(KEY_PARAMS_MAX);
         let mut values = [0; KEY_PARAMS_MAX];
         values[..count].copy_from_slice(&params[..count]);
-        Self { values, count: count as u8 }
+        Self {
+            values,
+            count: count as u8,
+        }
     }
 
     /// The parameters as a slice.

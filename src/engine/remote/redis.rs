@@ -100,7 +100,9 @@ impl RedisRemote {
             .set_max_delay(Duration::from_millis(500));
         let mut connections = Vec::new();
         for _ in 0..options.connections.max(1) {
-            let manager = client.get_connection_manager_with_config(config.clone()).await;
+            let manager = client
+                .get_connection_manager_with_config(config.clone())
+                .await;
             connections.push(Connection(manager.map_err(|e| failure(&e))?));
         }
         Ok(Self {
@@ -137,8 +139,11 @@ impl Remote for RedisRemote {
     type Queue = RedisQueue;
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, LayerError> {
-        let held: Option<Bytes> =
-            self.connection().get(self.key(key)).await.map_err(|e| failure(&e))?;
+        let held: Option<Bytes> = self
+            .connection()
+            .get(self.key(key))
+            .await
+            .map_err(|e| failure(&e))?;
         match held.as_ref().map(wire::decode).transpose() {
             Ok(Some(Stored::Entry(entry))) => Ok(Some(entry)),
             Ok(Some(Stored::Tombstone(_)) | None) => Ok(None),
@@ -162,14 +167,22 @@ impl Remote for RedisRemote {
     async fn invalidate(&self, keys: &[Key], version: Version) -> Result<(), LayerError> {
         if version == Version(0) {
             let keys: Vec<String> = keys.iter().map(|key| self.key(key)).collect();
-            return self.connection().unlink(keys).await.map_err(|e| failure(&e));
+            return self
+                .connection()
+                .unlink(keys)
+                .await
+                .map_err(|e| failure(&e));
         }
         let tombstone = wire::encode_tombstone(version);
         let drops = keys.iter().map(|key| {
             let mut connection = self.connection();
             let mut call = self.scripts.invalidate.key(self.key(key));
             call.arg(&tombstone[..]).arg(millis(TOMBSTONE_TTL));
-            async move { call.invoke_async::<()>(&mut connection).await.map_err(|e| failure(&e)) }
+            async move {
+                call.invoke_async::<()>(&mut connection)
+                    .await
+                    .map_err(|e| failure(&e))
+            }
         });
         futures_util::future::try_join_all(drops).await.map(|_| ())
     }
@@ -177,7 +190,10 @@ impl Remote for RedisRemote {
     async fn publish(&self, event: &InvalidationEvent) -> Result<(), LayerError> {
         let text = serde_json::to_string(event)
             .map_err(|error| LayerError::Refused(NAME, error.to_string()))?;
-        self.connection().publish(self.channel(), text).await.map_err(|e| failure(&e))
+        self.connection()
+            .publish(self.channel(), text)
+            .await
+            .map_err(|e| failure(&e))
     }
 
     async fn subscribe(&self) -> Result<RedisSubscription, LayerError> {
@@ -198,7 +214,9 @@ impl Remote for RedisRemote {
         write_fields(write, |field| {
             call.arg(field);
         });
-        call.invoke_async(&mut self.connection()).await.map_err(|e| failure(&e))
+        call.invoke_async(&mut self.connection())
+            .await
+            .map_err(|e| failure(&e))
     }
 
     async fn queue(&self, consumer: &str) -> Result<RedisQueue, LayerError> {
@@ -216,13 +234,19 @@ impl Remote for RedisRemote {
             .invoke_async(&mut self.connection())
             .await
             .map_err(|e| failure(&e))?;
-        Ok(Admission { admitted, remaining, retry_after: Duration::from_millis(retry_after_ms) })
+        Ok(Admission {
+            admitted,
+            remaining,
+            retry_after: Duration::from_millis(retry_after_ms),
+        })
     }
 }
 
 /// Redis takes whole milliseconds and refuses zero.
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 /// The library's error in the engine's words.

@@ -55,21 +55,35 @@ impl RedisQueue {
                 Err(error) if error.code() != Some("BUSYGROUP") => return Err(failure(&error)),
                 _ => {}
             }
-            Ok(Self { connection, stream, consumer, redeliver_from: Some("0".to_owned()) })
+            Ok(Self {
+                connection,
+                stream,
+                consumer,
+                redeliver_from: Some("0".to_owned()),
+            })
         })
         .await
     }
 
     async fn read(&mut self, max: usize, from: &str) -> Result<Vec<StreamId>, LayerError> {
         let mut command = ::redis::cmd("XREADGROUP");
-        command.arg(&["GROUP", GROUP, &self.consumer, "COUNT"]).arg(max);
+        command
+            .arg(&["GROUP", GROUP, &self.consumer, "COUNT"])
+            .arg(max);
         command.arg("BLOCK").arg(BLOCK.as_millis() as u64);
         command.arg("STREAMS").arg(&self.stream).arg(from);
         let reply: Option<StreamReadReply> = bounded(BLOCK + COMMAND_LIMIT, async {
-            command.query_async(&mut self.connection).await.map_err(|e| failure(&e))
+            command
+                .query_async(&mut self.connection)
+                .await
+                .map_err(|e| failure(&e))
         })
         .await?;
-        Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect())
+        Ok(reply
+            .into_iter()
+            .flat_map(|reply| reply.keys)
+            .flat_map(|key| key.ids)
+            .collect())
     }
 }
 
@@ -94,10 +108,16 @@ impl Queue for RedisQueue {
         // Acknowledged writes are deleted at once: the stream holds only what is still to do.
         let mut both = ::redis::pipe();
         both.atomic();
-        both.cmd("XACK").arg(&self.stream).arg(GROUP).arg(&ids).ignore();
+        both.cmd("XACK")
+            .arg(&self.stream)
+            .arg(GROUP)
+            .arg(&ids)
+            .ignore();
         both.cmd("XDEL").arg(&self.stream).arg(&ids).ignore();
         bounded(COMMAND_LIMIT, async {
-            both.query_async(&mut self.connection).await.map_err(|e| failure(&e))
+            both.query_async(&mut self.connection)
+                .await
+                .map_err(|e| failure(&e))
         })
         .await
     }

@@ -30,7 +30,9 @@ impl RedisSubscription {
         let opening = async {
             let mut pubsub: PubSub = client.get_async_pubsub().await.map_err(|e| failure(&e))?;
             pubsub.subscribe(channel).await.map_err(|e| failure(&e))?;
-            Ok(Self { messages: pubsub.into_on_message() })
+            Ok(Self {
+                messages: pubsub.into_on_message(),
+            })
         };
         bounded(SUBSCRIBE_LIMIT, opening).await
     }
@@ -50,10 +52,15 @@ impl Subscription for RedisSubscription {
 
 /// Bounds what the client library leaves unbounded. Real Redis lives in real time, so tokio's
 /// timer is the right one here whatever clock the engine has.
-#[allow(clippy::disallowed_methods, reason = "bounds I/O with a real server: real time")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "bounds I/O with a real server: real time"
+)]
 pub(super) async fn bounded<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, LayerError>>,
 ) -> Result<T, LayerError> {
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(LayerError::TimedOut(NAME)))
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or(Err(LayerError::TimedOut(NAME)))
 }

@@ -55,7 +55,9 @@ pub(super) fn encode_tombstone(floor: Version) -> Bytes {
 
 pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
     let number = |from: usize| -> Option<u64> {
-        Some(u64::from_be_bytes(bytes.get(from..from + 8)?.try_into().ok()?))
+        Some(u64::from_be_bytes(
+            bytes.get(from..from + 8)?.try_into().ok()?,
+        ))
     };
     let time = |from| number(from).map(Timestamp::from_unix_nanos);
     let read = || match bytes.first()? {
@@ -64,7 +66,12 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
             let (as_of, version) = (Version(number(1)?), Version(number(9)?));
             let (committed_at, fetched_at) = (time(17)?, time(25)?);
             let value = (*kind == ENTRY).then(|| bytes.slice(HEAD_BYTES..));
-            let row = Row { value, version, committed_at, as_of };
+            let row = Row {
+                value,
+                version,
+                committed_at,
+                as_of,
+            };
             Some(Stored::Entry(Entry { row, fetched_at }))
         }
         _ => None,
@@ -111,7 +118,10 @@ mod tests {
             committed_at: Timestamp::EPOCH,
             as_of: Version(1),
         };
-        let entry = Entry { row, fetched_at: Timestamp::EPOCH };
+        let entry = Entry {
+            row,
+            fetched_at: Timestamp::EPOCH,
+        };
         assert_eq!(decode(&encode(&entry)), Ok(Stored::Entry(entry)));
     }
 }

@@ -11,8 +11,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use super::NAME;
-use crate::engine::data_type::{DataTypeId, Key};
-use crate::engine::layer::{LayerError, Origin, QueuedWrite, Row};
+use crate::engine::data_type::{DataTypeId, Key, Limit};
+use crate::engine::layer::{Admission, LayerError, Origin, QueuedWrite, Row};
 use crate::environment::error::EnvironmentError;
 
 /// What its threads are called; processor time is told apart by it.
@@ -114,6 +114,17 @@ impl<O: Origin> Origin for HostedOrigin<O> {
         self.run(async move { origin.store_batch(&writes).await })
             .await
     }
+
+    async fn admit(
+        &self,
+        data_type: DataTypeId,
+        key: &Key,
+        limit: Limit,
+    ) -> Result<Admission, LayerError> {
+        let (origin, key) = (Arc::clone(&self.origin), key.clone());
+        self.run(async move { origin.admit(data_type, &key, limit).await })
+            .await
+    }
 }
 
 struct EndedWithCaller<T>(JoinHandle<T>);
@@ -142,6 +153,7 @@ mod tests {
                     value: name.map(Into::into),
                     version: Version(0),
                     committed_at: Timestamp::EPOCH,
+                    as_of: Version(0),
                 })
             }
             async fn store(&self, id: DataTypeId, key: &Key, _: Bytes) -> Result<Row, LayerError> {
@@ -149,6 +161,14 @@ mod tests {
             }
             async fn store_batch(&self, _: &[QueuedWrite]) -> Result<(), LayerError> {
                 Err(LayerError::Unsupported(NAME, "batches"))
+            }
+            async fn admit(
+                &self,
+                _: DataTypeId,
+                _: &Key,
+                _: Limit,
+            ) -> Result<Admission, LayerError> {
+                Err(LayerError::Unsupported(NAME, "counters"))
             }
         }
         let host = OriginHost::start().expect("a runtime");

@@ -38,10 +38,12 @@ impl Rows {
         announce: impl FnOnce(Version) -> Timestamp,
     ) -> Row {
         let mut shard = self.shard(key).write();
+        let committed_at = announce(version);
         let row = Row {
             value: Some(value),
             version,
-            committed_at: announce(version),
+            committed_at,
+            as_of: version,
         };
         shard.insert(key.clone(), row.clone());
         row

@@ -64,7 +64,12 @@ async fn operation<R: Remote, O: Origin>(
             .await
             .map(|()| empty(StatusCode::NO_CONTENT, Outcome::Bypass, Layer::Remote)),
         Method::POST => admit(&engine, data_type, &key).await,
-        other => return plain(StatusCode::METHOD_NOT_ALLOWED, format!("{other} means nothing here")),
+        other => {
+            return plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("{other} means nothing here"),
+            );
+        }
     };
     answered.unwrap_or_else(|error| refuse(&error))
 }
@@ -76,15 +81,25 @@ fn find_key<R: Remote, O: Origin>(
     params: &str,
 ) -> Result<(DataTypeId, Key), String> {
     let policies = engine.policies();
-    let data_type =
-        policies.id_of(name).ok_or_else(|| format!("there is no data type {name:?}"))?;
+    let data_type = policies
+        .id_of(name)
+        .ok_or_else(|| format!("there is no data type {name:?}"))?;
     let policy = policies.get(data_type);
     let given: Vec<&str> = params.split('/').collect();
     let wanted = policy.key.params().count();
     if given.len() != wanted || given.iter().any(|param| param.is_empty()) {
-        return Err(format!("{} takes {wanted} parameters, not {}", policy.key, given.len()));
+        return Err(format!(
+            "{} takes {wanted} parameters, not {}",
+            policy.key,
+            given.len()
+        ));
     }
-    Ok((data_type, policy.key.render(&given, policy.limit.map(|limit| limit.window))))
+    Ok((
+        data_type,
+        policy
+            .key
+            .render(&given, policy.limit.map(|limit| limit.window)),
+    ))
 }
 
 async fn read<R: Remote, O: Origin>(
@@ -92,11 +107,21 @@ async fn read<R: Remote, O: Origin>(
     data_type: DataTypeId,
     key: &Key,
 ) -> Result<Response<Body>, EngineError> {
-    let Answer { outcome, layer, entry } = engine.get(data_type, key).await?;
-    let status = if entry.row.value.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    let Answer {
+        outcome,
+        layer,
+        entry,
+    } = engine.get(data_type, key).await?;
+    let status = if entry.row.value.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::NOT_FOUND
+    };
     let mut response = empty(status, outcome, layer);
     let age = engine.clock().now().since(entry.fetched_at);
-    response.headers_mut().insert(header::AGE, HeaderValue::from(age.as_secs()));
+    response
+        .headers_mut()
+        .insert(header::AGE, HeaderValue::from(age.as_secs()));
     describe(&mut response, entry.row.version.0, entry.row.committed_at);
     if let Some(value) = entry.row.value {
         let json = HeaderValue::from_static("application/json");
@@ -116,16 +141,23 @@ async fn admit<R: Remote, O: Origin>(
             Ok(empty(StatusCode::NO_CONTENT, Outcome::Hit, Layer::Remote))
         }
         Ok(admission) => {
-            let mut response =
-                empty(StatusCode::TOO_MANY_REQUESTS, Outcome::Refused, Layer::Remote);
+            let mut response = empty(
+                StatusCode::TOO_MANY_REQUESTS,
+                Outcome::Refused,
+                Layer::Remote,
+            );
             let seconds = whole_seconds(admission.retry_after);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             Ok(response)
         }
         // A request that cannot be counted may pass: a limit protects, it must not be an outage.
-        Err(EngineError::Remote(_)) => {
-            Ok(empty(StatusCode::NO_CONTENT, Outcome::Bypass, Layer::Remote))
-        }
+        Err(EngineError::Remote(_)) => Ok(empty(
+            StatusCode::NO_CONTENT,
+            Outcome::Bypass,
+            Layer::Remote,
+        )),
         Err(error) => Err(error),
     }
 }

@@ -93,14 +93,22 @@ impl Instance {
             Ok(Err(_)) => {
                 let reason = serving.await.ok().flatten();
                 runtime.shutdown_background();
-                return Err(failed(reason.unwrap_or_else(|| "it ended at once".to_owned())));
+                return Err(failed(
+                    reason.unwrap_or_else(|| "it ended at once".to_owned()),
+                ));
             }
             Err(_) => {
                 runtime.shutdown_background();
                 return Err(failed(format!("not up after {} s", START_LIMIT.as_secs())));
             }
         };
-        Ok(Self { address, stop, drained, clock, runtime: Some(runtime) })
+        Ok(Self {
+            address,
+            stop,
+            drained,
+            clock,
+            runtime: Some(runtime),
+        })
     }
 
     /// Where it listens, as in `http://127.0.0.1:34567`.
@@ -134,17 +142,33 @@ async fn serve<O: Origin>(
     mut stopped: watch::Receiver<bool>,
     address: oneshot::Sender<SocketAddr>,
 ) -> Result<bool, String> {
-    let InstanceConfig { number, policies, local, remote, clock, seed, observer } = config;
+    let InstanceConfig {
+        number,
+        policies,
+        local,
+        remote,
+        clock,
+        seed,
+        observer,
+    } = config;
     let remote = match remote {
-        Some(options) => {
-            Some(RedisRemote::connect(options).await.map_err(|error| error.to_string())?)
-        }
+        Some(options) => Some(
+            RedisRemote::connect(options)
+                .await
+                .map_err(|error| error.to_string())?,
+        ),
         None => None,
     };
-    let surroundings = Surroundings { clock, seed, observer, instance: u64::from(number) };
+    let surroundings = Surroundings {
+        clock,
+        seed,
+        observer,
+        instance: u64::from(number),
+    };
     let engine = Arc::new(Engine::new(policies, local, remote, origin, surroundings));
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(|error| error.to_string())?;
     let bound = listener.local_addr().map_err(|error| error.to_string())?;
     let consumer = format!("instance-{number}");
     let background = tokio::spawn({

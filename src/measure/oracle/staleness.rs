@@ -165,21 +165,32 @@ impl StalenessOracle {
         policy.ttl + policy.local_ttl.unwrap_or_default()
     }
 
-    /// How stale the reads of `data_type` (`None`: of all) were in `phases`, in milliseconds.
+    /// How stale the stale reads of `data_type` (`None`: of all) were in `phases`.
+    pub fn staleness(
+        &self,
+        data_type: Option<DataTypeId>,
+        phases: Phases,
+        schedule: &Schedule,
+    ) -> Histogram {
+        let chosen = |place: Place| chosen(place, data_type, phases, schedule);
+        let stale = self.stale.lock();
+        stale
+            .iter()
+            .filter(|(place, _)| chosen(**place))
+            .map(|(_, stale)| &stale.by)
+            .collect()
+    }
+
+    /// The same in milliseconds, with how many reads could be checked.
     pub fn staleness_ms(
         &self,
         data_type: Option<DataTypeId>,
         phases: Phases,
         schedule: &Schedule,
     ) -> Staleness {
-        let chosen = |place: Place| chosen(place, data_type, phases, schedule);
-        let stale = self.stale.lock();
-        let by: Histogram = stale
-            .iter()
-            .filter(|(place, _)| chosen(**place))
-            .map(|(_, stale)| &stale.by)
-            .collect();
+        let by = self.staleness(data_type, phases, schedule);
         let summary = by.summary_us();
+        let chosen = |place: Place| chosen(place, data_type, phases, schedule);
         Staleness {
             checked: self.looked(chosen).checked,
             stale: by.count(),

@@ -28,7 +28,9 @@ pub(super) fn report(
 ) -> Report {
     let after = &passes.after;
     let baseline = passes.before.as_ref().and_then(baseline);
-    let improvement = baseline.as_ref().and_then(|baseline| improvement(baseline, after));
+    let improvement = baseline
+        .as_ref()
+        .and_then(|baseline| improvement(baseline, after));
     let validity = validity(plan, passes);
     let evidence = RunEvidence { after, improvement };
     let judged = judge(&plan.gates, &evidence, validity.valid);
@@ -105,7 +107,11 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
         users_planned: u64::from(plan.traffic.users),
         users_live_max: measurements.users_live_max(),
         interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
-        redis_died: passes.before.as_ref().and_then(died).or_else(|| died(after)),
+        redis_died: passes
+            .before
+            .as_ref()
+            .and_then(died)
+            .or_else(|| died(after)),
     };
     let mut judgement = validity::judge(&evidence);
     if after.driven.users_lost > 0 {
@@ -129,8 +135,11 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
 
 /// The processor time of the threads called `name…` over the judged time, as a share of one core.
 fn cores(pass: &PassResult, name: &str) -> Option<f64> {
-    let (from, to): (&Reading, &Reading) =
-        pass.observed.judged_from.as_ref().zip(pass.observed.judged_to.as_ref())?;
+    let (from, to): (&Reading, &Reading) = pass
+        .observed
+        .judged_from
+        .as_ref()
+        .zip(pass.observed.judged_to.as_ref())?;
     let used = to.threads.as_ref()?.since(from.threads.as_ref()?);
     used.cores_of(name, to.at.since(from.at))
 }
@@ -142,8 +151,14 @@ fn baseline(before: &PassResult) -> Option<Baseline> {
     let requests = measurements.count(&all);
     let (database, seconds) = before.origin_judged().filter(|_| requests > 0)?;
     let by_data_type = measurements.policies().iter().map(|(id, policy)| {
-        let query = Query { data_type: Some(id), ..all };
-        (policy.name.to_string(), measurements.response_time(&query).summary_us())
+        let query = Query {
+            data_type: Some(id),
+            ..all
+        };
+        (
+            policy.name.to_string(),
+            measurements.response_time(&query).summary_us(),
+        )
     });
     Some(Baseline {
         duration_s: measurements.duration(Phases::Measured).as_secs_f64(),
@@ -161,7 +176,10 @@ fn baseline(before: &PassResult) -> Option<Baseline> {
 
 /// What caching bought; `None` if there is nothing to compare.
 fn improvement(before: &Baseline, after: &PassResult) -> Option<Improvement> {
-    let times = after.measurements.response_time(&Query::default()).summary_us();
+    let times = after
+        .measurements
+        .response_time(&Query::default())
+        .summary_us();
     let origin = parts::queries_per_request(after)?;
     let reduction = |before: f64, after: f64| (before > 0.0).then(|| 1.0 - after / before);
     if times.count == 0 || before.response_time_us.count == 0 {

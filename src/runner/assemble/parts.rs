@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::{Layer, Operation};
+use crate::measure::histogram::summary_of_us;
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::{Finding, accounting};
 use crate::measure::query::{Phases, Query};
 use crate::report::model::{
-    DataTypeResult, LayerResult, OracleResult, OriginResult, Phase, RedisResult, Requests,
-    Stampede,
+    DataTypeResult, LayerResult, OracleResult, OriginResult, Phase, RedisResult, Requests, Stampede,
 };
 use crate::runner::Passes;
 use crate::runner::evidence::queries;
@@ -19,7 +19,11 @@ use crate::scenario::plan::Plan;
 pub(super) fn rate(measurements: &Measurements) -> f64 {
     let seconds = measurements.duration(Phases::Measured).as_secs_f64();
     let requests = measurements.count(&Query::default()) as f64;
-    if seconds > 0.0 { requests / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        requests / seconds
+    } else {
+        0.0
+    }
 }
 
 pub(super) fn requests(pass: &PassResult) -> Requests {
@@ -36,7 +40,10 @@ pub(super) fn requests(pass: &PassResult) -> Requests {
         rate_per_s: rate(measurements),
         response_time_us: measurements.response_time(&all).summary_us(),
         service_time_us: measurements.service_time(&all).summary_us(),
-        outcomes: outcomes.iter().map(|(outcome, n)| (outcome.name().to_owned(), *n)).collect(),
+        outcomes: outcomes
+            .iter()
+            .map(|(outcome, n)| (outcome.name().to_owned(), *n))
+            .collect(),
     }
 }
 
@@ -61,27 +68,53 @@ pub(super) fn phases(pass: &PassResult) -> Vec<Phase> {
 
 pub(super) fn data_types(pass: &PassResult) -> BTreeMap<String, DataTypeResult> {
     let policies = pass.measurements.policies();
-    policies.iter().map(|(id, policy)| (policy.name.to_string(), data_type(pass, id))).collect()
+    policies
+        .iter()
+        .map(|(id, policy)| (policy.name.to_string(), data_type(pass, id)))
+        .collect()
 }
 
 fn data_type(pass: &PassResult, id: DataTypeId) -> DataTypeResult {
     let measurements = &pass.measurements;
-    let all = Query { data_type: Some(id), ..Query::default() };
-    let reads = Query { operation: Some(Operation::Get), ..all };
+    let all = Query {
+        data_type: Some(id),
+        ..Query::default()
+    };
+    let reads = Query {
+        operation: Some(Operation::Get),
+        ..all
+    };
     let answered = measurements.reads(&all);
     let share = |layer| {
-        let query = Query { layer: Some(layer), ..reads };
+        let query = Query {
+            layer: Some(layer),
+            ..reads
+        };
         // Failed reads were answered by nobody.
         measurements.reads(&query) as f64 / answered as f64
     };
     let by_operation = Operation::ALL.into_iter().map(|operation| {
-        let outcomes = measurements.outcomes(&Query { operation: Some(operation), ..all });
-        let named = outcomes.iter().map(|(outcome, n)| (outcome.name().to_owned(), *n));
-        (operation.name().to_owned(), named.collect::<BTreeMap<_, _>>())
+        let outcomes = measurements.outcomes(&Query {
+            operation: Some(operation),
+            ..all
+        });
+        let named = outcomes
+            .iter()
+            .map(|(outcome, n)| (outcome.name().to_owned(), *n));
+        (
+            operation.name().to_owned(),
+            named.collect::<BTreeMap<_, _>>(),
+        )
     });
     let by_layer = Layer::ALL.into_iter().map(|layer| {
-        let query = Query { layer: Some(layer), ..reads };
-        (layer.name().to_owned(), measurements.service_time(&query).summary_us())
+        let query = Query {
+            layer: Some(layer),
+            ..reads
+        };
+        (
+            layer.name().to_owned(),
+            measurements.service_time(&query).summary_us(),
+        )
     });
     DataTypeResult {
         requests: measurements.count(&all),
@@ -93,10 +126,15 @@ fn data_type(pass: &PassResult, id: DataTypeId) -> DataTypeResult {
             .map(|layer| (layer.name().to_owned(), share(layer)))
             .filter(|(name, share)| *share > 0.0 || name != Layer::Edge.name())
             .collect(),
-        outcomes: by_operation.filter(|(_, outcomes)| !outcomes.is_empty()).collect(),
+        outcomes: by_operation
+            .filter(|(_, outcomes)| !outcomes.is_empty())
+            .collect(),
         response_time_us: measurements.response_time(&all).summary_us(),
         hit_response_time_us: measurements
-            .response_time(&Query { hit: Some(true), ..reads })
+            .response_time(&Query {
+                hit: Some(true),
+                ..reads
+            })
             .summary_us(),
         service_time_by_layer_us: by_layer.filter(|(_, summary)| summary.count > 0).collect(),
         staleness_ms: pass.staleness_ms(&all),
@@ -122,7 +160,9 @@ pub(super) fn layers(plan: &Plan, pass: &PassResult) -> BTreeMap<String, LayerRe
         }
     };
     let present = present.into_iter().filter(|(_, present)| *present);
-    present.map(|(layer, _)| (layer.name().to_owned(), result(layer))).collect()
+    present
+        .map(|(layer, _)| (layer.name().to_owned(), result(layer)))
+        .collect()
 }
 
 /// Queries per request of the users; `None` if there were no requests.
@@ -135,10 +175,14 @@ pub(super) fn queries_per_request(pass: &PassResult) -> Option<f64> {
 pub(super) fn origin(plan: &Plan, pass: &PassResult) -> OriginResult {
     let connections = plan.database.connections;
     let judged = pass.origin_judged();
-    let database = judged.as_ref().map_or(&pass.observed.first.database, |(judged, _)| judged);
+    let database = judged
+        .as_ref()
+        .map_or(&pass.observed.first.database, |(judged, _)| judged);
     let seconds = judged.as_ref().map(|(_, seconds)| *seconds);
     let by_data_type = plan.policies.iter().map(|(id, policy)| {
-        let queries = judged.as_ref().map_or(0, |(judged, _)| queries(judged, Some(id)));
+        let queries = judged
+            .as_ref()
+            .map_or(0, |(judged, _)| queries(judged, Some(id)));
         (policy.name.to_string(), queries)
     });
     let count = judged.as_ref().map_or(0, |(judged, _)| judged.queries());
@@ -149,14 +193,16 @@ pub(super) fn origin(plan: &Plan, pass: &PassResult) -> OriginResult {
         queries_by_data_type: by_data_type.collect(),
         peak_connections: database.peak_connections,
         connections,
-        wait_time_us: database.wait_time_summary_us(),
-        service_time_us: database.service_time_summary_us(),
+        wait_time_us: summary_of_us(&database.wait_time_us),
+        service_time_us: summary_of_us(&database.service_time_us),
         timeouts: judged.as_ref().map_or(0, |(judged, _)| judged.timeouts),
     }
 }
 
 pub(super) fn stampede(pass: &PassResult) -> Stampede {
-    let Some((database, _)) = pass.origin_judged() else { return Stampede::default() };
+    let Some((database, _)) = pass.origin_judged() else {
+        return Stampede::default();
+    };
     Stampede {
         flights: database.flights.flights(),
         origin_loads: database.flights.origin_loads(),
@@ -173,7 +219,10 @@ pub(super) fn redis(pass: &PassResult) -> Option<RedisResult> {
     Some(RedisResult {
         used_memory_bytes: last.used_memory.0,
         used_memory_bytes_max: all().map(|info| info.used_memory.0).max().unwrap_or(0),
-        maxmemory_bytes: last.maxmemory.map(|limit| limit.0).filter(|limit| *limit > 0),
+        maxmemory_bytes: last
+            .maxmemory
+            .map(|limit| limit.0)
+            .filter(|limit| *limit > 0),
         keys: pass.observed.redis_keys.unwrap_or(0),
         evictions: activity.evicted_keys,
         evictions_per_s_max: pass.evictions_per_s_max().unwrap_or(0.0),
@@ -191,9 +240,15 @@ pub(super) fn redis(pass: &PassResult) -> Option<RedisResult> {
 pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleResult> {
     let pass = &passes.after;
     let measurements = &pass.measurements;
-    let whole = Query { phases: Phases::All, ..Query::default() };
+    let whole = Query {
+        phases: Phases::All,
+        ..Query::default()
+    };
     let mut findings = vec![
-        ("staleness", pass.oracle.finding(Phases::All, measurements.schedule())),
+        (
+            "staleness",
+            pass.oracle.finding(Phases::All, measurements.schedule()),
+        ),
         ("monotonic", pass.oracle.monotonic()),
         (
             "outcomes",
@@ -223,7 +278,10 @@ pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleRe
         violations: finding.violations,
         worst: finding.worst,
     };
-    findings.into_iter().map(|(name, finding)| (name.to_owned(), result(finding))).collect()
+    findings
+        .into_iter()
+        .map(|(name, finding)| (name.to_owned(), result(finding)))
+        .collect()
 }
 
 /// The engines' loads against the database's reads, over the whole pass.
@@ -240,12 +298,30 @@ fn origin_queries(pass: &PassResult) -> Finding {
 /// The engines' remote lookups against Redis' own count of `GET`, over the whole pass.
 fn remote_lookups(pass: &PassResult) -> Option<Finding> {
     let asked = pass.engine.layer(Layer::Remote, Phases::All);
-    let (first, last) = (pass.observed.first.redis.as_ref()?, pass.observed.last.redis.as_ref()?);
-    let gets = last.info.calls_of("get").saturating_sub(first.info.calls_of("get"));
-    Some(accounting::remote_lookups_arrived(asked.lookups, asked.failures, gets))
+    let (first, last) = (
+        pass.observed.first.redis.as_ref()?,
+        pass.observed.last.redis.as_ref()?,
+    );
+    let gets = last
+        .info
+        .calls_of("get")
+        .saturating_sub(first.info.calls_of("get"));
+    Some(accounting::remote_lookups_arrived(
+        asked.lookups,
+        asked.failures,
+        gets,
+    ))
 }
 
 fn write_behind(drained: bool) -> Finding {
-    let worst = if drained { "" } else { "accepted writes were still queued when the run ended" };
-    Finding { checked: 1, violations: u64::from(!drained), worst: worst.to_owned() }
+    let worst = if drained {
+        ""
+    } else {
+        "accepted writes were still queued when the run ended"
+    };
+    Finding {
+        checked: 1,
+        violations: u64::from(!drained),
+        worst: worst.to_owned(),
+    }
 }

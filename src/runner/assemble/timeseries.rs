@@ -26,7 +26,9 @@ pub(super) fn seconds(pass: &PassResult) -> Vec<Second> {
 
 fn users(row: &SecondRow, pass: &PassResult) -> Second {
     let measurements = &pass.measurements;
-    let phase = row.phase.map(|id| measurements.schedule().get(id).name.clone());
+    let phase = row
+        .phase
+        .map(|id| measurements.schedule().get(id).name.clone());
     Second {
         t_s: row.t_s,
         phase: phase.unwrap_or_default(),
@@ -42,10 +44,7 @@ fn users(row: &SecondRow, pass: &PassResult) -> Second {
 }
 
 /// By data type and then by answer; what did not occur is left out.
-fn answers(
-    answers: &[Answers],
-    policies: &PolicyTable,
-) -> BTreeMap<String, BTreeMap<String, u64>> {
+fn answers(answers: &[Answers], policies: &PolicyTable) -> BTreeMap<String, BTreeMap<String, u64>> {
     let counts = |answers: &Answers| {
         let named = [
             ("edge", answers.edge),
@@ -75,6 +74,8 @@ fn environment(second: &mut Second, then: &Reading, now: &Reading) {
     let Some(redis) = &now.redis else { return };
     second.redis_used_memory_bytes = Some(redis.info.used_memory.0);
     second.redis_keys = Some(redis.info.keys_in(0));
-    second.redis_evictions =
-        then.redis.as_ref().map(|then| redis.info.since(&then.info).evicted_keys);
+    second.redis_evictions = then
+        .redis
+        .as_ref()
+        .map(|then| redis.info.since(&then.info).evicted_keys);
 }
