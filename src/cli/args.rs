@@ -17,15 +17,15 @@ use crate::units::Span;
 the arguments are wrong · 3 a gate failed · 4 inconclusive or invalid run · 5 the environment could \
 not be brought up · 130 interrupted (what was measured is still written)"
 )]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(super) command: Command,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Run a scenario against real Redis, judge it by its gates and write a report.
     Run(RunArguments),
     /// Check a scenario without running it; report every error in it.
@@ -34,63 +34,63 @@ pub enum Command {
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-pub struct CheckArguments {
+pub(super) struct CheckArguments {
     /// Which scenario, and what to change in it.
     #[command(flatten)]
-    pub scenario: ScenarioArguments,
+    pub(super) scenario: ScenarioArguments,
 }
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-pub struct RunArguments {
+pub(super) struct RunArguments {
     /// Which scenario, and what to change in it.
     #[command(flatten)]
-    pub scenario: ScenarioArguments,
+    pub(super) scenario: ScenarioArguments,
 
     /// Use this Redis instead of starting one; keys get a prefix of the run's own and are deleted.
     #[arg(long, value_name = "URL")]
-    pub redis: Option<String>,
+    pub(super) redis: Option<String>,
 
     /// What drives the users.
     #[arg(long, value_enum, default_value_t = Driver::Closed)]
-    pub driver: Driver,
+    pub(super) driver: Driver,
 
     /// Write the report into this folder [default: reports/<scenario>-<UTC time>].
     #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
 
     /// Print the result alone, without progress.
     #[arg(long, short)]
-    pub quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// Which scenario, and what to change in it.
 #[derive(Debug, Args)]
-pub struct ScenarioArguments {
+pub(super) struct ScenarioArguments {
     /// The scenario file.
     #[arg(value_name = "SCENARIO")]
-    pub file: PathBuf,
+    pub(super) file: PathBuf,
 
     /// Reproduce a run with its seed, or try another.
     #[arg(long)]
-    pub seed: Option<Seed>,
+    pub(super) seed: Option<Seed>,
 
     /// How many concurrent users.
     #[arg(long, value_name = "N")]
-    pub users: Option<u32>,
+    pub(super) users: Option<u32>,
 
     /// How long to measure, warm-up not counted, as in 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub duration: Option<Duration>,
+    pub(super) duration: Option<Duration>,
 
     /// Change a value of the scenario, as in --set layers.remote.maxmemory=64MiB; repeatable.
     #[arg(long = "set", value_name = "PATH=VALUE", value_parser = assignment)]
-    pub set: Vec<(String, String)>,
+    pub(super) set: Vec<(String, String)>,
 }
 
 impl ScenarioArguments {
     /// The changes for the scenario's reader.
-    pub fn overrides(&self) -> Overrides {
+    pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             set: self.set.clone(),
             users: self.users,
@@ -100,7 +100,7 @@ impl ScenarioArguments {
     }
 
     /// The changes as they would be typed, for the report.
-    pub fn as_typed(&self) -> Vec<String> {
+    pub(super) fn as_typed(&self) -> Vec<String> {
         let named = [
             self.seed.map(|seed| format!("--seed {seed}")),
             self.users.map(|users| format!("--users {users}")),
@@ -119,7 +119,7 @@ impl ScenarioArguments {
 
 /// What drives the users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Driver {
+pub(super) enum Driver {
     /// Users who wait for an answer, think, and ask again, over HTTP.
     Closed,
 }

@@ -6,8 +6,8 @@ use crate::gates::Verdict;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Every gate passed, or there was nothing to judge.
+pub(super) enum Exit {
+    /// Every gate passed.
     Success = 0,
     /// Something unexpected: a defect of ours, or a disk that is full.
     Unexpected = 1,
@@ -25,7 +25,7 @@ pub enum Exit {
 
 impl Exit {
     /// What a finished run means for the caller.
-    pub fn of(verdict: Verdict, interrupted: bool) -> Self {
+    pub(super) fn of(verdict: Verdict, interrupted: bool) -> Self {
         match verdict {
             _ if interrupted => Self::Interrupted,
             Verdict::Pass => Self::Success,

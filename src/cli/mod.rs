@@ -14,6 +14,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::drivers::interrupt;
 use crate::report::terminal::{self, Style};
 use crate::runner::{self, RunError, RunOptions};
 use crate::scenario::{self, plan::Plan};
@@ -92,7 +93,7 @@ fn run(arguments: &RunArguments) -> Exit {
     }
     let outcome = runtime.block_on(async {
         let stop = stop_on_signals();
-        runner::run(&plan, &options, progress, stop).await
+        Box::pin(runner::run(&plan, &options, progress, stop)).await
     });
     runtime.shutdown_background();
     if let Some(bar) = bar {
@@ -128,19 +129,20 @@ fn run(arguments: &RunArguments) -> Exit {
 /// True from the first interrupt or termination signal on; the second ends the process at once.
 fn stop_on_signals() -> watch::Receiver<bool> {
     let (to, stop) = watch::channel(false);
+    // The closed-loop driver owns Ctrl-C: the load tool beneath it would exit the process.
+    let mut interrupts = interrupt::claim();
     tokio::spawn(async move {
         // Without signals a run can still end by itself.
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
+        let Ok(mut terminations) = signal(SignalKind::terminate()) else {
             return std::future::pending().await;
         };
         for again in [false, true] {
             tokio::select! {
                 biased;
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                changed = interrupts.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+                _ = terminations.recv() => {}
             }
             if again {
                 give_up();

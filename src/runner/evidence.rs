@@ -3,7 +3,7 @@
 //! A metric that was not measured has no value, and then its gate has no verdict.
 
 use crate::engine::data_type::DataTypeId;
-use crate::environment::database::DatabaseStats;
+use crate::environment::database::{DatabaseStats, TableStats};
 use crate::gates::grammar::Check;
 use crate::gates::judge::{Evidence, Observation};
 use crate::gates::metric::{Distribution, Metric, Scalar, Statistic};
@@ -221,10 +221,7 @@ impl RunEvidence<'_> {
 /// The queries of one table, or of all.
 pub(super) fn queries(stats: &DatabaseStats, data_type: Option<DataTypeId>) -> u64 {
     match data_type {
-        Some(id) => stats
-            .tables
-            .get(id.index())
-            .map_or(0, |table| table.queries()),
+        Some(id) => stats.tables.get(id.index()).map_or(0, TableStats::queries),
         None => stats.queries(),
     }
 }

@@ -99,20 +99,18 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
 }
 
 fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {
-    match (kind, &plan.baseline) {
-        (PassKind::Before, Some(baseline)) => vec![
+    if let (PassKind::Before, Some(baseline)) = (kind, &plan.baseline) {
+        return vec![
             ("arrival".to_owned(), PhaseKind::WarmUp, plan.traffic.ramp),
             (
                 "without cache".to_owned(),
                 PhaseKind::Measure,
                 baseline.duration,
             ),
-        ],
-        _ => {
-            let of = |phase: &PhasePlan| (phase.name.clone(), phase.kind, phase.duration);
-            plan.traffic.phases.iter().map(of).collect()
-        }
+        ];
     }
+    let of = |phase: &PhasePlan| (phase.name.clone(), phase.kind, phase.duration);
+    plan.traffic.phases.iter().map(of).collect()
 }
 
 async fn start_instances(

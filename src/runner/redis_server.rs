@@ -45,16 +45,15 @@ impl RedisServer {
         prefix: RunPrefix,
         clock: &Clock,
     ) -> Result<Self, EnvironmentError> {
-        let (url, version, managed) = match url {
-            Some(url) => (url.to_owned(), probe(url, clock).await?.version, None),
-            None => {
-                let managed = ManagedRedis::start(config, clock).await?;
-                (
-                    managed.url().to_owned(),
-                    managed.version().to_owned(),
-                    Some(managed),
-                )
-            }
+        let (url, version, managed) = if let Some(url) = url {
+            (url.to_owned(), probe(url, clock).await?.version, None)
+        } else {
+            let managed = ManagedRedis::start(config, clock).await?;
+            (
+                managed.url().to_owned(),
+                managed.version().to_owned(),
+                Some(managed),
+            )
         };
         Ok(Self {
             url,
@@ -85,12 +84,11 @@ impl RedisServer {
     pub(super) async fn info(&mut self, clock: &Clock) -> Option<RedisInfo> {
         let connection = self.connect(clock).await?;
         let info = RedisInfo::fetch(connection, clock, ASK_LIMIT).await.ok();
-        match info {
-            Some(_) => self.failures = 0,
-            None => {
-                self.failures += 1;
-                self.connection = None;
-            }
+        if info.is_some() {
+            self.failures = 0;
+        } else {
+            self.failures += 1;
+            self.connection = None;
         }
         info
     }
