@@ -137,8 +137,10 @@ impl<T> Drop for EndedWithCaller<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::clock::{Clock, Timestamp};
     use crate::engine::layer::Version;
 
     #[tokio::test]
@@ -189,5 +191,41 @@ mod tests {
         drop(host);
         let gone = origin.load(DataTypeId(0), &Key::new("a")).await;
         insta::assert_snapshot!(gone.expect_err("no host"), @"the database cannot be reached: it was shut down");
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_ends_its_call() {
+        /// Never answers.
+        struct Silent;
+        impl Origin for Silent {
+            async fn load(&self, _: DataTypeId, _: &Key) -> Result<Row, LayerError> {
+                std::future::pending().await
+            }
+            async fn store(&self, id: DataTypeId, key: &Key, _: Bytes) -> Result<Row, LayerError> {
+                self.load(id, key).await
+            }
+            async fn store_batch(&self, _: &[QueuedWrite]) -> Result<(), LayerError> {
+                std::future::pending().await
+            }
+        }
+        let host = OriginHost::start().expect("a runtime");
+        let origin = host.host(Silent);
+        let hosted = origin.clone();
+        let caller = tokio::spawn(async move { hosted.load(DataTypeId(0), &Key::new("a")).await });
+        let clock = Clock::real();
+        // One holder here, one in the caller, one in the call.
+        let until_holders_are = async |wanted| {
+            let deadline = clock.now() + Duration::from_secs(20);
+            while Arc::strong_count(&origin.origin) != wanted {
+                assert!(
+                    clock.now() < deadline,
+                    "waited in vain for {wanted} holders"
+                );
+                clock.sleep(Duration::from_millis(1)).await;
+            }
+        };
+        until_holders_are(3).await;
+        caller.abort();
+        until_holders_are(1).await;
     }
 }

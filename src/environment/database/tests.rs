@@ -475,24 +475,3 @@ proptest! {
         });
     }
 }
-
-#[tokio::test]
-async fn a_caller_that_goes_away_ends_its_hosted_call() {
-    let (database, _) = database(1);
-    let host = OriginHost::start().expect("a runtime");
-    let origin = host.host(database.clone());
-    let clock = Clock::real();
-    let at = key("customer:1");
-    let load = origin.load(CUSTOMER, &at);
-    // Dropped at its time limit, which is shorter than a read takes.
-    assert!(clock.timeout(READ_TIME / 2, load).await.is_err());
-    let deadline = clock.now() + Duration::from_secs(20);
-    while database.connections_in_use() > 0 {
-        assert!(clock.now() < deadline, "the connection should be free");
-        clock.sleep(Duration::from_millis(1)).await;
-    }
-    assert_eq!(database.stats().queries(), 1);
-    assert_eq!(database.stats().service_time_us.len(), 0, "it never ended");
-    let row = origin.load(CUSTOMER, &at).await;
-    assert!(row.is_ok());
-}
