@@ -327,7 +327,7 @@ fn origin(report: &Report) -> Fact {
         timeouts => format!("; {} got none in time", thousands(timeouts)),
     };
     let text = format!(
-        "{} queries, {}/s; at most {} of {} connections; waited for one p95 {}{in_vain}",
+        "{} queries, {}/s; at most {} of {} connections; p95 wait for one {}{in_vain}",
         thousands(origin.queries),
         rate(origin.queries_per_s),
         origin.peak_connections,

@@ -114,7 +114,7 @@ mod tests {
 
         | target | wanted | observed | verdict | section of ADR-006 | samples |
         | :-- | --: | --: | :-- | :-- | --: |
-        | p95 response time, 1,000 users | \< 1.0 s | 61 ms | pass | Context | 29,739 |
+        | p95 response time, 1,000 users | < 1.0 s | 61 ms | pass | Context | 29,739 |
         | concurrent users | ≥ 1,000 | 1,000 | pass | Context | 85 |
         | customer hit ratio | ≥ 95% | 97.1% | pass | Performance Impact | 4,166 |
         | product hit ratio | ≥ 98% | 99.0% | pass | Performance Impact | 11,928 |
@@ -128,7 +128,7 @@ mod tests {
         | response time reduction | ≥ 50% | 98.2% | pass | Consequences | 29,741 |
         | origin query reduction | ≥ 70% | 89.5% | pass | Consequences | 29,741 |
         | one load per key | = 1 | 1 | pass | Cache Stampede | 1,680 |
-        | failed requests | \< 0.1% | 0.01% | pass | Context | 29,741 |
+        | failed requests | < 0.1% | 0.01% | pass | Context | 29,741 |
         | Redis evictions | ≤ 100/s | 0/s | pass | Cache Monitoring | 60 |
         | **Redis memory** | ≤ 90% | **–** | **INCONCLUSIVE** | Cache Monitoring | 0 |
 
@@ -141,9 +141,9 @@ mod tests {
         | inventory | 7,094 | 82.1% | 38% | 45% | 18% | 0.6 ms | 103 ms | 187 ms | 0.02% | 1.2 s |
         | product | 11,928 | 99.0% | 72% | 27% | 1% | 0.3 ms | 1.6 ms | 131 ms | 0% | 1.3 s |
         | quote | 2,090 | 81.1% | 29% | 52% | 19% | 0.7 ms | 640 ms | 880 ms | 0% | 1.5 s |
-        | rate\_limit | 1,182 | – | – | – | – | 0.6 ms | 1.6 ms | 2.9 ms | – | 1.5 ms |
+        | rate_limit | 1,182 | – | – | – | – | 0.6 ms | 1.6 ms | 2.9 ms | – | 1.5 ms |
         | session | 2,090 | 100% | 0% | 100% | 0% | 0.7 ms | 19 ms | 35 ms | 0% | 806 ms |
-        | all | 29,741 | 93.2% | 53% | 40% | 7% | 0.5 ms | 61 ms | 402 ms | 0.00% | 1.3 s |
+        | all | 29,741 | 93.2% | 53% | 40% | 7% | 0.5 ms | 61 ms | 402 ms | <0.01% | 1.3 s |
 
         ### Before and after
 
@@ -155,12 +155,12 @@ mod tests {
 
         ### Can this run be trusted?
 
-        - **origin**: 2,984 queries, 50/s; at most 23 of 60 connections; waited for one p95 62 µs; 2 got none in time
+        - **origin**: 2,984 queries, 50/s; at most 23 of 60 connections; p95 wait for one 62 µs; 2 got none in time
         - **loads**: 1,680 loads in 1,680 flights, at most 1 of one key at once; 120 requests waited for another's load
         - **Redis**: 117.1 MiB of 256.0 MiB at most; 31,842 keys, 0 evicted, 1,204 expired; 4% of a core
         - **errors**: 2 of 29,741 requests: 503 origin timeout (2)
         - **oracles**: origin-pool, staleness, versions: no violation in 56,506 checks
-        - **alerts**: hit ratio \< 80% from 0 s to 11 s, inventory hit ratio \< 80% from 0 s to 19 s
+        - **alerts**: hit ratio < 80% from 0 s to 11 s, inventory hit ratio < 80% from 0 s to 19 s
         - **faults**: origin slow x3 for 5 s at 55 s
         - **run**: valid: generator 21% of a core, instances 34% of a core, start slip p99 0.3 ms, nothing dropped, at most 1,000 users live
 
@@ -179,7 +179,7 @@ mod tests {
 
         |  | requests | hit ratio | p50 | p95 | p99 | stale |
         | :-- | --: | --: | --: | --: | --: | --: |
-        | rate\_limit | 1,182 | – | 0.6 ms | 1.6 ms | 2.9 ms | – |
+        | rate_limit | 1,182 | – | 0.6 ms | 1.6 ms | 2.9 ms | – |
 
         ### The run
 
@@ -189,10 +189,10 @@ mod tests {
 
         ### Can this run be trusted?
 
-        - **origin**: 2,599 queries, 43/s; at most 23 of 60 connections; waited for one p95 62 µs; 2 got none in time
+        - **origin**: 2,599 queries, 43/s; at most 23 of 60 connections; p95 wait for one 62 µs; 2 got none in time
         - **loads**: 1,295 loads in 1,295 flights, at most 1 of one key at once; 60 requests waited for another's load
         - **errors**: 2 of 29,741 requests: 503 origin timeout (2)
-        - **alerts**: hit ratio \< 80% from 0 s to 11 s
+        - **alerts**: hit ratio < 80% from 0 s to 11 s
         - **faults**: origin slow x3 for 5 s at 55 s
         - **run**: INTERRUPTED: this is what was measured until then
         - **run**: INVALID: the generator was the bottleneck: start slip p99 412 ms

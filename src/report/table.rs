@@ -255,14 +255,26 @@ impl Table {
     }
 }
 
-/// `text` so that Markdown shows it as it is, on one line and in one cell.
+/// `text` so that Markdown shows it as it is, on one line and in one cell. A `<` that begins no tag
+/// and a `_` inside a word stay as they are, for those who read the source.
 pub(super) fn markdown_text(text: &str) -> String {
+    let text = super::words::plain(text);
     let mut escaped = String::with_capacity(text.len());
-    for letter in super::words::plain(text).chars() {
-        if matches!(letter, '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '#') {
+    let mut before = ' ';
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let after = letters.peek().copied().unwrap_or(' ');
+        let special = match letter {
+            '|' | '\\' | '`' | '*' | '[' | ']' | '#' => true,
+            '<' => after.is_alphabetic() || "/!?".contains(after),
+            '_' => !(before.is_alphanumeric() && after.is_alphanumeric()),
+            _ => false,
+        };
+        if special {
             escaped.push('\\');
         }
         escaped.push(letter);
+        before = letter;
     }
     escaped
 }
@@ -365,10 +377,10 @@ mod tests {
 
     #[test]
     fn markdown_cells_keep_their_pipes_to_themselves() {
-        insta::assert_snapshot!(table("a_b*c\n`d` \\ <e>").markdown(), @r#"
+        insta::assert_snapshot!(table("a_b*c\n`d` \\ <e> < _f_").markdown(), @r#"
         | name | p95 | p99 | samples |
         | :-- | --: | --: | --: |
-        | a\_b\*c \`d\` \\ \<e> | 38 µs | 1.2 ms | 1,204 |
+        | a_b\*c \`d\` \\ \<e> < \_f\_ | 38 µs | 1.2 ms | 1,204 |
         | 日本\|語 | **2.3 s** | – | 7 |
         "#);
     }

@@ -149,15 +149,15 @@ mod tests {
           after   60 s    29,741    496       2   13 ms  61 ms           2,599         0.09           23
           change                                   -98%   -95%                         -91%
 
-                      requests  hit ratio  local  remote  origin     p50     p95     p99  stale  p95 before
-          activity         891          –      –       –       –  0.8 ms  1.9 ms  3.5 ms      –       84 ms
-          customer       4,466      97.1%    58%     39%      3%  0.4 ms  3.1 ms  162 ms     0%       1.3 s
-          inventory      7,094      89.0%    41%     48%     11%  0.6 ms  103 ms  187 ms  0.02%       1.2 s
-          product       11,928      99.0%    72%     27%      1%  0.3 ms  1.6 ms  131 ms     0%       1.3 s
-          quote          2,090      81.1%    29%     52%     19%  0.7 ms  640 ms  880 ms     0%       1.5 s
-          rate_limit     1,182          –      –       –       –  0.6 ms  1.6 ms  2.9 ms      –      1.5 ms
-          session        2,090       100%     0%    100%      0%  0.7 ms   19 ms   35 ms     0%      806 ms
-          all           29,741      94.9%    54%     41%      5%  0.5 ms   61 ms  402 ms  0.00%       1.3 s
+                      requests  hit ratio  local  remote  origin     p50     p95     p99   stale  p95 before
+          activity         891          –      –       –       –  0.8 ms  1.9 ms  3.5 ms       –       84 ms
+          customer       4,466      97.1%    58%     39%      3%  0.4 ms  3.1 ms  162 ms      0%       1.3 s
+          inventory      7,094      89.0%    41%     48%     11%  0.6 ms  103 ms  187 ms   0.02%       1.2 s
+          product       11,928      99.0%    72%     27%      1%  0.3 ms  1.6 ms  131 ms      0%       1.3 s
+          quote          2,090      81.1%    29%     52%     19%  0.7 ms  640 ms  880 ms      0%       1.5 s
+          rate_limit     1,182          –      –       –       –  0.6 ms  1.6 ms  2.9 ms       –      1.5 ms
+          session        2,090       100%     0%    100%      0%  0.7 ms   19 ms   35 ms      0%      806 ms
+          all           29,741      94.9%    54%     41%      5%  0.5 ms   61 ms  402 ms  <0.01%       1.3 s
 
           target                             wanted  observed  verdict  section of ADR-006  samples
           p95 response time, 1,000 users    < 1.0 s     61 ms  pass     Context              29,739
@@ -178,7 +178,7 @@ mod tests {
           Redis evictions                   ≤ 100/s       0/s  pass     Cache Monitoring         60
           Redis memory                        ≤ 90%     45.8%  pass     Cache Monitoring         60
 
-          origin   2,599 queries, 43/s; at most 23 of 60 connections; waited for one p95 62 µs; 2 got none in time
+          origin   2,599 queries, 43/s; at most 23 of 60 connections; p95 wait for one 62 µs; 2 got none in time
           loads    1,295 loads in 1,295 flights, at most 1 of one key at once; 60 requests waited for another's load
           Redis    117.1 MiB of 256.0 MiB at most; 31,842 keys, 0 evicted, 1,204 expired; 4% of a core
           errors   2 of 29,741 requests: 503 origin timeout (2)
@@ -203,15 +203,15 @@ mod tests {
           after  60 s   29,741   496      2  13 ms 61 ms          2,599        0.09
           change                              -98%  -95%                       -91%
 
-                     requests hit ratio local remote origin    p50    p95    p99 stale
-          activity        891         –     –      –      – 0.8 ms 1.9 ms 3.5 ms     –
-          customer      4,466     97.1%   58%    39%     3% 0.4 ms 3.1 ms 162 ms    0%
-          inventory     7,094     89.0%   41%    48%    11% 0.6 ms 103 ms 187 ms 0.02%
-          product      11,928     99.0%   72%    27%     1% 0.3 ms 1.6 ms 131 ms    0%
-          quote         2,090     81.1%   29%    52%    19% 0.7 ms 640 ms 880 ms    0%
-          rate_limit    1,182         –     –      –      – 0.6 ms 1.6 ms 2.9 ms     –
-          session       2,090      100%    0%   100%     0% 0.7 ms  19 ms  35 ms    0%
-          all          29,741     94.9%   54%    41%     5% 0.5 ms  61 ms 402 ms 0.00%
+                     requests hit ratio local remote origin    p50    p95    p99  stale
+          activity        891         –     –      –      – 0.8 ms 1.9 ms 3.5 ms      –
+          customer      4,466     97.1%   58%    39%     3% 0.4 ms 3.1 ms 162 ms     0%
+          inventory     7,094     89.0%   41%    48%    11% 0.6 ms 103 ms 187 ms  0.02%
+          product      11,928     99.0%   72%    27%     1% 0.3 ms 1.6 ms 131 ms     0%
+          quote         2,090     81.1%   29%    52%    19% 0.7 ms 640 ms 880 ms     0%
+          rate_limit    1,182         –     –      –      – 0.6 ms 1.6 ms 2.9 ms      –
+          session       2,090      100%    0%   100%     0% 0.7 ms  19 ms  35 ms     0%
+          all          29,741     94.9%   54%    41%     5% 0.5 ms  61 ms 402 ms <0.01%
 
           target                            wanted observed verdict section of ADR-006
           p95 response time, 1,000 users   < 1.0 s    61 ms pass    Context
@@ -232,7 +232,7 @@ mod tests {
           Redis evictions                  ≤ 100/s      0/s pass    Cache Monitoring
           Redis memory                       ≤ 90%    45.8% pass    Cache Monitoring
 
-          origin   2,599 queries, 43/s; at most 23 of 60 connections; waited for one p95
+          origin   2,599 queries, 43/s; at most 23 of 60 connections; p95 wait for one
                    62 µs; 2 got none in time
           loads    1,295 loads in 1,295 flights, at most 1 of one key at once; 60
                    requests waited for another's load
@@ -259,15 +259,15 @@ mod tests {
           after   60 s    29,741    496       2   13 ms  61 ms           2,984         0.10           23
           change                                   -98%   -95%                         -89%
 
-                      requests  hit ratio  local  remote  origin     p50     p95     p99  stale  p95 before
-          activity         891          –      –       –       –  0.8 ms  1.9 ms  3.5 ms      –       84 ms
-          customer       4,466      97.1%    58%     39%      3%  0.4 ms  3.1 ms  162 ms     0%       1.3 s
-          inventory      7,094      82.1%    38%     45%     18%  0.6 ms  103 ms  187 ms  0.02%       1.2 s
-          product       11,928      99.0%    72%     27%      1%  0.3 ms  1.6 ms  131 ms     0%       1.3 s
-          quote          2,090      81.1%    29%     52%     19%  0.7 ms  640 ms  880 ms     0%       1.5 s
-          rate_limit     1,182          –      –       –       –  0.6 ms  1.6 ms  2.9 ms      –      1.5 ms
-          session        2,090       100%     0%    100%      0%  0.7 ms   19 ms   35 ms     0%      806 ms
-          all           29,741      93.2%    53%     40%      7%  0.5 ms   61 ms  402 ms  0.00%       1.3 s
+                      requests  hit ratio  local  remote  origin     p50     p95     p99   stale  p95 before
+          activity         891          –      –       –       –  0.8 ms  1.9 ms  3.5 ms       –       84 ms
+          customer       4,466      97.1%    58%     39%      3%  0.4 ms  3.1 ms  162 ms      0%       1.3 s
+          inventory      7,094      82.1%    38%     45%     18%  0.6 ms  103 ms  187 ms   0.02%       1.2 s
+          product       11,928      99.0%    72%     27%      1%  0.3 ms  1.6 ms  131 ms      0%       1.3 s
+          quote          2,090      81.1%    29%     52%     19%  0.7 ms  640 ms  880 ms      0%       1.5 s
+          rate_limit     1,182          –      –       –       –  0.6 ms  1.6 ms  2.9 ms       –      1.5 ms
+          session        2,090       100%     0%    100%      0%  0.7 ms   19 ms   35 ms      0%      806 ms
+          all           29,741      93.2%    53%     40%      7%  0.5 ms   61 ms  402 ms  <0.01%       1.3 s
 
           target                             wanted  observed  verdict       section of ADR-006  samples
           p95 response time, 1,000 users    < 1.0 s     61 ms  pass          Context              29,739
@@ -288,7 +288,7 @@ mod tests {
           Redis evictions                   ≤ 100/s       0/s  pass          Cache Monitoring         60
         ? Redis memory                        ≤ 90%         –  INCONCLUSIVE  Cache Monitoring          0
 
-          origin   2,984 queries, 50/s; at most 23 of 60 connections; waited for one p95 62 µs; 2 got none in time
+          origin   2,984 queries, 50/s; at most 23 of 60 connections; p95 wait for one 62 µs; 2 got none in time
           loads    1,680 loads in 1,680 flights, at most 1 of one key at once; 120 requests waited for another's load
           Redis    117.1 MiB of 256.0 MiB at most; 31,842 keys, 0 evicted, 1,204 expired; 4% of a core
           errors   2 of 29,741 requests: 503 origin timeout (2)
@@ -316,7 +316,7 @@ mod tests {
                       requests  hit ratio     p50     p95     p99  stale
           rate_limit     1,182          –  0.6 ms  1.6 ms  2.9 ms      –
 
-          origin   2,599 queries, 43/s; at most 23 of 60 connections; waited for one p95
+          origin   2,599 queries, 43/s; at most 23 of 60 connections; p95 wait for one
                    62 µs; 2 got none in time
           loads    1,295 loads in 1,295 flights, at most 1 of one key at once; 60
                    requests waited for another's load

@@ -43,17 +43,20 @@ pub(super) fn rate(per_s: f64) -> String {
     } else if per_s.abs() < 10.0 {
         format!("{per_s:.1}")
     } else {
-        // Whole events; a rate beyond 2^64 a second is not of this world.
-        Duration::try_from_secs_f64(per_s.round())
-            .map_or_else(|_| NOTHING.to_owned(), |whole| thousands(whole.as_secs()))
+        let whole = format!("{per_s:.0}");
+        whole.parse().map_or(whole, thousands)
     }
 }
 
-/// A ratio to one place: `96.1%`.
+/// A ratio to one place, two near its ends, where a little is not nothing and almost all is not
+/// all: `96.1%`, `0.02%`, `<0.01%`.
 pub(super) fn ratio(value: Option<f64>) -> String {
-    value
-        .filter(|value| value.is_finite())
-        .map_or_else(|| NOTHING.to_owned(), |value| Ratio(value).to_string())
+    match value {
+        Some(value) if value > 0.0 && value < 0.000_1 => "<0.01%".to_owned(),
+        Some(value) if value > 0.999_9 && value < 1.0 => ">99.99%".to_owned(),
+        Some(value) if value.is_finite() => Ratio(value).to_string(),
+        _ => NOTHING.to_owned(),
+    }
 }
 
 /// A share in whole percent, where a little is not nothing and almost all is not all.
@@ -183,6 +186,17 @@ mod tests {
     fn a_little_is_not_nothing_and_almost_all_is_not_all() {
         let shares = [0.0, 0.001, 0.005, 0.35, 0.994, 0.996, 1.0].map(|value| share(Some(value)));
         assert_eq!(shares, ["0%", "<1%", "0%", "35%", "99%", ">99%", "100%"]);
+        let ratios = [0.0, 0.000_04, 0.000_2, 0.961, 0.999_6, 0.999_96, 1.0];
+        assert_eq!(
+            ratios.map(|value| ratio(Some(value))),
+            [
+                "0%", "<0.01%", "0.02%", "96.1%", "99.96%", ">99.99%", "100%"
+            ]
+        );
+        assert_eq!(
+            (ratio(None), ratio(Some(f64::NAN))),
+            ("–".to_owned(), "–".to_owned())
+        );
         assert_eq!(share(None), "–");
         assert_eq!(share(Some(f64::NAN)), "–");
     }
