@@ -19,6 +19,7 @@ use goose::metrics::GooseMetrics;
 use goose::{GooseAttack, GooseError};
 use tokio::sync::watch;
 
+use super::alarm::Alarm;
 use super::http::{Call, HttpCaller};
 use super::{Driven, DriverError, interrupt};
 use crate::clock::{Clock, Timestamp};
@@ -99,6 +100,7 @@ impl ClosedLoop {
                 self.request_timeout,
                 self.clock.clone(),
             )?,
+            alarm: Alarm::new(self.clock.clone()).map_err(DriverError::Thread)?,
             traffic: self.traffic,
             users: self.users,
             ramp: self.ramp,
@@ -275,6 +277,7 @@ async fn becomes_true(flag: &mut watch::Receiver<bool>) {
 /// What all users of one attack share.
 struct Crowd {
     caller: HttpCaller,
+    alarm: Alarm,
     traffic: Arc<Traffic>,
     users: u32,
     ramp: Duration,
@@ -361,7 +364,7 @@ impl Crowd {
         tokio::select! {
             biased;
             () = becomes_true(halted) => false,
-            () = self.clock.sleep_until(due.min(end)) => due < end,
+            () = self.alarm.sleep_until(due.min(end)) => due < end,
         }
     }
 
@@ -486,5 +489,4 @@ impl Drop for InFlight<'_> {
 }
 
 #[cfg(test)]
-#[path = "closed_loop_tests.rs"]
 mod tests;

@@ -293,3 +293,100 @@ fn failure_text(error: &reqwest::Error) -> String {
     let words: Vec<&str> = innermost.split_whitespace().take(ERROR_WORDS_MAX).collect();
     format!("request failed: {}", words.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::data_type::{
+        DataType, DataTypeId, Invalidation, KeyPattern, Limit, Strategy,
+    };
+    use crate::units::Ratio;
+    use crate::workload::KeyParams;
+
+    fn policies() -> PolicyTable {
+        let row = |name: &str, key: &str, limit| DataType {
+            name: name.into(),
+            key: key.parse::<KeyPattern>().expect(key),
+            related: vec![],
+            strategy: Strategy::CacheAside,
+            ttl: Duration::from_mins(1),
+            local_ttl: None,
+            invalidation: Invalidation::Time,
+            negative_ttl: None,
+            ttl_jitter: Ratio(0.0),
+            limit,
+        };
+        let limit = Limit {
+            requests: 100,
+            window: Duration::from_hours(1),
+        };
+        PolicyTable::new(vec![
+            row("inventory", "inventory:{product_id}:{warehouse_id}", None),
+            row("rate limit/é", "ratelimit:{api_key}:{window}", Some(limit)),
+            row("prices", "prices", None),
+        ])
+    }
+
+    fn request(data_type: u16, params: &[u64]) -> Request {
+        Request {
+            data_type: DataTypeId(data_type),
+            operation: Operation::Get,
+            params: KeyParams::new(params),
+        }
+    }
+
+    #[test]
+    fn a_path_names_the_data_type_and_its_parameters() {
+        let path = |data_type, params: &[u64]| build_path(&policies(), &request(data_type, params));
+        insta::assert_snapshot!(path(0, &[17, 3]), @"/inventory/17/3");
+        insta::assert_snapshot!(path(1, &[4]), @"/rate%20limit%2F%C3%A9/4");
+        insta::assert_snapshot!(path(2, &[]), @"/prices");
+    }
+
+    #[test]
+    fn keys_are_spelled_as_the_engine_spells_them() {
+        let caller = HttpCaller::new(
+            Arc::new(policies()),
+            vec![],
+            Duration::from_secs(1),
+            Clock::real(),
+        );
+        let caller = caller.expect("a client");
+        let key =
+            |data_type, params: &[u64]| caller.key_of(&request(data_type, params)).to_string();
+        insta::assert_snapshot!(key(0, &[17, 3]), @"inventory:17:3");
+        insta::assert_snapshot!(key(1, &[4]), @"ratelimit:4:3600");
+    }
+
+    #[test]
+    fn versions_are_read_from_strong_and_weak_tags() {
+        assert_eq!(version_of("\"17\""), Some(Version(17)));
+        assert_eq!(
+            version_of(" W/\"9007199254740991\" "),
+            Some(Version((1 << 53) - 1))
+        );
+        for none in ["17", "\"\"", "\"abc\"", "\"", "\"17", "W/17", ""] {
+            assert_eq!(version_of(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn errors_keep_their_first_words_only() {
+        let text = |body: &[u8]| status_text(StatusCode::GATEWAY_TIMEOUT, body);
+        insta::assert_snapshot!(text(b""), @"504");
+        insta::assert_snapshot!(text(b"origin:  no answer\nat all"), @"504 origin: no answer");
+        insta::assert_snapshot!(text(b"a b c d e f g h i j"), @"504 a b c d e f g h");
+        insta::assert_snapshot!(text(b"\xff\xfe"), @"504 ��");
+    }
+
+    #[test]
+    fn fields_on_several_lines_are_one_list() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(text_of(&headers, &CACHE_STATUS), None);
+        for line in ["remote; hit", "local; fwd=miss"] {
+            headers.append(CACHE_STATUS, line.parse().expect("a value"));
+        }
+        let text = text_of(&headers, &CACHE_STATUS).expect("both lines");
+        insta::assert_snapshot!(text, @"remote; hit, local; fwd=miss");
+    }
+}

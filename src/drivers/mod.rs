@@ -3,6 +3,7 @@
 //! Called by the runner. A driver steps the users of `workload/`, sends what they ask, and hands
 //! one sample per request to a sink; it judges nothing.
 
+pub mod alarm;
 pub mod closed_loop;
 pub mod http;
 pub mod interrupt;
@@ -40,6 +41,9 @@ pub enum DriverError {
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be made: {0}")]
     Client(#[source] reqwest::Error),
+    /// There is no thread left for the driver's alarm.
+    #[error("the driver cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
+    Thread(#[source] std::io::Error),
     /// The load tool refused or failed.
     #[error("the closed-loop driver failed: {0}")]
     Attack(String),

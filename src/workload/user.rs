@@ -236,5 +236,4 @@ impl User {
 }
 
 #[cfg(test)]
-#[path = "user_tests.rs"]
 mod tests;

@@ -374,7 +374,7 @@ async fn errors_are_counted_by_what_went_wrong() {
     assert_eq!(
         names,
         [
-            "503 origin: no connection within 2 s, and",
+            "503 origin: no connection within 2 s, and so",
             "connection refused",
             "connection reset"
         ]
