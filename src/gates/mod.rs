@@ -1,10 +1,12 @@
 //! Targets and verdicts: the grammar in which a gate is written, and its judgement.
 //!
-//! [`grammar`] reads a check such as `p95(response_time){data_type=customer} < 1s`;
-//! [`judge`] holds it against evidence. A gate without samples is inconclusive, never passed.
+//! [`metric`] is the table of what can be judged, [`grammar`] reads a check such as
+//! `p95(response_time){data_type=customer} < 1s`, and [`judge`] holds it against evidence. A gate
+//! without samples is inconclusive, never passed.
 
 pub mod grammar;
 pub mod judge;
+pub mod metric;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
