@@ -207,6 +207,14 @@ mod tests {
             async fn store_batch(&self, _: &[QueuedWrite]) -> Result<(), LayerError> {
                 std::future::pending().await
             }
+            async fn admit(
+                &self,
+                _: DataTypeId,
+                _: &Key,
+                _: Limit,
+            ) -> Result<Admission, LayerError> {
+                std::future::pending().await
+            }
         }
         let host = OriginHost::start().expect("a runtime");
         let origin = host.host(Silent);
