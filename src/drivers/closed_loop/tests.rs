@@ -17,7 +17,7 @@ use crate::measure::PhaseKind;
 use crate::units::Ratio;
 use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
 
-/// One attack at a time: the tests of this file take turns.
+/// One attack at a time: the tests take turns.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const PRODUCT: DataTypeId = DataTypeId(0);
@@ -213,7 +213,6 @@ async fn every_request_is_sent_once_and_recorded_once() {
         );
         assert!(!driven.stopped);
         assert!(setup.recorder.is_idle());
-
         let samples = setup.recorder.samples.lock();
         assert_eq!(driven.requests, samples.len() as u64);
         let sum = |seen: &Seen| std::mem::take(&mut *seen.lock()).into_values().sum::<u64>();
@@ -256,7 +255,6 @@ async fn users_ask_what_the_machine_says_and_arrive_evenly() {
     let start = setup.driver.schedule.start();
     let driven = setup.driver.run().await.expect("driven");
     assert_eq!(driven.users_started, 10);
-
     // Each user's login is its first request, at its place in the ramp.
     let mut intended: Vec<u64> = setup
         .recorder
@@ -324,7 +322,7 @@ async fn a_silent_server_gives_timeouts_and_no_hang() {
     assert!(kinds["timeout"] >= 40, "{kinds:?}");
     assert_eq!(kinds.len(), 1, "{kinds:?}");
 
-    // A stop does not wait for answers that take long, and says how many it gave up.
+    // A stop does not wait for long, and says how many it gave up.
     let mut setup_long = setup(20, vec![target], 1_000);
     setup_long.driver.ramp = Duration::ZERO;
     setup_long.driver.request_timeout = Duration::from_mins(10);
