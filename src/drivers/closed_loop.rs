@@ -41,8 +41,8 @@ const STOP_REPEAT: Duration = Duration::from_millis(50);
 /// second.
 const GOOSE_SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
-/// goose launches users by this factor faster than they are to arrive, and each waits for its own
-/// moment: so the ramp is ours, to the millisecond, though goose needs time to get going.
+/// goose launches users by this factor faster than they arrive, and each waits for its own moment:
+/// so the ramp is ours, to the millisecond, though goose needs time to get going.
 const LAUNCH_AHEAD: f64 = 1.25;
 
 /// The fastest ramp that goose is asked for.
@@ -322,7 +322,10 @@ impl Crowd {
     async fn live(&self, index: u64) {
         let mut halted = self.halted.clone();
         let mut due = self.arrival(index);
-        if !self.wait_until(due, &mut halted).await {
+        // Who is launched too late to come before the end does not come, and is missed in the
+        // count; a request that fell due before the end is sent, however late, and shows its slip.
+        let comes = self.wait_until(due, &mut halted).await;
+        if !comes || self.clock.now() >= self.schedule.end() {
             return;
         }
         let presence = Presence::begin(self);
