@@ -208,8 +208,9 @@ impl std::str::FromStr for KeyPattern {
         if literals.iter().any(|literal| literal.contains('}')) {
             return Err(unbalanced());
         }
-        let inner = 1..literals.len().saturating_sub(1);
-        if literals[inner].iter().any(|literal| literal.is_empty()) {
+        // A pattern without holes has one literal, and none of it stands between two holes.
+        let inner = literals.get(1..literals.len() - 1).unwrap_or_default();
+        if inner.iter().any(|literal| literal.is_empty()) {
             return Err(KeyPatternError::Adjacent(text.to_owned()));
         }
         Ok(Self {
@@ -328,6 +329,16 @@ mod tests {
         assert_eq!(limit.params().collect::<Vec<_>>(), ["api_key", "endpoint"]);
         let key = limit.render(&[4, 2], Some(Duration::from_hours(1)));
         assert_eq!(key.as_str(), "ratelimit:4:2:3600");
+    }
+
+    #[test]
+    fn a_pattern_may_have_no_parameters() {
+        let prices = pattern("prices:all");
+        assert_eq!(prices.params().count(), 0);
+        let key = prices.render::<u64>(&[], None);
+        assert_eq!(key.as_str(), "prices:all");
+        assert_eq!(prices.read(&key), Some(vec![]));
+        assert_eq!(prices.read(&Key::new("prices:all:2")), None);
     }
 
     #[test]
