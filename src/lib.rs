@@ -19,4 +19,5 @@ pub mod gates;
 pub mod report;
 pub mod scenario;
 // tier 4
+pub mod cli;
 pub mod runner;

@@ -1,3 +1,7 @@
-//! The `cachestorm` command.
+//! The `cachestorm` command: arguments in, exit code out. See `cli.rs`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cachestorm::cli::main(std::env::args_os())
+}

@@ -1,1 +1,50 @@
 //! What drives users: one driver per file, named as users write it.
+//!
+//! Called by the runner. A driver steps the users of `workload/`, sends what they ask, and hands
+//! one sample per request to a sink; it judges nothing.
+
+pub mod alarm;
+pub mod closed_loop;
+pub mod http;
+pub mod interrupt;
+
+/// What a driver did, beside the samples it recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Driven {
+    /// Users that arrived.
+    pub users_started: u64,
+    /// Users that arrived and vanished before their time: they panicked.
+    pub users_lost: u64,
+    /// Users that were still there when the driver's own time limit passed. Their requests may
+    /// still be recorded.
+    pub users_left: u64,
+    /// Requests recorded.
+    pub requests: u64,
+    /// Requests that were sent but not recorded, because a stop did not wait for their answer.
+    pub requests_abandoned: u64,
+    /// Whether it was stopped before the schedule's end.
+    pub stopped: bool,
+}
+
+/// A driver could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Nobody to send requests to.
+    #[error("there is no instance to send requests to; the environment must start at least one")]
+    NoTargets,
+    /// Nobody to send requests.
+    #[error("there are no users; set `traffic.users` to 1 or more")]
+    NoUsers,
+    /// Another attack is going on in this process.
+    #[error("a closed-loop run is going on in this process; wait for its end, then start this one")]
+    Busy,
+    /// The HTTP client could not be made.
+    #[error("the HTTP client could not be made: {0}")]
+    Client(#[source] reqwest::Error),
+    /// There is no thread left for the driver's alarm.
+    #[error("the driver cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
+    Thread(#[source] std::io::Error),
+    /// The load tool refused or failed.
+    #[error("the closed-loop driver failed: {0}")]
+    Attack(String),
+}

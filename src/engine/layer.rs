@@ -160,6 +160,10 @@ pub struct Row {
     pub version: Version,
     /// When that commit was made.
     pub committed_at: Timestamp,
+    /// The newest commit, of any row, that the origin had made when this row was read. Layers
+    /// decide "newer" by this and not by `version`, because a value can be out of date by the
+    /// commit of another row that it was made from.
+    pub as_of: Version,
 }
 
 /// A row as a layer holds it.
@@ -236,10 +240,15 @@ pub struct InvalidationEvent {
 
 /// The remote layer, by what it means. Every method answers within the layer's time limit.
 pub trait Remote: Send + Sync + 'static {
+    /// What [`Remote::subscribe`] gives.
+    type Subscription: Subscription;
+    /// What [`Remote::queue`] gives.
+    type Queue: Queue;
+
     /// The entry at `key`, if there is one.
     fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>, LayerError>> + Send;
 
-    /// Stores `entry` for `ttl` unless a newer version, or the tombstone of one, is there.
+    /// Stores `entry` for `ttl` unless something read or invalidated later is there.
     fn fill(
         &self,
         key: &Key,
@@ -247,7 +256,8 @@ pub trait Remote: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<Fill, LayerError>> + Send;
 
-    /// Drops `keys` and leaves tombstones that refuse fills of versions below `version`.
+    /// Drops `keys` and leaves tombstones that refuse fills read before the commit `version`.
+    /// Version 0 drops without tombstones: nothing newer is known to exist.
     fn invalidate(
         &self,
         keys: &[Key],
@@ -260,6 +270,9 @@ pub trait Remote: Send + Sync + 'static {
         event: &InvalidationEvent,
     ) -> impl Future<Output = Result<(), LayerError>> + Send;
 
+    /// Listens to what instances tell each other, from when this returns.
+    fn subscribe(&self) -> impl Future<Output = Result<Self::Subscription, LayerError>> + Send;
+
     /// Stores `entry` and appends `write` to the queue of write-behind: both or neither.
     fn append(
         &self,
@@ -268,6 +281,10 @@ pub trait Remote: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<(), LayerError>> + Send;
 
+    /// The queue of write-behind, for the consumer called `consumer`.
+    fn queue(&self, consumer: &str)
+    -> impl Future<Output = Result<Self::Queue, LayerError>> + Send;
+
     /// Counts an arrival at `key` against `limit`.
     fn admit(
         &self,
@@ -275,6 +292,32 @@ pub trait Remote: Send + Sync + 'static {
         limit: Limit,
     ) -> impl Future<Output = Result<Admission, LayerError>> + Send;
 }
+
+/// What instances tell each other, as it arrives.
+pub trait Subscription: Send + 'static {
+    /// The next event; `None` when the connection is lost and events may have been missed.
+    fn next(&mut self) -> impl Future<Output = Option<InvalidationEvent>> + Send;
+}
+
+/// The queue of write-behind, as its consumer sees it.
+pub trait Queue: Send + 'static {
+    /// The next writes, at most `max`, in order: first those delivered to this consumer before
+    /// and never acknowledged, then new ones. Waits a short, bounded time; may give none.
+    fn next_batch(
+        &mut self,
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<(QueueId, QueuedWrite)>, LayerError>> + Send;
+
+    /// Says that these writes are in the origin for good.
+    fn acknowledge(
+        &mut self,
+        ids: &[QueueId],
+    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+}
+
+/// The place of a write in the queue of write-behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueId(pub String);
 
 /// The origin: the database that owns the truth.
 pub trait Origin: Send + Sync + 'static {
@@ -299,4 +342,12 @@ pub trait Origin: Send + Sync + 'static {
         &self,
         writes: &[QueuedWrite],
     ) -> impl Future<Output = Result<(), LayerError>> + Send;
+
+    /// Counts an arrival at `key` against `limit`, where no remote layer does it.
+    fn admit(
+        &self,
+        data_type: DataTypeId,
+        key: &Key,
+        limit: Limit,
+    ) -> impl Future<Output = Result<Admission, LayerError>> + Send;
 }

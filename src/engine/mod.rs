@@ -1,9 +1,254 @@
 //! The cache under test: get, put, invalidate and admit over local, remote and origin.
 //!
 //! A library of its own: generic over the layer and origin traits, with its clock, randomness and
-//! task spawner given from outside. It reads no environment variable, prints nothing, and knows
-//! no driver and no histogram: it emits [`event::Event`]s.
+//! observer given from outside. It reads no environment variable, prints nothing, and knows no
+//! driver and no histogram: it emits [`event::Event`]s.
+//!
+//! The way of a read is in [`read`], the way of a write in [`write`]; both decide by the data type's
+//! row of the policy table and by nothing else. Consistency rests on three rules: layers replace a
+//! value only by one read later (`as_of`), an invalidation leaves a tombstone, and a load that an
+//! invalidation overtook is not stored.
 
 pub mod data_type;
 pub mod event;
+pub mod flight;
+pub mod invalidation;
 pub mod layer;
+pub mod local;
+mod read;
+pub mod remote;
+mod write;
+pub mod write_behind;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::RngExt;
+
+use crate::clock::{Clock, Timestamp};
+use crate::seed::{Seed, Stream};
+use data_type::{DataType, DataTypeId, Key, PolicyTable};
+use event::{Event, Observer};
+use flight::FlightTable;
+use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote};
+use local::{LocalConfig, LocalLayer};
+
+/// What an engine is made of beside its policies.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// What it reads and waits for time with.
+    pub clock: Clock,
+    /// Where its randomness comes from.
+    pub seed: Seed,
+    /// Who is told what happens inside.
+    pub observer: Arc<dyn Observer>,
+    /// This instance's number among those that share a remote layer.
+    pub instance: u64,
+}
+
+/// A multi-layer cache in front of an origin.
+pub struct Engine<R, O> {
+    policies: Arc<PolicyTable>,
+    clock: Clock,
+    observer: Arc<dyn Observer>,
+    instance: u64,
+    local: Option<LocalLayer>,
+    remote: Option<R>,
+    origin: O,
+    flights: FlightTable<Fetch>,
+    jitter: Mutex<Stream>,
+}
+
+/// The answer to a read.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// How the read ended.
+    pub outcome: Outcome,
+    /// The layer that answered.
+    pub layer: Layer,
+    /// What it answered; its row has no value if the row does not exist.
+    pub entry: Entry,
+}
+
+/// The acknowledgement of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The layer that vouches for the write: the origin, or for write-behind the remote layer.
+    pub layer: Layer,
+    /// The version written.
+    pub version: layer::Version,
+    /// When it was committed, or for write-behind accepted.
+    pub committed_at: Timestamp,
+}
+
+/// The engine could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The origin failed, and no layer could answer in its place.
+    #[error("the origin failed: {0}")]
+    Origin(LayerError),
+    /// The remote layer failed at something that only it can do.
+    #[error("the remote layer failed: {0}")]
+    Remote(LayerError),
+    /// The operation does not fit the data type's strategy.
+    #[error("{operation} cannot be asked of {data_type}: its strategy is {strategy}")]
+    WrongStrategy {
+        /// What was asked.
+        operation: &'static str,
+        /// Of what.
+        data_type: Arc<str>,
+        /// Why not.
+        strategy: &'static str,
+    },
+}
+
+/// What a flight fetches: who had it, and what it was.
+type Fetch = Result<Fetched, EngineError>;
+
+/// An entry and where it was found.
+#[derive(Clone, Debug)]
+struct Fetched {
+    entry: Entry,
+    layer: Layer,
+    /// The remote layer was there but failed.
+    bypassed: bool,
+    /// Whether layers above may keep it: not if the remote layer knew of something newer.
+    keep: bool,
+}
+
+impl<R: Remote, O: Origin> Engine<R, O> {
+    /// An engine over these layers; a layer that is `None` is left out.
+    pub fn new(
+        policies: Arc<PolicyTable>,
+        local: Option<LocalConfig>,
+        remote: Option<R>,
+        origin: O,
+        surroundings: Surroundings,
+    ) -> Self {
+        let Surroundings {
+            clock,
+            seed,
+            observer,
+            instance,
+        } = surroundings;
+        Self {
+            policies,
+            clock,
+            observer,
+            instance,
+            local: local.map(LocalLayer::new),
+            remote,
+            origin,
+            flights: FlightTable::new(),
+            jitter: Mutex::new(seed.stream_of("engine/ttl-jitter", instance)),
+        }
+    }
+
+    /// The policy table.
+    pub fn policies(&self) -> &Arc<PolicyTable> {
+        &self.policies
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// How many entries the local layer holds now.
+    pub fn local_entries(&self) -> usize {
+        self.local.as_ref().map_or(0, LocalLayer::len)
+    }
+
+    /// Counts an arrival at the counter `key` and says whether it may pass.
+    ///
+    /// # Errors
+    /// If the data type is no counter, or if neither the remote layer nor the origin could count.
+    /// The caller decides whether an uncounted request may pass.
+    pub async fn admit(&self, data_type: DataTypeId, key: &Key) -> Result<Admission, EngineError> {
+        let policy = self.policies.get(data_type);
+        let Some(limit) = policy.limit else {
+            return Err(wrong_strategy("admit", policy));
+        };
+        match &self.remote {
+            Some(remote) => remote.admit(key, limit).await.map_err(|error| {
+                self.failed(Layer::Remote, &error);
+                EngineError::Remote(error)
+            }),
+            None => self
+                .origin
+                .admit(data_type, key, limit)
+                .await
+                .map_err(EngineError::Origin),
+        }
+    }
+
+    fn emit(&self, event: &Event<'_>) {
+        self.observer.observe(event);
+    }
+
+    fn failed(&self, layer: Layer, error: &LayerError) {
+        self.emit(&Event::LayerFailed { layer, error });
+    }
+
+    /// `ttl`, shortened by a random share of up to the data type's jitter.
+    fn jittered(&self, policy: &DataType, ttl: Duration) -> Duration {
+        if policy.ttl_jitter.0 <= 0.0 {
+            return ttl;
+        }
+        let share: f64 = self.jitter.lock().random();
+        ttl.mul_f64(1.0 - policy.ttl_jitter.0 * share)
+    }
+
+    /// How long the remote layer keeps `entry`; `None` if it does not keep it at all.
+    fn remote_ttl(&self, policy: &DataType, entry: &Entry) -> Option<Duration> {
+        let ttl = if entry.row.value.is_some() {
+            Some(policy.ttl)
+        } else {
+            policy.negative_ttl
+        };
+        ttl.map(|ttl| self.jittered(policy, ttl))
+    }
+
+    /// Offers `entry` to the local layer. Must be called under the key's lock of the flight table.
+    fn keep_locally(&self, data_type: DataTypeId, key: &Key, entry: &Entry) {
+        let policy = self.policies.get(data_type);
+        let (Some(local), Some(local_ttl)) = (&self.local, policy.local_ttl) else {
+            return;
+        };
+        let ttl = match entry.row.value {
+            Some(_) => Some(local_ttl),
+            None => policy.negative_ttl.map(|ttl| ttl.min(local_ttl)),
+        };
+        let Some(ttl) = ttl else { return };
+        let deadline = self.clock.now() + self.jittered(policy, ttl);
+        if local.fill(key, entry.clone(), deadline) == layer::Fill::Refused {
+            self.emit(&Event::FillRefused {
+                data_type,
+                layer: Layer::Local,
+            });
+        }
+    }
+
+    fn drop_locally(&self, key: &Key, floor: layer::Version) {
+        self.flights.invalidate(key, floor, || {
+            if let Some(local) = &self.local {
+                local.remove(key);
+            }
+        });
+    }
+}
+
+fn wrong_strategy(operation: &'static str, policy: &DataType) -> EngineError {
+    let strategy = match policy.strategy {
+        data_type::Strategy::CacheAside => "cache-aside",
+        data_type::Strategy::WriteThrough => "write-through",
+        data_type::Strategy::WriteBehind => "write-behind",
+        data_type::Strategy::Counter => "counter",
+    };
+    EngineError::WrongStrategy {
+        operation,
+        data_type: Arc::clone(&policy.name),
+        strategy,
+    }
+}

@@ -2,6 +2,15 @@
 //!
 //! Each part is brought up by the runner and taken down on every exit path.
 
+pub mod cache_status;
+pub mod database;
+pub mod error;
+pub mod instance;
+pub mod keyspace;
+pub mod managed_redis;
+pub mod process;
+pub mod redis_info;
+
 use std::time::Duration;
 
 use schemars::JsonSchema;

@@ -1,9 +1,23 @@
 //! What was measured: samples, histograms, one-second series, oracles, processor time.
 //!
 //! One [`Sample`] per request, from every driver alike, is the only thing between the drivers and
-//! the reports.
+//! the reports. Drivers hand samples to a [`sink::SampleSink`]; the runner asks the
+//! [`recorder::Recorder`] for what came of them. Nothing in here starts, waits for or prints
+//! anything.
 
-use std::time::Duration;
+pub mod cpu;
+pub mod engine_observer;
+pub mod histogram;
+pub mod hlog;
+pub mod measurements;
+pub mod oracle;
+pub mod query;
+pub mod recorder;
+mod schedule;
+pub mod series;
+mod sharded;
+pub mod sink;
+pub mod validity;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
+pub use schedule::{Schedule, ScheduledPhase};
 
 /// A phase's place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,78 +100,4 @@ pub struct Staleness {
     pub p99: f64,
     /// The oldest.
     pub max: f64,
-}
-
-/// When each phase begins and ends; pure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    start: Timestamp,
-    /// Each phase's kind, name and end, in order.
-    phases: Vec<ScheduledPhase>,
-}
-
-/// One phase of a [`Schedule`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScheduledPhase {
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub kind: PhaseKind,
-    /// When it begins.
-    pub start: Timestamp,
-    /// When it ends, and the next begins.
-    pub end: Timestamp,
-}
-
-impl Schedule {
-    /// The phases one after another from `start` on.
-    pub fn new(
-        start: Timestamp,
-        phases: impl IntoIterator<Item = (String, PhaseKind, Duration)>,
-    ) -> Self {
-        let mut at = start;
-        let phases = phases
-            .into_iter()
-            .map(|(name, kind, duration)| {
-                let (start, end) = (at, at + duration);
-                at = end;
-                ScheduledPhase {
-                    name,
-                    kind,
-                    start,
-                    end,
-                }
-            })
-            .collect();
-        Self { start, phases }
-    }
-
-    /// When the first phase begins.
-    pub fn start(&self) -> Timestamp {
-        self.start
-    }
-
-    /// When the last phase ends.
-    pub fn end(&self) -> Timestamp {
-        self.phases.last().map_or(self.start, |phase| phase.end)
-    }
-
-    /// The phase of `moment`; `None` before the first and after the last.
-    pub fn phase_at(&self, moment: Timestamp) -> Option<PhaseId> {
-        let at = self
-            .phases
-            .iter()
-            .position(|p| p.start <= moment && moment < p.end)?;
-        Some(PhaseId(at as u8))
-    }
-
-    /// The phase at `id`, which must come from this schedule.
-    pub fn get(&self, id: PhaseId) -> &ScheduledPhase {
-        &self.phases[usize::from(id.0)]
-    }
-
-    /// All phases with their places.
-    pub fn iter(&self) -> impl Iterator<Item = (PhaseId, &ScheduledPhase)> {
-        (0..).map(PhaseId).zip(&self.phases)
-    }
 }

@@ -3,6 +3,10 @@
 //! Everything here is pure and drawn from the run's seed: a user is a state machine that drivers
 //! step. Knows no driver, no network and no clock.
 
+pub mod popularity;
+pub mod user;
+pub mod value;
+
 use std::time::Duration;
 
 use crate::engine::data_type::DataTypeId;

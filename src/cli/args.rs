@@ -1,0 +1,171 @@
+//! The arguments as typed. Options that mean the same have the same name in every command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::scenario::Overrides;
+use crate::seed::Seed;
+use crate::units::Span;
+
+/// Will this caching design keep its promises under our traffic, and what must we buy?
+#[derive(Debug, Parser)]
+#[command(name = "cachestorm", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 every gate passed · 1 unexpected error · 2 the scenario or \
+the arguments are wrong · 3 a gate failed · 4 inconclusive or invalid run · 5 the environment could \
+not be brought up · 130 interrupted (what was measured is still written)"
+)]
+pub(super) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a scenario against real Redis, judge it by its gates and write a report.
+    Run(RunArguments),
+    /// Check a scenario without running it; report every error in it.
+    Check(CheckArguments),
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// Which scenario, and what to change in it.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArguments,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// Which scenario, and what to change in it.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArguments,
+
+    /// Use this Redis instead of starting one; keys get a prefix of the run's own and are deleted.
+    #[arg(long, value_name = "URL")]
+    pub(super) redis: Option<String>,
+
+    /// What drives the users.
+    #[arg(long, value_enum, default_value_t = Driver::Closed)]
+    pub(super) driver: Driver,
+
+    /// Write the report into this folder [default: reports/<scenario>-<UTC time>].
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+
+    /// Print the result alone, without progress.
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+/// Which scenario, and what to change in it.
+#[derive(Debug, Args)]
+pub(super) struct ScenarioArguments {
+    /// The scenario file.
+    #[arg(value_name = "SCENARIO")]
+    pub(super) file: PathBuf,
+
+    /// Reproduce a run with its seed, or try another.
+    #[arg(long)]
+    pub(super) seed: Option<Seed>,
+
+    /// How many concurrent users.
+    #[arg(long, value_name = "N")]
+    pub(super) users: Option<u32>,
+
+    /// How long to measure, warm-up not counted, as in 30s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) duration: Option<Duration>,
+
+    /// Change a value of the scenario, as in --set layers.remote.maxmemory=64MiB; repeatable.
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = assignment)]
+    pub(super) set: Vec<(String, String)>,
+}
+
+impl ScenarioArguments {
+    /// The changes for the scenario's reader.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            set: self.set.clone(),
+            users: self.users,
+            seed: self.seed,
+            duration: self.duration,
+        }
+    }
+
+    /// The changes as they would be typed, for the report.
+    pub(super) fn as_typed(&self) -> Vec<String> {
+        let named = [
+            self.seed.map(|seed| format!("--seed {seed}")),
+            self.users.map(|users| format!("--users {users}")),
+            self.duration.map(|time| {
+                let span = Span(time).to_string().replace(' ', "");
+                format!("--duration {span}")
+            }),
+        ];
+        let set = self
+            .set
+            .iter()
+            .map(|(path, value)| format!("--set {path}={value}"));
+        named.into_iter().flatten().chain(set).collect()
+    }
+}
+
+/// What drives the users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Driver {
+    /// Users who wait for an answer, think, and ask again, over HTTP.
+    Closed,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: Span = text.parse().map_err(|error| format!("{error}"))?;
+    if span.0.is_zero() {
+        Err("a run must last longer than 0".to_owned())
+    } else {
+        Ok(span.0)
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((path, value)) if !path.is_empty() => Ok((path.to_owned(), value.to_owned())),
+        _ => Err(format!(
+            "{text:?} is not of the form path=value, such as traffic.users=500"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_hold_together() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_are_told_back_as_typed() {
+        let typed =
+            "cachestorm run a.yaml --seed 7 --users 50 --duration 90s --set traffic.ramp=1s";
+        let parsed = Arguments::try_parse_from(typed.split(' ')).expect("valid arguments");
+        let Command::Run(run) = parsed.command else {
+            panic!("run was typed")
+        };
+        let told = [
+            "--seed 7",
+            "--users 50",
+            "--duration 1m30s",
+            "--set traffic.ramp=1s",
+        ];
+        assert_eq!(run.scenario.as_typed(), told);
+    }
+}

@@ -1,0 +1,236 @@
+//! The command line: arguments in, words and an exit code out. The only room that prints.
+//!
+//! Standard output carries the result alone; progress and errors go to standard error.
+
+mod args;
+mod exit_code;
+mod progress;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::drivers::interrupt;
+use crate::report::terminal::{self, Style};
+use crate::runner::{self, RunError, RunOptions};
+use crate::scenario::{self, plan::Plan};
+use crate::units::{Span, thousands};
+use args::{Arguments, CheckArguments, Command, Driver, RunArguments, ScenarioArguments};
+use exit_code::Exit;
+use progress::{Bar, Silent};
+
+/// The widest that tables are printed.
+const WIDTH_MAX: usize = 110;
+
+/// The whole command.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap's own words: help and versions to standard output, errors to standard error.
+            let wrong = error.use_stderr();
+            let _ = error.print();
+            return if wrong {
+                Exit::WrongInput
+            } else {
+                Exit::Success
+            }
+            .into();
+        }
+    };
+    let exit = match arguments.command {
+        Command::Run(arguments) => run(&arguments),
+        Command::Check(arguments) => check(&arguments),
+    };
+    exit.into()
+}
+
+/// `cachestorm check`.
+fn check(arguments: &CheckArguments) -> Exit {
+    match load(&arguments.scenario) {
+        Ok(plan) => {
+            tell(&describe(&plan, &arguments.scenario));
+            Exit::Success
+        }
+        Err(exit) => exit,
+    }
+}
+
+/// `cachestorm run`.
+fn run(arguments: &RunArguments) -> Exit {
+    let Driver::Closed = arguments.driver;
+    let plan = match load(&arguments.scenario) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let options = RunOptions {
+        scenario_file: arguments.scenario.file.display().to_string(),
+        overrides: arguments.scenario.as_typed(),
+        redis_url: arguments.redis.clone(),
+        out: arguments.out.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("generator")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return fail(
+                &format!("threads cannot be started: {error}"),
+                Exit::Unexpected,
+            );
+        }
+    };
+    let bar = (!arguments.quiet && io::stderr().is_terminal()).then(Bar::new);
+    let progress: &dyn runner::Progress = bar.as_ref().map_or(&Silent, |bar| bar);
+    if !arguments.quiet {
+        warn(&header(&plan));
+    }
+    let outcome = runtime.block_on(async {
+        let stop = stop_on_signals();
+        Box::pin(runner::run(&plan, &options, progress, stop)).await
+    });
+    runtime.shutdown_background();
+    if let Some(bar) = bar {
+        bar.clear();
+    }
+    match outcome {
+        Ok(finished) => {
+            tell(&terminal::render(
+                &finished.report,
+                &finished.html_path(),
+                style(),
+            ));
+            for warning in &finished.leftovers {
+                warn(&format!("warning: {warning}"));
+            }
+            Exit::of(
+                finished.report.verdict,
+                finished.report.validity.interrupted,
+            )
+        }
+        Err(error) => {
+            let exit = match error {
+                RunError::Environment(_) => Exit::Environment,
+                RunError::Folder(_) => Exit::WrongInput,
+                RunError::Interrupted => Exit::Interrupted,
+                RunError::Driver(_) | RunError::Report(_) => Exit::Unexpected,
+            };
+            fail(&error.to_string(), exit)
+        }
+    }
+}
+
+/// True from the first interrupt or termination signal on; the second ends the process at once.
+fn stop_on_signals() -> watch::Receiver<bool> {
+    let (to, stop) = watch::channel(false);
+    // The closed-loop driver owns Ctrl-C: the load tool beneath it would exit the process.
+    let mut interrupts = interrupt::claim();
+    tokio::spawn(async move {
+        // Without signals a run can still end by itself.
+        let Ok(mut terminations) = signal(SignalKind::terminate()) else {
+            return std::future::pending().await;
+        };
+        for again in [false, true] {
+            tokio::select! {
+                biased;
+                changed = interrupts.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+                _ = terminations.recv() => {}
+            }
+            if again {
+                give_up();
+            }
+            warn("stopping: what was measured is being written (once more to give up)");
+            // The run may have ended in this moment.
+            let _ = to.send(true);
+        }
+    });
+    stop
+}
+
+/// Ends the process at once. Managed servers are ended by their watchdogs.
+#[allow(clippy::exit, reason = "the second signal means: now")]
+fn give_up() -> ! {
+    std::process::exit(i32::from(Exit::Interrupted as u8))
+}
+
+fn load(arguments: &ScenarioArguments) -> Result<Plan, Exit> {
+    scenario::load(&arguments.file, &arguments.overrides())
+        .map_err(|errors| fail(&errors.to_string(), Exit::WrongInput))
+}
+
+/// One line on what is about to happen; the seed first of all.
+fn header(plan: &Plan) -> String {
+    format!(
+        "{} · seed {} · {} users · {} instances · {}",
+        plan.name,
+        plan.seed,
+        thousands(u64::from(plan.traffic.users)),
+        plan.instances,
+        lasts(plan),
+    )
+}
+
+fn lasts(plan: &Plan) -> String {
+    let phases = plan.traffic.phases.iter();
+    let mut parts: Vec<String> = plan
+        .baseline
+        .iter()
+        .map(|baseline| format!("baseline {}", Span(plan.traffic.ramp + baseline.duration)))
+        .collect();
+    parts.extend(phases.map(|phase| format!("{} {}", phase.name, Span(phase.duration))));
+    parts.join(", ")
+}
+
+fn describe(plan: &Plan, arguments: &ScenarioArguments) -> String {
+    format!(
+        "{}: valid\n{}\n{} data types, {} gates\n",
+        arguments.file.display(),
+        header(plan),
+        plan.policies.len(),
+        plan.gates.len(),
+    )
+}
+
+fn style() -> Style {
+    let stdout = io::stdout();
+    let color = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let columns = indicatif_columns().unwrap_or(WIDTH_MAX);
+    Style {
+        color,
+        width: columns.min(WIDTH_MAX),
+    }
+}
+
+/// The terminal's width, if there is a terminal.
+fn indicatif_columns() -> Option<usize> {
+    io::stdout()
+        .is_terminal()
+        .then(|| usize::from(console::Term::stdout().size().1))
+}
+
+/// Prints the result. A reader that has gone (`| head`) is no error.
+#[allow(clippy::print_stdout, reason = "the result")]
+fn tell(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+}
+
+#[allow(clippy::print_stderr, reason = "progress and warnings")]
+fn warn(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn fail(text: &str, exit: Exit) -> Exit {
+    warn(&format!("error: {}", text.trim_start_matches("error: ")));
+    exit
+}

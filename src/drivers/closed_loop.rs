@@ -1,0 +1,492 @@
+//! `closed`: users that ask, wait for the answer, think, and ask again, run by goose.
+//!
+//! goose supplies the users, their ramp and their shutdown. What a user does is ours: its whole
+//! life is one transaction that steps a [`User`], waits by our clock and sends through
+//! [`HttpCaller`], so that intended starts, outcomes and layers are exact; goose's own request
+//! metrics are switched off.
+//!
+//! Called by the runner, on the generator's runtime. goose allows one attack at a time in a
+//! process and keeps its stop switch in a global; both stay inside this file.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use goose::client::GooseClientBuilder;
+use goose::config::GooseConfiguration;
+use goose::goose::{Scenario, Transaction, TransactionFunction};
+use goose::metrics::GooseMetrics;
+use goose::{GooseAttack, GooseError};
+use tokio::sync::watch;
+
+use super::alarm::Alarm;
+use super::http::{Call, HttpCaller};
+use super::{Driven, DriverError, interrupt};
+use crate::clock::{Clock, Timestamp};
+use crate::engine::data_type::PolicyTable;
+use crate::measure::sink::SampleSink;
+use crate::measure::{PhaseId, Sample, Schedule};
+use crate::seed::Seed;
+use crate::units::ByteSize;
+use crate::workload::user::{Traffic, User};
+use crate::workload::{Request, Step};
+
+/// How long a stop waits for answers that are under way.
+const STOP_GRACE: Duration = Duration::from_millis(300);
+
+/// How often goose is told to stop until it has; it forgets what it is told while it starts.
+const STOP_REPEAT: Duration = Duration::from_millis(50);
+
+/// What goose may take to notice that it should stop, and to gather its users: it looks twice a
+/// second.
+const GOOSE_SHUTDOWN_MAX: Duration = Duration::from_secs(3);
+
+/// goose launches users by this factor faster than they are to arrive, and each waits for its own
+/// moment: so the ramp is ours, to the millisecond, though goose needs time to get going.
+const LAUNCH_AHEAD: f64 = 1.25;
+
+/// The fastest ramp that goose is asked for.
+const LAUNCH_RATE_PER_S_MAX: f64 = 1e6;
+
+/// Closed-loop users against service instances.
+pub struct ClosedLoop {
+    /// What users do.
+    pub traffic: Arc<Traffic>,
+    /// What they ask for.
+    pub policies: Arc<PolicyTable>,
+    /// How many users.
+    pub users: u32,
+    /// In what time they all arrive, evenly, from the schedule's start on.
+    pub ramp: Duration,
+    /// How long a user waits for an answer before it counts as an error.
+    pub request_timeout: Duration,
+    /// The size of the values to write, in the order of the policy table.
+    pub value_sizes: Vec<ByteSize>,
+    /// The base URLs of the instances, without a slash at the end. Each request goes to one of
+    /// them, as a load balancer would send it.
+    pub targets: Vec<String>,
+    /// The clock of the run.
+    pub clock: Clock,
+    /// When to start and to end. A start some 200 ms away gives goose the time to get ready.
+    pub schedule: Arc<Schedule>,
+    /// Where samples go.
+    pub sink: Arc<dyn SampleSink>,
+    /// Becomes true to end it before the schedule does.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl ClosedLoop {
+    /// Drives the users until the schedule ends, or `stop` says so, or Ctrl-C is pressed.
+    ///
+    /// At the schedule's end users finish the request that they wait for; after a stop they get
+    /// 0.3 s for it. In any case this returns a few seconds after the last answer can have come.
+    pub async fn run(self) -> Result<Driven, DriverError> {
+        if self.targets.is_empty() {
+            return Err(DriverError::NoTargets);
+        }
+        if self.users == 0 {
+            return Err(DriverError::NoUsers);
+        }
+        let _turn = Turn::take()?;
+        // Both must come before goose.
+        let interrupts = interrupt::claim();
+        silence_goose();
+
+        let (halt, halted) = watch::channel(false);
+        let crowd = Arc::new(Crowd {
+            caller: HttpCaller::new(
+                self.policies,
+                self.value_sizes,
+                self.request_timeout,
+                self.clock.clone(),
+            )?,
+            alarm: Alarm::new(self.clock.clone()).map_err(DriverError::Thread)?,
+            traffic: self.traffic,
+            users: self.users,
+            ramp: self.ramp,
+            targets: self.targets,
+            clock: self.clock,
+            schedule: self.schedule,
+            sink: self.sink,
+            halted,
+            counts: Counts::default(),
+        });
+        let keeper = Keeper {
+            clock: crowd.clock.clone(),
+            end: crowd.schedule.end(),
+            request_timeout: self.request_timeout,
+            halt,
+            stop: self.stop,
+            interrupts,
+        };
+        let attack = prepare(&crowd, self.request_timeout).map_err(|e| refusal(&e))?;
+        let stopped = keeper.attend(attack).await?;
+        Ok(crowd.counts.driven(stopped))
+    }
+}
+
+/// The turn to attack: goose's stop switch is global, so two attacks would end each other.
+struct Turn;
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+impl Turn {
+    fn take() -> Result<Self, DriverError> {
+        if TAKEN.swap(true, Ordering::AcqRel) {
+            Err(DriverError::Busy)
+        } else {
+            Ok(Self)
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TAKEN.store(false, Ordering::Release);
+    }
+}
+
+/// goose installs a logger that prints, unless the process has one: so give it one that does not.
+/// A logger that the command line installed before stays and keeps what it shows.
+fn silence_goose() {
+    struct Silent;
+    impl log::Log for Silent {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            false
+        }
+        fn log(&self, _: &log::Record<'_>) {}
+        fn flush(&self) {}
+    }
+    // Fails if there is one, which is as good.
+    let _ = log::set_logger(&Silent);
+}
+
+fn refusal(error: &GooseError) -> DriverError {
+    DriverError::Attack(format!("{error:?}"))
+}
+
+/// A goose attack in which each user lives one life of `crowd`.
+fn prepare(crowd: &Arc<Crowd>, request_timeout: Duration) -> Result<GooseAttack, GooseError> {
+    let rate = f64::from(crowd.users) / crowd.ramp.as_secs_f64() * LAUNCH_AHEAD;
+    let rest = crowd.schedule.end().since(crowd.clock.now());
+    // The keeper ends the attack; this only bounds it should the keeper be gone.
+    let run_time = rest + request_timeout + 2 * GOOSE_SHUTDOWN_MAX;
+    let mut configuration = GooseConfiguration::default();
+    configuration.host = crowd.targets.first().cloned();
+    configuration.users = usize::try_from(crowd.users).ok();
+    // Not `iterations` and not `test_plan`: with either goose prints to standard output.
+    configuration.increase_rate = Some(rate.min(LAUNCH_RATE_PER_S_MAX).to_string());
+    configuration.run_time = Some((run_time.as_secs() + 1).to_string());
+    configuration.quiet = 3;
+    configuration.no_print_metrics = true;
+    configuration.no_error_summary = true;
+    configuration.no_metrics = true;
+    configuration.no_telnet = true;
+    configuration.no_websocket = true;
+    let life: TransactionFunction = {
+        let crowd = Arc::clone(crowd);
+        let arrived = Arc::new(AtomicU64::new(0));
+        Arc::new(move |_| {
+            let crowd = Arc::clone(&crowd);
+            let index = arrived.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                crowd.live(index).await;
+                Ok(())
+            })
+        })
+    };
+    // A transaction of the user's start is done once; a user without others then leaves.
+    let life = Transaction::new(life).set_on_start();
+    GooseAttack::initialize_with_config(configuration)?
+        .register_scenario(Scenario::new("users").register_transaction(life))
+        // One client for all: goose would make one for each user, and we use none of them.
+        .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())
+}
+
+/// Sees to it that an attack ends.
+struct Keeper {
+    clock: Clock,
+    end: Timestamp,
+    request_timeout: Duration,
+    halt: watch::Sender<bool>,
+    stop: watch::Receiver<bool>,
+    interrupts: watch::Receiver<u32>,
+}
+
+impl Keeper {
+    /// Runs `attack` to its end, and says whether it was stopped before the schedule's.
+    async fn attend(mut self, attack: GooseAttack) -> Result<bool, DriverError> {
+        let mut attack = Box::pin(attack.execute());
+        let (clock, end) = (self.clock.clone(), self.end);
+        let stopped = tokio::select! {
+            biased;
+            // Before its time goose ends only if it could not start.
+            result = &mut attack => return ended(result).map(|()| false),
+            () = self.told_to_stop() => true,
+            () = clock.sleep_until(end) => false,
+        };
+        if !stopped {
+            let deadline = clock.now() + self.request_timeout + GOOSE_SHUTDOWN_MAX;
+            tokio::select! {
+                biased;
+                result = &mut attack => return ended(result).map(|()| false),
+                () = self.told_to_stop() => {}
+                () = switch_goose_off(&clock, deadline) => {}
+            }
+        }
+        // Users that are still there are told to leave; who does not is reported.
+        self.halt.send_replace(true);
+        let deadline = clock.now() + STOP_GRACE + GOOSE_SHUTDOWN_MAX;
+        tokio::select! {
+            biased;
+            result = &mut attack => ended(result)?,
+            () = switch_goose_off(&clock, deadline) => {}
+        }
+        Ok(stopped)
+    }
+
+    /// Waits for a stop, or for Ctrl-C: taking its place may have silenced another listener.
+    async fn told_to_stop(&mut self) {
+        tokio::select! {
+            biased;
+            () = becomes_true(&mut self.stop) => {}
+            _ = self.interrupts.changed() => {}
+        }
+    }
+}
+
+/// Tells goose to stop, again and again, until `deadline`.
+async fn switch_goose_off(clock: &Clock, deadline: Timestamp) {
+    while clock.now() < deadline {
+        goose::trigger_killswitch("the schedule ended");
+        clock.sleep(STOP_REPEAT).await;
+    }
+}
+
+fn ended(result: Result<GooseMetrics, GooseError>) -> Result<(), DriverError> {
+    result.map(|_| ()).map_err(|error| refusal(&error))
+}
+
+/// Waits until `flag` is true; for ever if nobody can make it so.
+async fn becomes_true(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|flag| *flag).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What all users of one attack share.
+struct Crowd {
+    caller: HttpCaller,
+    alarm: Alarm,
+    traffic: Arc<Traffic>,
+    users: u32,
+    ramp: Duration,
+    targets: Vec<String>,
+    clock: Clock,
+    schedule: Arc<Schedule>,
+    sink: Arc<dyn SampleSink>,
+    halted: watch::Receiver<bool>,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    started: AtomicU64,
+    ended: AtomicU64,
+    lost: AtomicU64,
+    requests: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+impl Counts {
+    fn driven(&self, stopped: bool) -> Driven {
+        let read = |count: &AtomicU64| count.load(Ordering::Acquire);
+        let (ended, started) = (read(&self.ended), read(&self.started));
+        Driven {
+            users_started: started,
+            users_lost: read(&self.lost),
+            users_left: started.saturating_sub(ended),
+            requests: read(&self.requests),
+            requests_abandoned: read(&self.abandoned),
+            stopped,
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::AcqRel);
+}
+
+impl Crowd {
+    /// The life of one user, from its place in the ramp to the end of the schedule or a stop.
+    async fn live(&self, index: u64) {
+        let mut halted = self.halted.clone();
+        let mut due = self.arrival(index);
+        if !self.wait_until(due, &mut halted).await {
+            return;
+        }
+        let presence = Presence::begin(self);
+        let mut user = User::new(Arc::clone(&self.traffic), index);
+        loop {
+            match user.next() {
+                Step::Think(pause) => {
+                    // From the answer on, not from when we got around to it.
+                    due = due + pause;
+                    if !self.wait_until(due, &mut halted).await {
+                        break;
+                    }
+                }
+                Step::Request(request) => {
+                    let Some(phase) = self.schedule.phase_at(due) else {
+                        break;
+                    };
+                    let asked = self.ask(&user, &request, phase, due);
+                    let Some(finished) = self.unless_halted(asked, &mut halted).await else {
+                        break;
+                    };
+                    due = finished;
+                }
+            }
+        }
+        presence.end();
+    }
+
+    /// When the user numbered `index` should arrive.
+    fn arrival(&self, index: u64) -> Timestamp {
+        let share = index as f64 / f64::from(self.users);
+        self.schedule.start() + self.ramp.mul_f64(share.min(1.0))
+    }
+
+    /// Waits until `due`; false if there is nothing more to do then, because the schedule is over
+    /// or the user was told to leave.
+    async fn wait_until(&self, due: Timestamp, halted: &mut watch::Receiver<bool>) -> bool {
+        let end = self.schedule.end();
+        tokio::select! {
+            biased;
+            () = becomes_true(halted) => false,
+            () = self.alarm.sleep_until(due.min(end)) => due < end,
+        }
+    }
+
+    /// Asks and records; returns when the answer was complete.
+    async fn ask(
+        &self,
+        user: &User,
+        request: &Request,
+        phase: PhaseId,
+        due: Timestamp,
+    ) -> Timestamp {
+        let in_flight = InFlight::begin(self);
+        let sequence = user.requests();
+        let at = instance_of(
+            self.traffic.seed(),
+            user.index(),
+            sequence,
+            self.targets.len(),
+        );
+        let sample: Sample = self
+            .caller
+            .call(Call {
+                target: &self.targets[at],
+                request,
+                user: user.index(),
+                sequence,
+                phase,
+                intended_start: due,
+            })
+            .await;
+        let finished = sample.finished;
+        self.sink.record(sample);
+        in_flight.recorded();
+        finished
+    }
+
+    /// What `asked` gives, unless a stop comes and the grace runs out before.
+    async fn unless_halted(
+        &self,
+        asked: impl Future<Output = Timestamp>,
+        halted: &mut watch::Receiver<bool>,
+    ) -> Option<Timestamp> {
+        tokio::select! {
+            biased;
+            finished = asked => Some(finished),
+            () = async {
+                becomes_true(halted).await;
+                self.clock.sleep(STOP_GRACE).await;
+            } => None,
+        }
+    }
+}
+
+/// The instance that a request goes to: any, as often as any other, and the same one for the same
+/// seed whatever the schedule.
+fn instance_of(seed: Seed, user: u64, sequence: u64, instances: usize) -> usize {
+    let Seed(number) = seed.fork("instance").fork_index(user).fork_index(sequence);
+    (number % instances as u64) as usize
+}
+
+/// A user that is there. Dropped without its end, it is lost.
+struct Presence<'a> {
+    crowd: &'a Crowd,
+    ended: bool,
+}
+
+impl<'a> Presence<'a> {
+    fn begin(crowd: &'a Crowd) -> Self {
+        count(&crowd.counts.started);
+        crowd.sink.user_started();
+        Self {
+            crowd,
+            ended: false,
+        }
+    }
+
+    fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            count(&self.crowd.counts.lost);
+        }
+        count(&self.crowd.counts.ended);
+        self.crowd.sink.user_ended();
+    }
+}
+
+/// A request that waits for its answer. Dropped without a record, it is abandoned.
+struct InFlight<'a> {
+    crowd: &'a Crowd,
+    recorded: bool,
+}
+
+impl<'a> InFlight<'a> {
+    fn begin(crowd: &'a Crowd) -> Self {
+        crowd.sink.request_started();
+        Self {
+            crowd,
+            recorded: false,
+        }
+    }
+
+    fn recorded(mut self) {
+        self.recorded = true;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let counts = &self.crowd.counts;
+        count(if self.recorded {
+            &counts.requests
+        } else {
+            &counts.abandoned
+        });
+        self.crowd.sink.request_ended();
+    }
+}
+
+#[cfg(test)]
+mod tests;

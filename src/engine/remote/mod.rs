@@ -1,0 +1,9 @@
+//! L2: the remote layer, one store per file.
+//!
+//! Every store implements [`Remote`](super::layer::Remote); what a store cannot do it says with
+//! [`LayerError::Unsupported`](super::layer::LayerError::Unsupported).
+
+pub mod redis;
+mod redis_queue;
+mod redis_subscription;
+mod wire;

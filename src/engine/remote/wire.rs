@@ -1,0 +1,127 @@
+//! How an entry stands in the remote layer: a fixed head and then the value's bytes.
+//!
+//! ```text
+//! 0      kind: 'e' entry, 'n' known absence, 't' tombstone
+//! 1..9   as of, big endian (the scripts compare these bytes)
+//! 9..17  version, big endian
+//! 17..25 committed at, nanoseconds since the Unix epoch, big endian
+//! 25..33 fetched at, likewise
+//! 33..   the value
+//! ```
+//!
+//! Pure. A value that is not of this shape is an error, never a guess.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::clock::Timestamp;
+use crate::engine::layer::{Entry, Row, Version};
+
+const HEAD_BYTES: usize = 33;
+const ENTRY: u8 = b'e';
+const ABSENCE: u8 = b'n';
+const TOMBSTONE: u8 = b't';
+
+/// What stands at a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    Entry(Entry),
+    /// Nothing, and nothing read before this commit may be put here.
+    Tombstone(Version),
+}
+
+/// Bytes that no entry of ours has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the value is not an entry of this cache ({0} bytes)")]
+pub(super) struct NotAnEntry(usize);
+
+pub(super) fn encode(entry: &Entry) -> Bytes {
+    let value = entry.row.value.as_deref();
+    let mut bytes = BytesMut::with_capacity(HEAD_BYTES + value.map_or(0, <[u8]>::len));
+    bytes.put_u8(if value.is_some() { ENTRY } else { ABSENCE });
+    bytes.put_u64(entry.row.as_of.0);
+    bytes.put_u64(entry.row.version.0);
+    bytes.put_u64(entry.row.committed_at.as_unix_nanos());
+    bytes.put_u64(entry.fetched_at.as_unix_nanos());
+    bytes.put_slice(value.unwrap_or_default());
+    bytes.freeze()
+}
+
+pub(super) fn encode_tombstone(floor: Version) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(9);
+    bytes.put_u8(TOMBSTONE);
+    bytes.put_u64(floor.0);
+    bytes.freeze()
+}
+
+pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
+    let number = |from: usize| -> Option<u64> {
+        Some(u64::from_be_bytes(
+            bytes.get(from..from + 8)?.try_into().ok()?,
+        ))
+    };
+    let time = |from| number(from).map(Timestamp::from_unix_nanos);
+    let read = || match bytes.first()? {
+        &TOMBSTONE => Some(Stored::Tombstone(Version(number(1)?))),
+        kind @ &(ENTRY | ABSENCE) => {
+            let (as_of, version) = (Version(number(1)?), Version(number(9)?));
+            let (committed_at, fetched_at) = (time(17)?, time(25)?);
+            let value = (*kind == ENTRY).then(|| bytes.slice(HEAD_BYTES..));
+            let row = Row {
+                value,
+                version,
+                committed_at,
+                as_of,
+            };
+            Some(Stored::Entry(Entry { row, fetched_at }))
+        }
+        _ => None,
+    };
+    read().ok_or(NotAnEntry(bytes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            value in prop::option::of(prop::collection::vec(any::<u8>(), 0..64)),
+            numbers in any::<[u64; 4]>(),
+        ) {
+            let entry = Entry {
+                row: Row {
+                    value: value.map(Bytes::from),
+                    version: Version(numbers[0]),
+                    committed_at: Timestamp::from_unix_nanos(numbers[1]),
+                    as_of: Version(numbers[2]),
+                },
+                fetched_at: Timestamp::from_unix_nanos(numbers[3]),
+            };
+            prop_assert_eq!(decode(&encode(&entry)), Ok(Stored::Entry(entry)));
+            let floor = Version(numbers[2]);
+            prop_assert_eq!(decode(&encode_tombstone(floor)), Ok(Stored::Tombstone(floor)));
+        }
+
+        #[test]
+        fn foreign_bytes_are_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = decode(&Bytes::from(bytes));
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_a_value() {
+        let row = Row {
+            value: Some(Bytes::new()),
+            version: Version(1),
+            committed_at: Timestamp::EPOCH,
+            as_of: Version(1),
+        };
+        let entry = Entry {
+            row,
+            fetched_at: Timestamp::EPOCH,
+        };
+        assert_eq!(decode(&encode(&entry)), Ok(Stored::Entry(entry)));
+    }
+}

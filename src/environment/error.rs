@@ -1,0 +1,149 @@
+//! Why the environment could not be brought up, asked or cleaned, and what to do about it.
+//!
+//! Made by the parts of the environment, printed by the command line. A Redis URL in here is
+//! always masked: no password is ever part of an error.
+
+use std::io;
+use std::time::Duration;
+
+/// The environment could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvironmentError {
+    /// There is no server program to start.
+    #[error(
+        "redis-server was not found on PATH: install it (apt-get install redis-server, brew \
+         install redis), run `make setup`, or give --redis URL"
+    )]
+    RedisNotFound,
+    /// A program was found, but its server did not come up.
+    #[error("{program} did not start: {reason}\n{log}")]
+    NotStarted {
+        /// The program, with its path.
+        program: String,
+        /// What happened instead.
+        reason: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// A service instance did not come up.
+    #[error("service instance {number} did not start: {reason}")]
+    Instance {
+        /// Its number, from 0.
+        number: u16,
+        /// What happened instead.
+        reason: String,
+    },
+    /// A server did not end when it was killed.
+    #[error("{program} (process {pid}) is still there {} s after it was killed", .limit.as_secs())]
+    NotStopped {
+        /// The program.
+        program: String,
+        /// Its process.
+        pid: u32,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The operating system refused something.
+    #[error("{doing} failed: {source}")]
+    Io {
+        /// What was tried.
+        doing: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// What was given as a Redis URL is none.
+    #[error(
+        "{url:?} is not a Redis URL: write redis://HOST:6379/0, or \
+         redis://:PASSWORD@HOST:6379/0"
+    )]
+    BadUrl {
+        /// What was given, masked.
+        url: String,
+    },
+    /// The URL asks for TLS.
+    #[error("{url} asks for TLS, which is not built in: use a redis:// URL or a local TLS tunnel")]
+    TlsNotBuiltIn {
+        /// The URL, masked.
+        url: String,
+    },
+    /// Nothing listens.
+    #[error("nothing listens at {url} (connection refused): is Redis running there?")]
+    ConnectionRefused {
+        /// The URL, masked.
+        url: String,
+    },
+    /// The host does not answer or is not known.
+    #[error("{url} cannot be reached: {reason}; check the host name, the network and the firewall")]
+    Unreachable {
+        /// The URL, masked.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A password is missing or wrong.
+    #[error(
+        "{url} refuses the login ({reason}): give user and password in the URL, as in \
+         redis://USER:PASSWORD@HOST:6379/0"
+    )]
+    WrongPassword {
+        /// The URL, masked.
+        url: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// Something listens that does not speak Redis' protocol.
+    #[error("what listens at {url} is not Redis: {reason}")]
+    NotRedis {
+        /// The URL, masked.
+        url: String,
+        /// What it did instead.
+        reason: String,
+    },
+    /// Redis answered a command with an error, or the connection broke.
+    #[error("Redis failed at {doing}: {reason}")]
+    Command {
+        /// What was asked.
+        doing: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Redis gave no answer in time.
+    #[error("Redis gave no answer to {doing} within {} ms", .limit.as_millis())]
+    TimedOut {
+        /// What was asked.
+        doing: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The keys of a run could not all be deleted in time.
+    #[error(
+        "deleted {deleted} keys of the run in {} s, but not all: the rest, {pattern}, ends with \
+         its TTLs, or by hand",
+        .limit.as_secs()
+    )]
+    KeysLeft {
+        /// How many are gone.
+        deleted: u64,
+        /// The pattern of the run's keys.
+        pattern: String,
+        /// The time limit.
+        limit: Duration,
+    },
+}
+
+impl EnvironmentError {
+    /// The system refused `doing`.
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        |source| Self::Io { doing, source }
+    }
+
+    /// Redis failed at `doing`.
+    pub(crate) fn command(doing: &str, error: &redis::RedisError) -> Self {
+        Self::Command {
+            doing: doing.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! A service instance: an engine with its own local layer and its own Redis connections, behind
+//! HTTP, on a runtime of its own with a named thread.
+//!
+//! A runtime of its own so that its processor time can be told apart from the generator's, and so
+//! that one instance can be taken away without the others. Started and stopped by the runner.
+
+mod http;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
+
+use super::error::EnvironmentError;
+use crate::clock::Clock;
+use crate::engine::data_type::PolicyTable;
+use crate::engine::event::Observer;
+use crate::engine::layer::Origin;
+use crate::engine::local::LocalConfig;
+use crate::engine::remote::redis::{RedisOptions, RedisRemote};
+use crate::engine::{Engine, Surroundings};
+use crate::seed::Seed;
+
+/// How long an instance may take to start.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long the queue of write-behind may take to drain at the end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// What an instance is made of.
+pub struct InstanceConfig {
+    /// Its number, from 0.
+    pub number: u16,
+    /// The policies it serves by.
+    pub policies: Arc<PolicyTable>,
+    /// Its local layer; `None` leaves it out.
+    pub local: Option<LocalConfig>,
+    /// Its remote layer; `None` leaves it out.
+    pub remote: Option<RedisOptions>,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub seed: Seed,
+    /// Who is told what happens in its engine.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// A running instance. Dropping it ends it at once.
+#[derive(Debug)]
+pub struct Instance {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    drained: oneshot::Receiver<bool>,
+    clock: Clock,
+    /// `Some` until it is shut down.
+    runtime: Option<Runtime>,
+}
+
+impl Instance {
+    /// Starts an instance in front of `origin`; it listens when this returns.
+    ///
+    /// # Errors
+    /// If its thread, its port or its Redis connections cannot be had within 10 seconds.
+    pub async fn start<O: Origin>(
+        config: InstanceConfig,
+        origin: O,
+    ) -> Result<Self, EnvironmentError> {
+        let number = config.number;
+        let clock = config.clock.clone();
+        let failed = |reason: String| EnvironmentError::Instance { number, reason };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name(format!("instance-{number}"))
+            .enable_all()
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
+        let (stop, stopped) = watch::channel(false);
+        let (address_to, address_from) = oneshot::channel();
+        let (drained_to, drained) = oneshot::channel();
+        let serving = runtime.spawn(async move {
+            let drained = serve(config, origin, stopped, address_to).await;
+            // The runner may have gone; then nobody wants to know.
+            if let Ok(drained) = drained {
+                let _ = drained_to.send(drained);
+            }
+            drained.err()
+        });
+        let started = clock.timeout(START_LIMIT, address_from).await;
+        let address = match started {
+            Ok(Ok(address)) => address,
+            Ok(Err(_)) => {
+                let reason = serving.await.ok().flatten();
+                runtime.shutdown_background();
+                return Err(failed(
+                    reason.unwrap_or_else(|| "it ended at once".to_owned()),
+                ));
+            }
+            Err(_) => {
+                runtime.shutdown_background();
+                return Err(failed(format!("not up after {} s", START_LIMIT.as_secs())));
+            }
+        };
+        Ok(Self {
+            address,
+            stop,
+            drained,
+            clock,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Where it listens, as in `http://127.0.0.1:34567`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends it: no new connections, then what write-behind has accepted is committed. Gives whether
+    /// all of it was.
+    pub async fn stop(mut self) -> bool {
+        // The instance may have ended by itself; then nobody hears this.
+        let _ = self.stop.send(true);
+        let bound = DRAIN_LIMIT + Duration::from_secs(1);
+        let drained = self.clock.timeout(bound, &mut self.drained).await;
+        matches!(drained, Ok(Ok(true)))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The life of an instance. Gives whether write-behind was drained, or why it could not start.
+async fn serve<O: Origin>(
+    config: InstanceConfig,
+    origin: O,
+    mut stopped: watch::Receiver<bool>,
+    address: oneshot::Sender<SocketAddr>,
+) -> Result<bool, String> {
+    let InstanceConfig {
+        number,
+        policies,
+        local,
+        remote,
+        clock,
+        seed,
+        observer,
+    } = config;
+    let remote = match remote {
+        Some(options) => Some(
+            RedisRemote::connect(options)
+                .await
+                .map_err(|error| error.to_string())?,
+        ),
+        None => None,
+    };
+    let surroundings = Surroundings {
+        clock,
+        seed,
+        observer,
+        instance: u64::from(number),
+    };
+    let engine = Arc::new(Engine::new(policies, local, remote, origin, surroundings));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(|error| error.to_string())?;
+    let bound = listener.local_addr().map_err(|error| error.to_string())?;
+    let consumer = format!("instance-{number}");
+    let background = tokio::spawn({
+        let (engine, consumer) = (Arc::clone(&engine), consumer.clone());
+        async move { tokio::join!(engine.listen(), engine.consume(&consumer)) }
+    });
+    if address.send(bound).is_err() {
+        return Err("nobody waits for it".to_owned());
+    }
+    let router = http::router(Arc::clone(&engine));
+    let serving = async { axum::serve(listener, router).await };
+    tokio::select! {
+        biased;
+        // Either the word to stop, or the runner is gone.
+        _ = stopped.wait_for(|stop| *stop) => {}
+        served = serving => served.map_err(|error| error.to_string())?,
+    }
+    background.abort();
+    Ok(engine.drain(&consumer, DRAIN_LIMIT).await)
+}

@@ -1,0 +1,252 @@
+//! What a run measured, and the questions that gates and reports ask of it.
+//!
+//! Made once, by [`super::recorder::Recorder::finish`]; a plain value from then on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::Schedule;
+use super::histogram::Histogram;
+use super::query::{Kind, Phases, Query};
+pub use super::series::{Answers, SecondRow};
+use crate::clock::Timestamp;
+use crate::engine::data_type::PolicyTable;
+use crate::engine::layer::{Operation, Outcome};
+
+/// The times of all requests of one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The kind.
+    pub kind: Kind,
+    /// From the intended start.
+    pub response_time: Histogram,
+    /// From the sending.
+    pub service_time: Histogram,
+}
+
+impl Cell {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            response_time: Histogram::new(),
+            service_time: Histogram::new(),
+        }
+    }
+
+    /// How many requests.
+    pub fn count(&self) -> u64 {
+        self.response_time.count()
+    }
+}
+
+/// What the threads of a recorder recorded, put together.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    cells: BTreeMap<Kind, Cell>,
+    slip: Vec<Histogram>,
+    errors: BTreeMap<String, BTreeMap<Kind, u64>>,
+    pub(super) seconds: Vec<SecondRow>,
+    pub(super) users_live_max: u64,
+    pub(super) in_flight_max: u64,
+}
+
+impl Collected {
+    /// Adds what one thread recorded.
+    pub(super) fn add(
+        &mut self,
+        cells: &[Cell],
+        slip: &[Histogram],
+        errors: &FxHashMap<String, FxHashMap<Kind, u64>>,
+    ) {
+        for cell in cells {
+            let all = self
+                .cells
+                .entry(cell.kind)
+                .or_insert_with(|| Cell::new(cell.kind));
+            all.response_time.merge(&cell.response_time);
+            all.service_time.merge(&cell.service_time);
+        }
+        if slip.len() > self.slip.len() {
+            self.slip.resize_with(slip.len(), Histogram::new);
+        }
+        for (all, phase) in self.slip.iter_mut().zip(slip) {
+            all.merge(phase);
+        }
+        for (text, kinds) in errors {
+            let all = self.errors.entry(text.clone()).or_default();
+            for (kind, count) in kinds {
+                *all.entry(*kind).or_default() += count;
+            }
+        }
+    }
+}
+
+/// What a run measured.
+#[derive(Debug)]
+pub struct Measurements {
+    schedule: Arc<Schedule>,
+    policies: Arc<PolicyTable>,
+    collected_at: Timestamp,
+    collected: Collected,
+}
+
+impl Measurements {
+    pub(super) fn new(
+        schedule: Arc<Schedule>,
+        policies: Arc<PolicyTable>,
+        collected_at: Timestamp,
+        collected: Collected,
+    ) -> Self {
+        Self {
+            schedule,
+            policies,
+            collected_at,
+            collected,
+        }
+    }
+
+    /// When each phase began and ended.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The data types, whose places are in the cells.
+    pub fn policies(&self) -> &PolicyTable {
+        &self.policies
+    }
+
+    /// Every kind of request that occurred, with its times, in a fixed order.
+    pub fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.collected.cells.values()
+    }
+
+    fn chosen(&self, query: &Query) -> impl Iterator<Item = &Cell> {
+        self.cells()
+            .filter(move |cell| query.includes(cell.kind, &self.schedule))
+    }
+
+    /// The same, without failed requests unless just these are asked for.
+    fn timed(&self, query: &Query) -> impl Iterator<Item = &Cell> {
+        let errors = query.outcome == Some(Outcome::Error);
+        self.chosen(query)
+            .filter(move |cell| errors || cell.kind.outcome != Outcome::Error)
+    }
+
+    /// From the intended start. Failed requests are left out unless `outcome` asks for them.
+    pub fn response_time(&self, query: &Query) -> Histogram {
+        self.timed(query).map(|cell| &cell.response_time).collect()
+    }
+
+    /// From the sending. Failed requests are left out unless `outcome` asks for them.
+    pub fn service_time(&self, query: &Query) -> Histogram {
+        self.timed(query).map(|cell| &cell.service_time).collect()
+    }
+
+    /// How many requests, failed ones included.
+    pub fn count(&self, query: &Query) -> u64 {
+        self.chosen(query).map(Cell::count).sum()
+    }
+
+    /// How many requests by outcome; the sum is [`Self::count`].
+    pub fn outcomes(&self, query: &Query) -> BTreeMap<Outcome, u64> {
+        let mut outcomes = BTreeMap::new();
+        for cell in self.chosen(query) {
+            *outcomes.entry(cell.kind.outcome).or_default() += cell.count();
+        }
+        outcomes
+    }
+
+    /// Reads that got an answer: a failed one says nothing about the cache's contents.
+    pub fn reads(&self, query: &Query) -> u64 {
+        self.answered_reads(query).map(Cell::count).sum()
+    }
+
+    fn answered_reads(&self, query: &Query) -> impl Iterator<Item = &Cell> {
+        self.chosen(query).filter(|cell| {
+            cell.kind.operation == Operation::Get && cell.kind.outcome != Outcome::Error
+        })
+    }
+
+    /// Reads that a cache layer answered, as [`crate::engine::layer::is_hit`] says.
+    pub fn hits(&self, query: &Query) -> u64 {
+        match query.hit {
+            Some(false) => 0,
+            _ => self.reads(&Query {
+                hit: Some(true),
+                ..*query
+            }),
+        }
+    }
+
+    /// [`Self::hits`] as a share of [`Self::reads`], and how many reads that rests on; `None`
+    /// without reads. Failed reads are on neither side: they show in the error rate.
+    pub fn hit_ratio(&self, query: &Query) -> Option<(f64, u64)> {
+        let reads = self.reads(query);
+        (reads > 0).then(|| (self.hits(query) as f64 / reads as f64, reads))
+    }
+
+    /// Failed requests by what went wrong.
+    pub fn errors_by_kind(&self, query: &Query) -> BTreeMap<String, u64> {
+        let count = |kinds: &BTreeMap<Kind, u64>| {
+            let chosen = kinds
+                .iter()
+                .filter(|(kind, _)| query.includes(**kind, &self.schedule));
+            chosen.map(|(_, count)| count).sum::<u64>()
+        };
+        let errors = self.collected.errors.iter();
+        errors
+            .map(|(text, kinds)| (text.clone(), count(kinds)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    /// From intended start to sending, in the measured phases.
+    pub fn slip(&self) -> Histogram {
+        self.slip_in(Phases::Measured)
+    }
+
+    /// From intended start to sending, in `phases`.
+    pub fn slip_in(&self, phases: Phases) -> Histogram {
+        let by_phase = (0..).map(super::PhaseId).zip(&self.collected.slip);
+        by_phase
+            .filter(|(phase, _)| phases.include(Some(*phase), &self.schedule))
+            .map(|(_, slip)| slip)
+            .collect()
+    }
+
+    /// How long `phases` lasted: what rates are computed over. Shorter than planned if the run
+    /// was ended before.
+    pub fn duration(&self, phases: Phases) -> Duration {
+        let chosen = self
+            .schedule
+            .iter()
+            .filter(|(id, _)| phases.include(Some(*id), &self.schedule));
+        chosen
+            .map(|(_, phase)| phase.end.min(self.collected_at).since(phase.start))
+            .sum()
+    }
+
+    /// When it was collected.
+    pub fn collected_at(&self) -> Timestamp {
+        self.collected_at
+    }
+
+    /// The most users that were live at once.
+    pub fn users_live_max(&self) -> u64 {
+        self.collected.users_live_max
+    }
+
+    /// The most requests that waited for an answer at once.
+    pub fn in_flight_max(&self) -> u64 {
+        self.collected.in_flight_max
+    }
+
+    /// One row for each second, from the start of the first phase to the last answer. Two hours
+    /// at the most: the last row takes what came after.
+    pub fn seconds(&self) -> &[SecondRow] {
+        &self.collected.seconds
+    }
+}

@@ -1,0 +1,342 @@
+//! One row per second of a run: what ended in it.
+//!
+//! Each thread keeps the last few seconds open and folds older ones into a shared list, as
+//! values with their counts: memory grows with the seconds (a few KB each) and not with threads
+//! or requests. Used by the recorder alone.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
+use super::histogram::{growing, nanos};
+use super::{PhaseId, Sample, Schedule};
+use crate::clock::Timestamp;
+use crate::engine::layer::{Layer, Operation, Outcome, is_hit};
+
+/// Rows of a run at the most, two hours; the last one takes all that comes after.
+pub(super) const SECONDS_MAX: u32 = 7_200;
+
+/// Seconds that a thread keeps open. More than [`super::recorder::LIVE_WINDOW_S`], which reads
+/// them.
+const OPEN: usize = 16;
+
+/// Significant digits of a second's percentiles.
+const DIGITS: u8 = 2;
+
+/// The second of `moment` in a run that began at `start`.
+pub(super) fn second_of(moment: Timestamp, start: Timestamp) -> u32 {
+    let second = moment.since(start).as_secs();
+    u32::try_from(second).map_or(SECONDS_MAX - 1, |second| second.min(SECONDS_MAX - 1))
+}
+
+/// Reads by who answered them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// By the CDN.
+    pub edge: u64,
+    /// By the service instance.
+    pub local: u64,
+    /// By Redis or memcached.
+    pub remote: u64,
+    /// By the database.
+    pub origin: u64,
+    /// By nobody: they failed.
+    pub errors: u64,
+}
+
+impl Answers {
+    fn count(&mut self, outcome: Outcome, layer: Layer) {
+        let counter = match (outcome, layer) {
+            (Outcome::Error, _) => &mut self.errors,
+            (_, Layer::Edge) => &mut self.edge,
+            (_, Layer::Local) => &mut self.local,
+            (_, Layer::Remote) => &mut self.remote,
+            (_, Layer::Origin) => &mut self.origin,
+        };
+        *counter += 1;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.edge += other.edge;
+        self.local += other.local;
+        self.remote += other.remote;
+        self.origin += other.origin;
+        self.errors += other.errors;
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.edge + self.local + self.remote + self.origin + self.errors
+    }
+}
+
+/// One second of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecondRow {
+    /// From the start of the run.
+    pub t_s: u32,
+    /// The phase in which it begins; `None` after the last.
+    pub phase: Option<PhaseId>,
+    /// Users that were live at its end.
+    pub users_live: u64,
+    /// Requests that ended in it.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Median response time of those that did not fail; `None` without any.
+    pub response_time_us_p50: Option<f64>,
+    /// 95th percentile.
+    pub response_time_us_p95: Option<f64>,
+    /// 99th percentile.
+    pub response_time_us_p99: Option<f64>,
+    /// Reads by data type, in the order of the policy table, and by who answered.
+    pub answers: Vec<Answers>,
+}
+
+/// The counts of one second.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) requests: u64,
+    pub(super) errors: u64,
+    /// Reads that got an answer.
+    pub(super) reads: u64,
+    pub(super) hits: u64,
+    answers: Vec<Answers>,
+}
+
+impl Counts {
+    fn count(&mut self, sample: &Sample) {
+        self.requests += 1;
+        let failed = sample.outcome == Outcome::Error;
+        self.errors += u64::from(failed);
+        if sample.operation == Operation::Get {
+            self.reads += u64::from(!failed);
+            self.hits += u64::from(is_hit(sample.outcome, sample.layer));
+            let place = sample.data_type.index();
+            if place >= self.answers.len() {
+                self.answers.resize(place + 1, Answers::default());
+            }
+            self.answers[place].count(sample.outcome, sample.layer);
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.reads += other.reads;
+        self.hits += other.hits;
+        let types = self.answers.len().max(other.answers.len());
+        self.answers.resize(types, Answers::default());
+        for (mine, others) in self.answers.iter_mut().zip(&other.answers) {
+            mine.add(others);
+        }
+    }
+
+    fn reset(&mut self) {
+        let mut answers = std::mem::take(&mut self.answers);
+        answers.fill(Answers::default());
+        *self = Self {
+            answers,
+            ..Self::default()
+        };
+    }
+}
+
+/// A second that a thread still counts into.
+#[derive(Debug)]
+pub(super) struct OpenSecond {
+    second: u32,
+    pub(super) counts: Counts,
+    /// In nanoseconds, failed requests left out.
+    pub(super) response_time: hdrhistogram::Histogram<u32>,
+}
+
+impl OpenSecond {
+    fn new(second: u32) -> Self {
+        Self {
+            second,
+            counts: Counts::default(),
+            response_time: growing(DIGITS),
+        }
+    }
+
+    fn count(&mut self, sample: &Sample) {
+        self.counts.count(sample);
+        if sample.outcome != Outcome::Error {
+            let took = sample.finished.since(sample.intended_start);
+            let recorded = self.response_time.record(nanos(took));
+            debug_assert!(recorded.is_ok(), "it grows to hold any 64-bit value");
+        }
+    }
+
+    fn restart(&mut self, second: u32) {
+        self.second = second;
+        self.counts.reset();
+        self.response_time.reset();
+    }
+}
+
+/// The seconds that a thread still counts into.
+#[derive(Debug, Default)]
+pub(super) struct OpenSeconds {
+    /// Each second has one place, the second modulo [`OPEN`].
+    places: [Option<Box<OpenSecond>>; OPEN],
+}
+
+impl OpenSeconds {
+    /// Counts a sample that ended in `second`; what must make room goes to `closed`.
+    pub(super) fn count(&mut self, second: u32, sample: &Sample, closed: &Mutex<ClosedSeconds>) {
+        let place = &mut self.places[second as usize % OPEN];
+        let open = place.get_or_insert_with(|| Box::new(OpenSecond::new(second)));
+        if second > open.second {
+            closed.lock().absorb(open);
+            open.restart(second);
+        }
+        if second == open.second {
+            open.count(sample);
+        } else {
+            let mut late = OpenSecond::new(second);
+            late.count(sample);
+            closed.lock().absorb(&late);
+        }
+    }
+
+    /// Those of the open seconds that are in `wanted`.
+    pub(super) fn within(&self, wanted: std::ops::Range<u32>) -> impl Iterator<Item = &OpenSecond> {
+        let open = self.places.iter().flatten().map(|open| &**open);
+        open.filter(move |open| wanted.contains(&open.second))
+    }
+}
+
+/// A second of all threads.
+#[derive(Clone, Debug, Default)]
+struct ClosedSecond {
+    counts: Counts,
+    /// Response times in nanoseconds and how often each occurred, sorted.
+    response_time: Vec<(u64, u64)>,
+}
+
+/// The seconds of a run of all threads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClosedSeconds {
+    seconds: BTreeMap<u32, ClosedSecond>,
+}
+
+impl ClosedSeconds {
+    /// Adds what one thread counted.
+    pub(super) fn absorb(&mut self, open: &OpenSecond) {
+        let second = self.seconds.entry(open.second).or_default();
+        second.counts.add(&open.counts);
+        let times = &mut second.response_time;
+        times.extend(
+            open.response_time
+                .iter_recorded()
+                .map(|step| (step.value_iterated_to(), step.count_since_last_iteration())),
+        );
+        times.sort_unstable();
+        times.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 += next.1;
+            }
+            same
+        });
+    }
+
+    /// The rows of a run of `data_types` data types, from its start to the last that holds
+    /// anything.
+    pub(super) fn rows(
+        &self,
+        users: &UsersLive,
+        schedule: &Schedule,
+        data_types: usize,
+    ) -> Vec<SecondRow> {
+        let last = self.seconds.keys().chain(users.at_end_of.keys()).max();
+        let mut users_live = 0;
+        let empty = ClosedSecond::default();
+        let row = |t_s: u32| {
+            users_live = *users.at_end_of.get(&t_s).unwrap_or(&users_live);
+            let second = self.seconds.get(&t_s).unwrap_or(&empty);
+            let mut answers = second.counts.answers.clone();
+            answers.resize(answers.len().max(data_types), Answers::default());
+            let us = |q| quantile(&second.response_time, q).map(|nanos| nanos as f64 / 1e3);
+            let begin = schedule.start() + std::time::Duration::from_secs(t_s.into());
+            SecondRow {
+                t_s,
+                phase: schedule.phase_at(begin),
+                users_live,
+                requests: second.counts.requests,
+                errors: second.counts.errors,
+                response_time_us_p50: us(0.5),
+                response_time_us_p95: us(0.95),
+                response_time_us_p99: us(0.99),
+                answers,
+            }
+        };
+        last.map_or_else(Vec::new, |last| (0..=*last).map(row).collect())
+    }
+}
+
+/// The smallest of the sorted `(value, times)` that a share `q` of all does not exceed.
+fn quantile(sorted: &[(u64, u64)], q: f64) -> Option<u64> {
+    let total: u64 = sorted.iter().map(|(_, times)| times).sum();
+    #[allow(clippy::cast_sign_loss, reason = "a share of a count is not negative")]
+    let rank = ((total as f64 * q).ceil() as u64).max(1);
+    let mut seen = 0;
+    let reaches = |(_, times): &&(u64, u64)| {
+        seen += times;
+        seen >= rank
+    };
+    sorted.iter().find(reaches).map(|(value, _)| *value)
+}
+
+/// How many users there were, second by second.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UsersLive {
+    pub(super) now: u64,
+    pub(super) max: u64,
+    /// By second, for seconds in which it changed.
+    at_end_of: BTreeMap<u32, u64>,
+}
+
+impl UsersLive {
+    /// From `second` on there are `now` users.
+    pub(super) fn set(&mut self, second: u32, now: u64) {
+        self.now = now;
+        self.max = self.max.max(now);
+        self.at_end_of.insert(second, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_second_is_counted_from_the_start_and_bounded() {
+        let start = Timestamp::from_unix_nanos(5_500_000_000);
+        let at = |nanos| second_of(Timestamp::from_unix_nanos(nanos), start);
+        assert_eq!(at(0), 0, "before the start");
+        assert_eq!(at(6_499_999_999), 0);
+        assert_eq!(at(6_500_000_000), 1);
+        assert_eq!(second_of(Timestamp::NEVER, start), SECONDS_MAX - 1);
+    }
+
+    proptest! {
+        #[test]
+        fn the_quantile_of_counts_is_that_of_the_values(
+            counts in prop::collection::btree_map(0u64..1_000, 1u64..5, 0..30),
+            q in 0.0..=1.0f64,
+        ) {
+            let sorted: Vec<(u64, u64)> = counts.into_iter().collect();
+            let values: Vec<u64> = sorted
+                .iter()
+                .flat_map(|(value, times)| vec![*value; *times as usize])
+                .collect();
+            #[allow(clippy::cast_sign_loss, reason = "a share of a count is not negative")]
+            let rank = ((values.len() as f64 * q).ceil() as usize).max(1);
+            prop_assert_eq!(quantile(&sorted, q), values.get(rank - 1).copied());
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! What a person wants to know of a report, as tables and facts; how it looks is left to others.
+//!
+//! Called by the terminal and by Markdown, so that both say the same.
+
+use super::model::{DataTypeResult, GateResult, Improvement, RedisResult, Report};
+use super::table::{Cell, Column, Table, Tone};
+use super::words::{
+    NOTHING, change, common_source, cores, counted, of, plain, rate, ratio, seconds, share, us,
+    verdict,
+};
+use crate::engine::layer::Layer;
+use crate::gates::Verdict;
+use crate::measure::{PhaseKind, Summary};
+use crate::units::{ByteSize, thousands};
+
+/// The most alerts, faults or kinds of error that are listed one by one.
+const LISTED_MAX: usize = 5;
+
+/// The run beside the same traffic with caching off, and what that changed.
+pub(super) fn before_and_after(report: &Report) -> Table {
+    let mut table = Table::new(vec![
+        Column::names(""),
+        Column::figures("for").rank(5),
+        Column::figures("requests"),
+        Column::figures("per s").rank(6),
+        Column::figures("errors").rank(4),
+        Column::figures("mean").rank(3),
+        Column::figures("p95"),
+        Column::figures("origin queries"),
+        Column::figures("per request").rank(2),
+        Column::figures("connections").luxury(),
+    ]);
+    if let Some(before) = &report.baseline {
+        let side = Side {
+            name: "before",
+            duration_s: before.duration_s,
+            requests: before.requests,
+            rate_per_s: before.rate_per_s,
+            errors: before.errors,
+            response_time_us: &before.response_time_us,
+            queries: before.origin_queries,
+            queries_per_request: before.origin_queries_per_request,
+            peak_connections: before.origin_peak_connections,
+        };
+        table.push(None, side.cells());
+    }
+    let judged = report
+        .phases
+        .iter()
+        .filter(|phase| phase.kind == PhaseKind::Measure);
+    let side = Side {
+        name: if report.baseline.is_some() {
+            "after"
+        } else {
+            "run"
+        },
+        duration_s: judged.map(|phase| phase.duration_s).sum(),
+        requests: report.requests.total,
+        rate_per_s: report.requests.rate_per_s,
+        errors: report.requests.errors,
+        response_time_us: &report.requests.response_time_us,
+        queries: report.origin.queries,
+        queries_per_request: report.origin.queries_per_request,
+        peak_connections: report.origin.peak_connections,
+    };
+    table.push(None, side.cells());
+    if let Some(gained) = &report.improvement {
+        table.push(None, changes(gained));
+    }
+    table
+}
+
+/// One of the two runs that are held side by side.
+struct Side<'a> {
+    name: &'static str,
+    duration_s: f64,
+    requests: u64,
+    rate_per_s: f64,
+    errors: u64,
+    response_time_us: &'a Summary,
+    queries: u64,
+    queries_per_request: f64,
+    peak_connections: u32,
+}
+
+impl Side<'_> {
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            self.name.into(),
+            seconds(self.duration_s).into(),
+            thousands(self.requests).into(),
+            rate(self.rate_per_s).into(),
+            thousands(self.errors).into(),
+            of(self.response_time_us, |time| time.mean).into(),
+            of(self.response_time_us, |time| time.p95).into(),
+            thousands(self.queries).into(),
+            format!("{:.2}", self.queries_per_request).into(),
+            self.peak_connections.to_string().into(),
+        ]
+    }
+}
+
+fn changes(gained: &Improvement) -> Vec<Cell> {
+    let nothing = || Cell::from("");
+    let cell = |reduction: f64| {
+        let tone = if reduction < 0.0 {
+            Tone::Bad
+        } else {
+            Tone::Good
+        };
+        Cell::toned(change(reduction), tone)
+    };
+    vec![
+        "change".into(),
+        nothing(),
+        nothing(),
+        nothing(),
+        nothing(),
+        cell(gained.response_time_reduction),
+        cell(gained.response_time_p95_reduction),
+        nothing(),
+        cell(gained.origin_query_reduction),
+        nothing(),
+    ]
+}
+
+/// One row for each data type, and one for all.
+pub(super) fn data_types(report: &Report) -> Table {
+    let rows = &report.data_types;
+    let layers: Vec<&str> = Layer::ALL
+        .iter()
+        .map(|layer| layer.name())
+        .filter(|layer| {
+            rows.values()
+                .any(|row| row.answered_by.contains_key(*layer))
+        })
+        .collect();
+    let mut columns = vec![
+        Column::names("").cut_to(12),
+        Column::figures("requests"),
+        Column::figures("hit ratio"),
+    ];
+    columns.extend(layers.iter().map(|layer| Column::figures(*layer).rank(3)));
+    columns.extend([
+        Column::figures("p50").rank(5),
+        Column::figures("p95"),
+        Column::figures("p99").rank(4),
+        Column::figures("stale").rank(1),
+    ]);
+    if report.baseline.is_some() {
+        columns.push(Column::figures("p95 before").luxury());
+    }
+    let mut table = Table::new(columns);
+    for (name, row) in rows {
+        let mut cells = vec![
+            plain(name).into(),
+            thousands(row.requests).into(),
+            ratio(row.hit_ratio).into(),
+        ];
+        cells.extend(
+            layers
+                .iter()
+                .map(|layer| share(row.answered_by.get(*layer).copied()).into()),
+        );
+        cells.extend([
+            of(&row.response_time_us, |time| time.p50).into(),
+            of(&row.response_time_us, |time| time.p95).into(),
+            of(&row.response_time_us, |time| time.p99).into(),
+            ratio(stale_ratio(std::iter::once(row))).into(),
+        ]);
+        if let Some(before) = &report.baseline {
+            let before = before.response_time_by_data_type_us.get(name);
+            cells.push(
+                before
+                    .map_or_else(|| NOTHING.to_owned(), |time| of(time, |t| t.p95))
+                    .into(),
+            );
+        }
+        table.push(None, cells);
+    }
+    if rows.len() > 1 {
+        table.push(None, all_data_types(report, &layers));
+    }
+    table
+}
+
+fn all_data_types(report: &Report, layers: &[&str]) -> Vec<Cell> {
+    let reads: u64 = report.data_types.values().map(|row| row.reads).sum();
+    let of_reads = |part: &dyn Fn(&DataTypeResult) -> Option<f64>| {
+        let parts = report
+            .data_types
+            .values()
+            .filter_map(|row| Some(part(row)? * row.reads as f64));
+        (reads > 0).then(|| parts.sum::<f64>() / reads as f64)
+    };
+    let time = &report.requests.response_time_us;
+    let mut cells = vec![
+        "all".into(),
+        thousands(report.requests.total).into(),
+        ratio(of_reads(&|row| row.hit_ratio)).into(),
+    ];
+    cells.extend(
+        layers
+            .iter()
+            .map(|layer| share(of_reads(&|row| row.answered_by.get(*layer).copied())).into()),
+    );
+    cells.extend([
+        of(time, |time| time.p50).into(),
+        of(time, |time| time.p95).into(),
+        of(time, |time| time.p99).into(),
+        ratio(stale_ratio(report.data_types.values())).into(),
+    ]);
+    if let Some(before) = &report.baseline {
+        cells.push(of(&before.response_time_us, |time| time.p95).into());
+    }
+    cells
+}
+
+fn stale_ratio<'a>(rows: impl Iterator<Item = &'a DataTypeResult>) -> Option<f64> {
+    let (stale, checked) = rows.fold((0, 0), |(stale, checked), row| {
+        (
+            stale + row.staleness_ms.stale,
+            checked + row.staleness_ms.checked,
+        )
+    });
+    (checked > 0).then(|| stale as f64 / checked as f64)
+}
+
+/// One row for each target, in the scenario's order.
+pub(super) fn targets<'a>(
+    gates: impl IntoIterator<Item = &'a GateResult>,
+    head: Option<&str>,
+) -> Table {
+    let source = head.map_or_else(|| "source".to_owned(), |head| format!("section of {head}"));
+    let mut table = Table::new(vec![
+        Column::names("target").cut_to(18),
+        Column::figures("wanted"),
+        Column::figures("observed"),
+        Column::names("verdict"),
+        Column::names(plain(&source)).cut_to(12).rank(1),
+        Column::figures("samples").luxury(),
+    ]);
+    for gate in gates {
+        let (mark, word, tone) = match gate.verdict {
+            Verdict::Pass => (None, "pass", Tone::Good),
+            Verdict::Fail => (Some('✗'), verdict(Verdict::Fail), Tone::Bad),
+            Verdict::Inconclusive => (Some('?'), verdict(Verdict::Inconclusive), Tone::Doubtful),
+        };
+        let lost = if mark.is_some() { tone } else { Tone::Plain };
+        table.push(
+            mark.map(|mark| (mark, tone)),
+            vec![
+                Cell::toned(plain(&gate.name), lost),
+                plain(&gate.target).into(),
+                Cell::toned(plain(&gate.observed), lost),
+                Cell::toned(word, tone),
+                plain(section(gate, head)).into(),
+                thousands(gate.samples).into(),
+            ],
+        );
+    }
+    table
+}
+
+fn section<'a>(gate: &'a GateResult, head: Option<&str>) -> &'a str {
+    head.and_then(|head| gate.source.strip_prefix(head)?.strip_prefix(", "))
+        .unwrap_or(&gate.source)
+}
+
+/// [`targets`] of the whole report.
+pub(super) fn all_targets(report: &Report) -> Table {
+    targets(&report.gates, common_source(&report.gates))
+}
+
+/// A target that did not pass, in one sentence.
+pub(super) fn lost(gate: &GateResult) -> String {
+    let observed = match gate.verdict {
+        Verdict::Inconclusive => "inconclusive".to_owned(),
+        _ => format!("observed {}", gate.observed),
+    };
+    let or_nothing = |text: &str, full: String| if text.is_empty() { String::new() } else { full };
+    let note = or_nothing(&gate.note, format!("; {}", gate.note));
+    let source = or_nothing(&gate.source, format!(" ({})", gate.source));
+    plain(&format!(
+        "{}: {observed}, wanted {}{note}{source}",
+        gate.name, gate.target
+    ))
+}
+
+/// One thing worth knowing.
+#[derive(Clone, Debug)]
+pub(super) struct Fact {
+    /// What it is about.
+    pub(super) label: &'static str,
+    /// The thing, on one line.
+    pub(super) text: String,
+    /// What it means.
+    pub(super) tone: Tone,
+}
+
+impl Fact {
+    fn new(label: &'static str, text: impl AsRef<str>, tone: Tone) -> Self {
+        Self {
+            label,
+            text: plain(text.as_ref()),
+            tone,
+        }
+    }
+}
+
+/// How the origin, Redis and the keepers of truth fared, what happened, and whether the run can be
+/// trusted, that last.
+pub(super) fn facts(report: &Report) -> Vec<Fact> {
+    let mut facts = vec![origin(report), loads(report)];
+    facts.extend(report.redis.as_ref().map(redis));
+    facts.extend(errors(report));
+    facts.extend(oracles(report));
+    facts.extend(happenings(report));
+    facts.extend(validity(report));
+    facts
+}
+
+fn origin(report: &Report) -> Fact {
+    let origin = &report.origin;
+    let in_vain = match origin.timeouts {
+        0 => String::new(),
+        timeouts => format!("; {} got none in time", thousands(timeouts)),
+    };
+    let text = format!(
+        "{} queries, {}/s; at most {} of {} connections; p95 wait for one {}{in_vain}",
+        thousands(origin.queries),
+        rate(origin.queries_per_s),
+        origin.peak_connections,
+        origin.connections,
+        of(&origin.wait_time_us, |time| time.p95),
+    );
+    Fact::new("origin", text, Tone::Plain)
+}
+
+fn loads(report: &Report) -> Fact {
+    let stampede = &report.stampede;
+    let most = stampede.origin_loads_per_flight_max;
+    let text = format!(
+        "{} in {}, at most {most} of one key at once; {} waited for another's load",
+        counted(stampede.origin_loads, "load"),
+        counted(stampede.flights, "flight"),
+        counted(stampede.followers, "request"),
+    );
+    Fact::new(
+        "loads",
+        text,
+        if most > 1 {
+            Tone::Doubtful
+        } else {
+            Tone::Plain
+        },
+    )
+}
+
+fn redis(redis: &RedisResult) -> Fact {
+    let limit = redis.maxmemory_bytes.map_or_else(
+        || "no limit".to_owned(),
+        |limit| format!("of {}", ByteSize(limit)),
+    );
+    let text = format!(
+        "{} {limit} at most; {} keys, {} evicted, {} expired; {}",
+        ByteSize(redis.used_memory_bytes_max),
+        thousands(redis.keys),
+        thousands(redis.evictions),
+        thousands(redis.expired),
+        cores(redis.cpu_cores),
+    );
+    Fact::new("Redis", text, Tone::Plain)
+}
+
+fn errors(report: &Report) -> Option<Fact> {
+    let requests = &report.requests;
+    if requests.errors == 0 {
+        return None;
+    }
+    let mut kinds: Vec<_> = requests.errors_by_kind.iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let kinds = kinds
+        .iter()
+        .map(|(kind, count)| format!("{kind} ({})", thousands(**count)));
+    let failed = thousands(requests.errors);
+    let text = format!(
+        "{failed} of {}: {}",
+        counted(requests.total, "request"),
+        listed(kinds)
+    );
+    Some(Fact::new("errors", text, Tone::Doubtful))
+}
+
+fn oracles(report: &Report) -> Vec<Fact> {
+    let violated = report
+        .oracles
+        .iter()
+        .filter(|(_, oracle)| oracle.violations > 0);
+    let mut facts: Vec<Fact> = violated
+        .map(|(name, oracle)| {
+            let violations = counted(oracle.violations, "VIOLATION");
+            let checks = counted(oracle.checked, "check");
+            let text = format!("{name}: {violations} in {checks}; worst: {}", oracle.worst);
+            Fact::new(
+                "oracle",
+                text.replace("VIOLATIONs", "VIOLATIONS"),
+                Tone::Bad,
+            )
+        })
+        .collect();
+    if facts.is_empty() && !report.oracles.is_empty() {
+        let names = listed(report.oracles.keys().cloned());
+        let checked = report.oracles.values().map(|oracle| oracle.checked).sum();
+        let text = format!("{names}: no violation in {}", counted(checked, "check"));
+        facts.push(Fact::new("oracles", text, Tone::Plain));
+    }
+    facts
+}
+
+fn happenings(report: &Report) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if !report.alerts.is_empty() {
+        let alerts = report.alerts.iter().map(|alert| {
+            let end = alert.end_s.map_or_else(|| "the end".to_owned(), seconds);
+            format!("{} from {} to {end}", alert.name, seconds(alert.start_s))
+        });
+        facts.push(Fact::new("alerts", listed(alerts), Tone::Doubtful));
+    }
+    if !report.faults.is_empty() {
+        let faults = report.faults.iter();
+        let faults = faults.map(|fault| format!("{} at {}", fault.name, seconds(fault.at_s)));
+        facts.push(Fact::new("faults", listed(faults), Tone::Plain));
+    }
+    facts
+}
+
+fn validity(report: &Report) -> Vec<Fact> {
+    let validity = &report.validity;
+    let cpu = |who, value: Option<f64>| Some(format!("{who} {}", cores(value?)));
+    let signs: Vec<String> = [
+        cpu("generator", validity.generator_cpu_cores),
+        cpu("instances", validity.instances_cpu_cores),
+        (validity.slip_us.count > 0)
+            .then(|| format!("start slip p99 {}", us(validity.slip_us.p99))),
+        Some(match report.requests.dropped {
+            0 => "nothing dropped".to_owned(),
+            dropped => format!("{} DROPPED", thousands(dropped)),
+        }),
+        Some(format!(
+            "at most {} live",
+            counted(validity.users_live_max, "user")
+        )),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let signs = signs.join(", ");
+    let mut facts = Vec::new();
+    if validity.interrupted {
+        let text = "INTERRUPTED: this is what was measured until then";
+        facts.push(Fact::new("run", text, Tone::Doubtful));
+    }
+    if validity.valid {
+        facts.push(Fact::new("run", format!("valid: {signs}"), Tone::Plain));
+    } else {
+        let because = validity.reasons.join("; ");
+        facts.push(Fact::new("run", format!("INVALID: {because}"), Tone::Bad));
+        facts.push(Fact::new("signs", signs, Tone::Plain));
+    }
+    let note = |warning: &String| Fact::new("note", warning, Tone::Doubtful);
+    facts.extend(validity.warnings.iter().map(note));
+    facts
+}
+
+/// The first few, and how many more there are.
+fn listed(texts: impl Iterator<Item = String>) -> String {
+    let mut texts: Vec<String> = texts.collect();
+    let more = texts.len().saturating_sub(LISTED_MAX);
+    texts.truncate(LISTED_MAX);
+    if more > 0 {
+        texts.push(format!("and {} more", thousands(more as u64)));
+    }
+    texts.join(", ")
+}

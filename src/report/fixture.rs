@@ -1,0 +1,221 @@
+//! Complete reports with realistic figures, for tests, snapshots and examples of the exporters.
+//!
+//! Nothing in here was measured. The counts are worked out second by second from one small model
+//! of the ADR's traffic, so that they agree with each other as those of a real run do: outcomes
+//! add up to requests, seconds to phases, data types to the whole. Called by tests and examples
+//! only; must never be read by a command.
+
+mod gates;
+mod results;
+mod traffic;
+
+use std::collections::BTreeMap;
+
+use super::model::{
+    Alert, EnvironmentInfo, Fault, Improvement, Report, SCHEMA_VERSION, ScenarioInfo, Stampede,
+    Tool, Validity,
+};
+use crate::gates::Verdict;
+use crate::measure::Summary;
+use results::{
+    baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
+};
+use traffic::{Model, SECONDS, TRAFFIC, USERS, WARM_UP_S, summary};
+
+/// The ADR's run with 1,000 users: every one of its 17 targets held.
+pub fn sample_report() -> Report {
+    report_of(&Model {
+        inventory_origin_permille: 115,
+    })
+}
+
+/// The same with one target lost (inventory's hit ratio) and one without evidence (Redis' memory).
+pub fn failed_report() -> Report {
+    let mut report = report_of(&Model {
+        inventory_origin_permille: 183,
+    });
+    for gate in &mut report.gates {
+        if gate.name == "Redis memory" {
+            "–".clone_into(&mut gate.observed);
+            gate.observed_value = None;
+            gate.samples = 0;
+            gate.verdict = Verdict::Inconclusive;
+            "Redis did not answer INFO".clone_into(&mut gate.note);
+        }
+    }
+    report.verdict = Verdict::Fail;
+    report.alerts.push(Alert {
+        name: "inventory hit ratio < 80%".to_owned(),
+        start_s: 0.0,
+        end_s: Some(19.0),
+    });
+    report
+}
+
+/// What can be left out is left out: no Redis, no baseline, no seconds, no gates; interrupted and
+/// not to be trusted.
+pub fn bare_report() -> Report {
+    let mut report = sample_report();
+    "bare".clone_into(&mut report.scenario.name);
+    report.scenario.description = String::new();
+    report.environment.redis_version = None;
+    report.environment.redis_topology = None;
+    report.environment.redis_managed = false;
+    report.redis = None;
+    report.baseline = None;
+    report.improvement = None;
+    report.gates = Vec::new();
+    report.timeseries = Vec::new();
+    report.data_types.retain(|name, _| name == "rate_limit");
+    report.layers.remove("remote");
+    report.oracles = BTreeMap::new();
+    report.validity = Validity {
+        valid: false,
+        reasons: vec!["the generator was the bottleneck: start slip p99 412 ms".to_owned()],
+        warnings: vec!["only 3 requests measured".to_owned()],
+        interrupted: true,
+        generator_cpu_cores: None,
+        instances_cpu_cores: None,
+        slip_us: Summary::default(),
+        users_live_max: 12,
+        users_in_flight_max: 3,
+    };
+    report.verdict = Verdict::Inconclusive;
+    report
+}
+
+fn report_of(model: &Model) -> Report {
+    let judged_s = f64::from(SECONDS - WARM_UP_S);
+    let origin = origin_result(model, judged_s);
+    let requests = requests(model, judged_s);
+    let baseline = baseline();
+    let mut report = Report {
+        schema_version: SCHEMA_VERSION,
+        tool: Tool {
+            name: "cachestorm".to_owned(),
+            version: "0.1.0".to_owned(),
+        },
+        scenario: ScenarioInfo {
+            name: "adr-006".to_owned(),
+            description: "1,000 users against the cache of ADR-006, before and after".to_owned(),
+            file: "scenarios/adr-006.yaml".to_owned(),
+            overrides: vec!["traffic.users=1000".to_owned()],
+        },
+        seed: 42,
+        driver: "closed".to_owned(),
+        time: "real".to_owned(),
+        started_at: "2026-11-23T07:45:00Z".to_owned(),
+        duration_s: f64::from(SECONDS),
+        environment: environment(),
+        validity: validity(requests.total),
+        improvement: Some(Improvement {
+            response_time_reduction: 1.0
+                - requests.response_time_us.mean / baseline.response_time_us.mean,
+            response_time_p95_reduction: 1.0
+                - requests.response_time_us.p95 / baseline.response_time_us.p95,
+            origin_query_reduction: 1.0
+                - origin.queries_per_request / baseline.origin_queries_per_request,
+        }),
+        baseline: Some(baseline),
+        phases: phases(model),
+        data_types: TRAFFIC
+            .iter()
+            .map(|t| (t.name.to_owned(), data_type(t, model.judged(t))))
+            .collect(),
+        layers: layers(model),
+        stampede: Stampede {
+            flights: model.sum(|_, c| c.misses),
+            origin_loads: model.sum(|_, c| c.misses),
+            origin_loads_per_flight_max: 1,
+            followers: model.sum(|_, c| c.coalesced),
+        },
+        redis: Some(redis()),
+        oracles: oracles(requests.total),
+        alerts: vec![Alert {
+            name: "hit ratio < 80%".to_owned(),
+            start_s: 0.0,
+            end_s: Some(11.0),
+        }],
+        faults: vec![Fault {
+            name: "origin slow x3 for 5 s".to_owned(),
+            at_s: 55.0,
+        }],
+        gates: Vec::new(),
+        verdict: Verdict::Pass,
+        timeseries: (0..SECONDS).map(|t_s| second(model, t_s)).collect(),
+        origin,
+        requests,
+    };
+    report.gates = gates::judged(&report);
+    report
+}
+
+fn environment() -> EnvironmentInfo {
+    EnvironmentInfo {
+        system: "linux x86_64".to_owned(),
+        cpus: 8,
+        instances: 3,
+        users: USERS as u32,
+        redis_version: Some("7.0.15".to_owned()),
+        redis_topology: Some("standalone".to_owned()),
+        redis_managed: true,
+        origin_connections: 60,
+    }
+}
+
+fn validity(requests: u64) -> Validity {
+    let slip = [61.0, 42.0, 120.0, 171.0, 304.0, 1_210.0, 2_480.0];
+    Validity {
+        valid: true,
+        reasons: Vec::new(),
+        warnings: Vec::new(),
+        interrupted: false,
+        generator_cpu_cores: Some(0.21),
+        instances_cpu_cores: Some(0.34),
+        slip_us: summary(requests, slip),
+        users_live_max: USERS,
+        users_in_flight_max: 64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_agree_with_each_other() {
+        for report in [sample_report(), failed_report()] {
+            let total = report.requests.total;
+            assert_eq!(report.requests.outcomes.values().sum::<u64>(), total);
+            let by_type = report.data_types.values().map(|row| row.requests);
+            assert_eq!(by_type.sum::<u64>(), total);
+            let outcomes = report
+                .data_types
+                .values()
+                .flat_map(|row| row.outcomes.values());
+            assert_eq!(outcomes.flat_map(BTreeMap::values).sum::<u64>(), total);
+            assert_eq!(report.phases[1].requests, total);
+            let seconds = report.timeseries.iter().map(|row| row.requests);
+            assert_eq!(seconds.sum::<u64>(), total + report.phases[0].requests);
+            assert_eq!(report.timeseries.len(), SECONDS as usize);
+            assert_eq!(report.data_types.len(), 7);
+        }
+    }
+
+    #[test]
+    fn the_targets_are_seventeen_and_judged_as_named() {
+        let count = |report: &Report, verdict| {
+            report
+                .gates
+                .iter()
+                .filter(|gate| gate.verdict == verdict)
+                .count()
+        };
+        let sample = sample_report();
+        assert_eq!(count(&sample, Verdict::Pass), 17, "{:#?}", sample.gates);
+        let failed = failed_report();
+        assert_eq!(count(&failed, Verdict::Pass), 15, "{:#?}", failed.gates);
+        assert_eq!(count(&failed, Verdict::Fail), 1);
+        assert_eq!(count(&failed, Verdict::Inconclusive), 1);
+    }
+}

@@ -1,0 +1,211 @@
+//! From what was measured to the report: every number in its place, every gate judged.
+
+mod parts;
+mod timeseries;
+
+use std::thread::available_parallelism;
+
+use super::evidence::RunEvidence;
+use super::monitor::Reading;
+use super::pass::PassResult;
+use super::{Passes, RunOptions};
+use crate::clock::Timestamp;
+use crate::gates::judge::{Judged, judge, overall};
+use crate::measure::query::{Phases, Query};
+use crate::measure::validity;
+use crate::report::model::{
+    Baseline, EnvironmentInfo, GateResult, Improvement, Report, SCHEMA_VERSION, ScenarioInfo, Tool,
+    Validity,
+};
+use crate::scenario::plan::Plan;
+
+/// The report of a run.
+pub(super) fn report(
+    plan: &Plan,
+    options: &RunOptions,
+    started_at: Timestamp,
+    passes: &Passes,
+) -> Report {
+    let after = &passes.after;
+    let baseline = passes.before.as_ref().and_then(baseline);
+    let improvement = baseline
+        .as_ref()
+        .and_then(|baseline| improvement(baseline, after));
+    let validity = validity(plan, passes);
+    let evidence = RunEvidence { after, improvement };
+    let judged = judge(&plan.gates, &evidence, validity.valid);
+    Report {
+        schema_version: SCHEMA_VERSION,
+        tool: Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        scenario: ScenarioInfo {
+            name: plan.name.clone(),
+            description: plan.description.clone(),
+            file: options.scenario_file.clone(),
+            overrides: options.overrides.clone(),
+        },
+        seed: plan.seed.0,
+        driver: "closed".to_owned(),
+        time: "real".to_owned(),
+        started_at: started_at.to_string(),
+        duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
+        environment: environment(plan, passes),
+        requests: parts::requests(after),
+        phases: parts::phases(after),
+        data_types: parts::data_types(after),
+        layers: parts::layers(plan, after),
+        origin: parts::origin(plan, after),
+        stampede: parts::stampede(after),
+        redis: parts::redis(after),
+        oracles: parts::oracles(plan, passes),
+        // Neither is part of a scenario yet.
+        alerts: Vec::new(),
+        faults: Vec::new(),
+        baseline,
+        improvement,
+        verdict: overall(&judged, validity.valid),
+        gates: judged.iter().map(gate_result).collect(),
+        validity,
+        timeseries: timeseries::seconds(after),
+    }
+}
+
+fn environment(plan: &Plan, passes: &Passes) -> EnvironmentInfo {
+    let redis = passes.redis.as_ref();
+    EnvironmentInfo {
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpus: cpus(),
+        instances: u32::from(plan.instances),
+        users: plan.traffic.users,
+        redis_version: redis.map(|redis| redis.version.clone()),
+        redis_topology: redis.map(|_| "standalone".to_owned()),
+        redis_managed: redis.is_some_and(|redis| redis.managed),
+        origin_connections: plan.database.connections,
+    }
+}
+
+fn cpus() -> u32 {
+    available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
+}
+
+fn validity(plan: &Plan, passes: &Passes) -> Validity {
+    let after = &passes.after;
+    let measurements = &after.measurements;
+    let slip = measurements.slip();
+    let generator_cpu_cores = cores(after, "generator");
+    let died = |pass: &PassResult| pass.observed.redis_died.clone();
+    let interrupted = |pass: &PassResult| pass.observed.interrupted;
+    let evidence = validity::Evidence {
+        requests: measurements.count(&Query::default()),
+        // Closed-loop users drop nothing: what they do not ask, they do not owe.
+        dropped: 0,
+        slip_p99: slip.quantile(0.99),
+        generator_cpu_cores,
+        cpus: cpus(),
+        users_planned: u64::from(plan.traffic.users),
+        users_live_max: measurements.users_live_max(),
+        interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
+        redis_died: passes
+            .before
+            .as_ref()
+            .and_then(died)
+            .or_else(|| died(after)),
+    };
+    let mut judgement = validity::judge(&evidence);
+    if after.driven.users_lost > 0 {
+        judgement.reasons.push(format!(
+            "{} users were lost on the way: they ended before the plan said so",
+            after.driven.users_lost
+        ));
+    }
+    Validity {
+        valid: judgement.valid(),
+        reasons: judgement.reasons,
+        warnings: judgement.warnings,
+        interrupted: evidence.interrupted,
+        generator_cpu_cores,
+        instances_cpu_cores: cores(after, "instance"),
+        slip_us: slip.summary_us(),
+        users_live_max: evidence.users_live_max,
+        users_in_flight_max: measurements.in_flight_max(),
+    }
+}
+
+/// The processor time of the threads called `name…` over the judged time, as a share of one core.
+fn cores(pass: &PassResult, name: &str) -> Option<f64> {
+    let (from, to): (&Reading, &Reading) = pass
+        .observed
+        .judged_from
+        .as_ref()
+        .zip(pass.observed.judged_to.as_ref())?;
+    let used = to.threads.as_ref()?.since(from.threads.as_ref()?);
+    used.cores_of(name, to.at.since(from.at))
+}
+
+/// What the users met without the cache; `None` if nothing was measured.
+fn baseline(before: &PassResult) -> Option<Baseline> {
+    let measurements = &before.measurements;
+    let all = Query::default();
+    let requests = measurements.count(&all);
+    let (database, seconds) = before.origin_judged().filter(|_| requests > 0)?;
+    let by_data_type = measurements.policies().iter().map(|(id, policy)| {
+        let query = Query {
+            data_type: Some(id),
+            ..all
+        };
+        (
+            policy.name.to_string(),
+            measurements.response_time(&query).summary_us(),
+        )
+    });
+    Some(Baseline {
+        duration_s: measurements.duration(Phases::Measured).as_secs_f64(),
+        requests,
+        errors: measurements.errors_by_kind(&all).values().sum(),
+        rate_per_s: parts::rate(measurements),
+        response_time_us: measurements.response_time(&all).summary_us(),
+        response_time_by_data_type_us: by_data_type.collect(),
+        origin_queries: database.queries(),
+        origin_queries_per_s: database.queries() as f64 / seconds,
+        origin_queries_per_request: database.queries() as f64 / requests as f64,
+        origin_peak_connections: database.peak_connections,
+    })
+}
+
+/// What caching bought; `None` if there is nothing to compare.
+fn improvement(before: &Baseline, after: &PassResult) -> Option<Improvement> {
+    let times = after
+        .measurements
+        .response_time(&Query::default())
+        .summary_us();
+    let origin = parts::queries_per_request(after)?;
+    let reduction = |before: f64, after: f64| (before > 0.0).then(|| 1.0 - after / before);
+    if times.count == 0 || before.response_time_us.count == 0 {
+        return None;
+    }
+    Some(Improvement {
+        response_time_reduction: reduction(before.response_time_us.mean, times.mean)?,
+        response_time_p95_reduction: reduction(before.response_time_us.p95, times.p95)?,
+        origin_query_reduction: reduction(before.origin_queries_per_request, origin)?,
+    })
+}
+
+fn gate_result(judged: &Judged<'_>) -> GateResult {
+    let check = &judged.gate.check;
+    let value = judged.observation.value;
+    GateResult {
+        name: judged.gate.name.clone(),
+        source: judged.gate.source.clone(),
+        check: check.text.clone(),
+        target: check.target_text(),
+        observed: value.map_or_else(|| "–".to_owned(), |value| check.format_value(value)),
+        observed_value: value,
+        target_value: check.target.value,
+        unit: check.unit().name().to_owned(),
+        samples: judged.observation.samples,
+        verdict: judged.verdict,
+        note: judged.note.clone(),
+    }
+}

@@ -1,0 +1,327 @@
+//! The parts of a report that come straight from measurements.
+
+use std::collections::BTreeMap;
+
+use crate::engine::data_type::DataTypeId;
+use crate::engine::layer::{Layer, Operation};
+use crate::measure::histogram::summary_of_us;
+use crate::measure::measurements::Measurements;
+use crate::measure::oracle::{Finding, accounting};
+use crate::measure::query::{Phases, Query};
+use crate::report::model::{
+    DataTypeResult, LayerResult, OracleResult, OriginResult, Phase, RedisResult, Requests, Stampede,
+};
+use crate::runner::Passes;
+use crate::runner::evidence::queries;
+use crate::runner::pass::PassResult;
+use crate::scenario::plan::Plan;
+
+pub(super) fn rate(measurements: &Measurements) -> f64 {
+    let seconds = measurements.duration(Phases::Measured).as_secs_f64();
+    let requests = measurements.count(&Query::default()) as f64;
+    if seconds > 0.0 {
+        requests / seconds
+    } else {
+        0.0
+    }
+}
+
+pub(super) fn requests(pass: &PassResult) -> Requests {
+    let measurements = &pass.measurements;
+    let all = Query::default();
+    let errors_by_kind = measurements.errors_by_kind(&all);
+    let outcomes = measurements.outcomes(&all);
+    Requests {
+        total: measurements.count(&all),
+        errors: errors_by_kind.values().sum(),
+        errors_by_kind,
+        // Closed-loop users drop nothing: what they do not ask, they do not owe.
+        dropped: 0,
+        rate_per_s: rate(measurements),
+        response_time_us: measurements.response_time(&all).summary_us(),
+        service_time_us: measurements.service_time(&all).summary_us(),
+        outcomes: outcomes
+            .iter()
+            .map(|(outcome, n)| (outcome.name().to_owned(), *n))
+            .collect(),
+    }
+}
+
+pub(super) fn phases(pass: &PassResult) -> Vec<Phase> {
+    let measurements = &pass.measurements;
+    let schedule = measurements.schedule();
+    let phase = |(id, phase): (_, &crate::measure::ScheduledPhase)| {
+        let query = PassResult::phase_query(id);
+        Phase {
+            name: phase.name.clone(),
+            kind: phase.kind,
+            start_s: phase.start.since(schedule.start()).as_secs_f64(),
+            duration_s: measurements.duration(query.phases).as_secs_f64(),
+            requests: measurements.count(&query),
+            errors: measurements.errors_by_kind(&query).values().sum(),
+            hit_ratio: measurements.hit_ratio(&query).map(|(ratio, _)| ratio),
+            response_time_us: measurements.response_time(&query).summary_us(),
+        }
+    };
+    schedule.iter().map(phase).collect()
+}
+
+pub(super) fn data_types(pass: &PassResult) -> BTreeMap<String, DataTypeResult> {
+    let policies = pass.measurements.policies();
+    policies
+        .iter()
+        .map(|(id, policy)| (policy.name.to_string(), data_type(pass, id)))
+        .collect()
+}
+
+fn data_type(pass: &PassResult, id: DataTypeId) -> DataTypeResult {
+    let measurements = &pass.measurements;
+    let all = Query {
+        data_type: Some(id),
+        ..Query::default()
+    };
+    let reads = Query {
+        operation: Some(Operation::Get),
+        ..all
+    };
+    let answered = measurements.reads(&all);
+    let share = |layer| {
+        let query = Query {
+            layer: Some(layer),
+            ..reads
+        };
+        // Failed reads were answered by nobody.
+        measurements.reads(&query) as f64 / answered as f64
+    };
+    let by_operation = Operation::ALL.into_iter().map(|operation| {
+        let outcomes = measurements.outcomes(&Query {
+            operation: Some(operation),
+            ..all
+        });
+        let named = outcomes
+            .iter()
+            .map(|(outcome, n)| (outcome.name().to_owned(), *n));
+        (
+            operation.name().to_owned(),
+            named.collect::<BTreeMap<_, _>>(),
+        )
+    });
+    let by_layer = Layer::ALL.into_iter().map(|layer| {
+        let query = Query {
+            layer: Some(layer),
+            ..reads
+        };
+        (
+            layer.name().to_owned(),
+            measurements.service_time(&query).summary_us(),
+        )
+    });
+    DataTypeResult {
+        requests: measurements.count(&all),
+        reads: measurements.count(&reads),
+        hit_ratio: measurements.hit_ratio(&all).map(|(ratio, _)| ratio),
+        answered_by: Layer::ALL
+            .into_iter()
+            .filter(|_| answered > 0)
+            .map(|layer| (layer.name().to_owned(), share(layer)))
+            .filter(|(name, share)| *share > 0.0 || name != Layer::Edge.name())
+            .collect(),
+        outcomes: by_operation
+            .filter(|(_, outcomes)| !outcomes.is_empty())
+            .collect(),
+        response_time_us: measurements.response_time(&all).summary_us(),
+        hit_response_time_us: measurements
+            .response_time(&Query {
+                hit: Some(true),
+                ..reads
+            })
+            .summary_us(),
+        service_time_by_layer_us: by_layer.filter(|(_, summary)| summary.count > 0).collect(),
+        staleness_ms: pass.staleness_ms(&all),
+    }
+}
+
+pub(super) fn layers(plan: &Plan, pass: &PassResult) -> BTreeMap<String, LayerResult> {
+    let present = [
+        (Layer::Local, plan.layers.local.is_some()),
+        (Layer::Remote, plan.layers.remote.is_some()),
+        (Layer::Origin, true),
+    ];
+    let result = |layer| {
+        let totals = pass.engine.layer(layer, Phases::Measured);
+        let lookups = totals.lookups;
+        LayerResult {
+            lookups,
+            found: totals.found,
+            hit_ratio: (lookups > 0).then(|| totals.found as f64 / lookups as f64),
+            service_time_us: totals.service_time.summary_us(),
+            failures: totals.failures,
+            fills_refused: totals.fills_refused,
+        }
+    };
+    let present = present.into_iter().filter(|(_, present)| *present);
+    present
+        .map(|(layer, _)| (layer.name().to_owned(), result(layer)))
+        .collect()
+}
+
+/// Queries per request of the users; `None` if there were no requests.
+pub(super) fn queries_per_request(pass: &PassResult) -> Option<f64> {
+    let requests = pass.measurements.count(&Query::default());
+    let (database, _) = pass.origin_judged()?;
+    (requests > 0).then(|| database.queries() as f64 / requests as f64)
+}
+
+pub(super) fn origin(plan: &Plan, pass: &PassResult) -> OriginResult {
+    let connections = plan.database.connections;
+    let judged = pass.origin_judged();
+    let database = judged
+        .as_ref()
+        .map_or(&pass.observed.first.database, |(judged, _)| judged);
+    let seconds = judged.as_ref().map(|(_, seconds)| *seconds);
+    let by_data_type = plan.policies.iter().map(|(id, policy)| {
+        let queries = judged
+            .as_ref()
+            .map_or(0, |(judged, _)| queries(judged, Some(id)));
+        (policy.name.to_string(), queries)
+    });
+    let count = judged.as_ref().map_or(0, |(judged, _)| judged.queries());
+    OriginResult {
+        queries: count,
+        queries_per_s: seconds.map_or(0.0, |seconds| count as f64 / seconds),
+        queries_per_request: queries_per_request(pass).unwrap_or(0.0),
+        queries_by_data_type: by_data_type.collect(),
+        peak_connections: database.peak_connections,
+        connections,
+        wait_time_us: summary_of_us(&database.wait_time_us),
+        service_time_us: summary_of_us(&database.service_time_us),
+        timeouts: judged.as_ref().map_or(0, |(judged, _)| judged.timeouts),
+    }
+}
+
+pub(super) fn stampede(pass: &PassResult) -> Stampede {
+    let Some((database, _)) = pass.origin_judged() else {
+        return Stampede::default();
+    };
+    Stampede {
+        flights: database.flights.flights(),
+        origin_loads: database.flights.origin_loads(),
+        origin_loads_per_flight_max: database.flights.origin_loads_per_flight_max(),
+        followers: pass.engine.happened(Phases::Measured).followers,
+    }
+}
+
+pub(super) fn redis(pass: &PassResult) -> Option<RedisResult> {
+    let readings = pass.redis_readings();
+    let (first, last) = (&readings.first()?.info, &readings.last()?.info);
+    let activity = last.since(first);
+    let all = || readings.iter().map(|reading| &reading.info);
+    Some(RedisResult {
+        used_memory_bytes: last.used_memory.0,
+        used_memory_bytes_max: all().map(|info| info.used_memory.0).max().unwrap_or(0),
+        maxmemory_bytes: last
+            .maxmemory
+            .map(|limit| limit.0)
+            .filter(|limit| *limit > 0),
+        keys: pass.observed.redis_keys.unwrap_or(0),
+        evictions: activity.evicted_keys,
+        evictions_per_s_max: pass.evictions_per_s_max().unwrap_or(0.0),
+        expired: activity.expired_keys,
+        keyspace_hits: activity.keyspace_hits,
+        keyspace_misses: activity.keyspace_misses,
+        commands: activity.commands,
+        connected_clients_max: all().map(|info| info.connected_clients).max().unwrap_or(0),
+        cpu_cores: activity.cpu_cores().unwrap_or(0.0),
+    })
+}
+
+/// What the keepers of truth found, over the whole pass and not only its judged time: a fault does
+/// not wait for the measurement.
+pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleResult> {
+    let pass = &passes.after;
+    let measurements = &pass.measurements;
+    let whole = Query {
+        phases: Phases::All,
+        ..Query::default()
+    };
+    let mut findings = vec![
+        (
+            "staleness",
+            pass.oracle.finding(Phases::All, measurements.schedule()),
+        ),
+        ("monotonic", pass.oracle.monotonic()),
+        (
+            "outcomes",
+            accounting::outcomes_add_up(
+                measurements.outcomes(&whole).values().copied(),
+                pass.driven.requests,
+            ),
+        ),
+        ("origin_queries", origin_queries(pass)),
+        (
+            "origin_pool",
+            accounting::pool_kept(
+                pass.observed.last.database.peak_connections,
+                plan.database.connections,
+            ),
+        ),
+        ("write_behind", write_behind(pass.drained)),
+    ];
+    // Another's Redis also counts what others ask of it.
+    if passes.redis.as_ref().is_some_and(|redis| redis.managed)
+        && let Some(finding) = remote_lookups(pass)
+    {
+        findings.push(("remote_lookups", finding));
+    }
+    let result = |finding: Finding| OracleResult {
+        checked: finding.checked,
+        violations: finding.violations,
+        worst: finding.worst,
+    };
+    findings
+        .into_iter()
+        .map(|(name, finding)| (name.to_owned(), result(finding)))
+        .collect()
+}
+
+/// The engines' loads against the database's reads, over the whole pass.
+fn origin_queries(pass: &PassResult) -> Finding {
+    let asked = pass.engine.layer(Layer::Origin, Phases::All);
+    let reads = |reading: &crate::environment::database::DatabaseStats| {
+        reading.tables.iter().map(|table| table.reads).sum::<u64>()
+    };
+    let observed = &pass.observed;
+    let ran = reads(&observed.last.database).saturating_sub(reads(&observed.first.database));
+    accounting::origin_queries_ran(asked.lookups, asked.failures, ran)
+}
+
+/// The engines' remote lookups against Redis' own count of `GET`, over the whole pass.
+fn remote_lookups(pass: &PassResult) -> Option<Finding> {
+    let asked = pass.engine.layer(Layer::Remote, Phases::All);
+    let (first, last) = (
+        pass.observed.first.redis.as_ref()?,
+        pass.observed.last.redis.as_ref()?,
+    );
+    let gets = last
+        .info
+        .calls_of("get")
+        .saturating_sub(first.info.calls_of("get"));
+    Some(accounting::remote_lookups_arrived(
+        asked.lookups,
+        asked.failures,
+        gets,
+    ))
+}
+
+fn write_behind(drained: bool) -> Finding {
+    let worst = if drained {
+        ""
+    } else {
+        "accepted writes were still queued when the run ended"
+    };
+    Finding {
+        checked: 1,
+        violations: u64::from(!drained),
+        worst: worst.to_owned(),
+    }
+}

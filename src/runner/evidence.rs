@@ -1,0 +1,322 @@
+//! What gates are judged by: every metric of the grammar, looked up in what a run measured.
+//!
+//! A metric that was not measured has no value, and then its gate has no verdict.
+
+use crate::engine::data_type::DataTypeId;
+use crate::environment::database::{DatabaseStats, TableStats};
+use crate::gates::grammar::Check;
+use crate::gates::judge::{Evidence, Observation};
+use crate::gates::metric::{Distribution, Metric, Scalar, Statistic};
+use crate::measure::histogram::Histogram;
+use crate::measure::query::{Phases, Query};
+use crate::measure::{PhaseId, Staleness};
+use crate::report::model::Improvement;
+
+use super::pass::PassResult;
+
+/// The evidence of a run.
+pub(super) struct RunEvidence<'r> {
+    pub(super) after: &'r PassResult,
+    pub(super) improvement: Option<Improvement>,
+}
+
+impl Evidence for RunEvidence<'_> {
+    fn observe(&self, check: &Check) -> Observation {
+        // Names were checked when the plan was made; a name that is unknown all the same has no
+        // samples.
+        let Some(query) = self.query(check) else {
+            return NOTHING;
+        };
+        match check.metric {
+            Metric::Distribution(Distribution::ResponseTime, statistic) => {
+                of(&self.after.measurements.response_time(&query), statistic)
+            }
+            Metric::Distribution(Distribution::ServiceTime, statistic) => {
+                of(&self.after.measurements.service_time(&query), statistic)
+            }
+            Metric::Distribution(Distribution::Slip, statistic) => {
+                of(&self.after.measurements.slip_in(query.phases), statistic)
+            }
+            Metric::Distribution(Distribution::Staleness, statistic) => {
+                self.staleness(&query, statistic)
+            }
+            Metric::Scalar(scalar) => self.scalar(scalar, &query),
+        }
+    }
+}
+
+const NOTHING: Observation = Observation {
+    value: None,
+    samples: 0,
+};
+
+impl RunEvidence<'_> {
+    fn query(&self, check: &Check) -> Option<Query> {
+        let measurements = &self.after.measurements;
+        let data_type = match &check.selectors.data_type {
+            Some(name) => Some(measurements.policies().id_of(name)?),
+            None => None,
+        };
+        let phases = match &check.selectors.phase {
+            Some(name) => {
+                let mut phases = measurements.schedule().iter();
+                Phases::Only(phases.find(|(_, phase)| phase.name == *name)?.0)
+            }
+            None => Phases::Measured,
+        };
+        Some(Query {
+            phases,
+            data_type,
+            operation: check.selectors.operation,
+            outcome: check.selectors.outcome,
+            layer: check.selectors.layer,
+            hit: None,
+        })
+    }
+
+    /// Reads that were checked and none of them stale are evidence of no staleness.
+    fn staleness(&self, query: &Query, statistic: Statistic) -> Observation {
+        let checked = self.after.staleness_ms(query).checked;
+        match of(&self.after.staleness(query), statistic) {
+            Observation { value: None, .. } if checked > 0 => Observation {
+                value: Some(0.0),
+                samples: checked,
+            },
+            of_stale => of_stale,
+        }
+    }
+
+    fn scalar(&self, scalar: Scalar, query: &Query) -> Observation {
+        match scalar {
+            Scalar::HitRatio
+            | Scalar::ErrorRatio
+            | Scalar::StaleRatio
+            | Scalar::Rate
+            | Scalar::Requests
+            | Scalar::Errors
+            | Scalar::Dropped
+            | Scalar::Users => self.of_requests(scalar, query),
+            Scalar::ResponseTimeReduction | Scalar::OriginQueryReduction => self.reduction(scalar),
+            Scalar::OriginQueries
+            | Scalar::OriginQueriesPerS
+            | Scalar::OriginPeakConnections
+            | Scalar::OriginLoadsPerFlight => self.of_origin(scalar, query.data_type),
+            Scalar::MemoryUsage
+            | Scalar::EvictionsPerS
+            | Scalar::RedisKeys
+            | Scalar::RedisMemory => self.of_redis(scalar),
+        }
+    }
+
+    fn of_requests(&self, scalar: Scalar, query: &Query) -> Observation {
+        let measurements = &self.after.measurements;
+        let requests = measurements.count(query);
+        match scalar {
+            Scalar::HitRatio => self.hit_ratio(query),
+            Scalar::ErrorRatio => share(self.errors(query), requests),
+            Scalar::StaleRatio => {
+                let Staleness { checked, stale, .. } = self.after.staleness_ms(query);
+                share(stale, checked)
+            }
+            Scalar::Rate => {
+                let seconds = measurements.duration(query.phases).as_secs_f64();
+                let rate = (seconds > 0.0).then(|| requests as f64 / seconds);
+                Observation {
+                    value: rate,
+                    samples: requests,
+                }
+            }
+            Scalar::Requests => counted(requests, requests),
+            Scalar::Errors => counted(self.errors(query), requests),
+            // Closed-loop users drop nothing: what they do not ask, they do not owe.
+            Scalar::Dropped => counted(0, requests),
+            _ => counted(measurements.users_live_max(), measurements.users_live_max()),
+        }
+    }
+
+    /// Of the users' reads, or if a layer is named, of the lookups in that layer.
+    fn hit_ratio(&self, query: &Query) -> Observation {
+        let Some(layer) = query.layer else {
+            let found = self.after.measurements.hit_ratio(query);
+            return found.map_or(NOTHING, |(ratio, samples)| Observation {
+                value: Some(ratio),
+                samples,
+            });
+        };
+        let policies = self.after.measurements.policies();
+        let chosen = policies
+            .iter()
+            .filter(|(id, _)| query.data_type.is_none_or(|only| only == *id));
+        let (asked, found) = chosen
+            .map(|(id, _)| self.after.engine.asked_and_found(id, layer, query.phases))
+            .fold((0, 0), |sum, (asked, found)| (sum.0 + asked, sum.1 + found));
+        share(found, asked)
+    }
+
+    fn errors(&self, query: &Query) -> u64 {
+        self.after.measurements.errors_by_kind(query).values().sum()
+    }
+
+    fn reduction(&self, scalar: Scalar) -> Observation {
+        let Some(improvement) = self.improvement else {
+            return NOTHING;
+        };
+        let value = match scalar {
+            Scalar::ResponseTimeReduction => improvement.response_time_reduction,
+            _ => improvement.origin_query_reduction,
+        };
+        let samples = self.after.measurements.count(&Query::default());
+        Observation {
+            value: Some(value),
+            samples,
+        }
+    }
+
+    fn of_origin(&self, scalar: Scalar, data_type: Option<DataTypeId>) -> Observation {
+        let Some((judged, seconds)) = self.after.origin_judged() else {
+            return NOTHING;
+        };
+        let queries = queries(&judged, data_type);
+        match scalar {
+            Scalar::OriginQueries => counted(queries, 1),
+            Scalar::OriginQueriesPerS => Observation {
+                value: Some(queries as f64 / seconds),
+                samples: queries.max(1),
+            },
+            Scalar::OriginPeakConnections => counted(u64::from(judged.peak_connections), 1),
+            _ => {
+                let flights = judged.flights.flights();
+                let most = judged.flights.origin_loads_per_flight_max();
+                if flights == 0 {
+                    NOTHING
+                } else {
+                    counted(most, flights)
+                }
+            }
+        }
+    }
+
+    fn of_redis(&self, scalar: Scalar) -> Observation {
+        let readings = self.after.redis_readings();
+        let samples = readings.len() as u64;
+        let most = |value: fn(&crate::environment::redis_info::RedisInfo) -> Option<f64>| {
+            readings
+                .iter()
+                .filter_map(|reading| value(&reading.info))
+                .reduce(f64::max)
+        };
+        let value = match scalar {
+            Scalar::MemoryUsage => most(|info| {
+                let limit = info.maxmemory.filter(|limit| limit.0 > 0)?;
+                Some(info.used_memory.0 as f64 / limit.0 as f64)
+            }),
+            Scalar::RedisMemory => most(|info| Some(info.used_memory.0 as f64)),
+            Scalar::RedisKeys => self.after.observed.redis_keys.map(|keys| keys as f64),
+            _ => self.after.evictions_per_s_max(),
+        };
+        Observation { value, samples }
+    }
+}
+
+/// The queries of one table, or of all.
+pub(super) fn queries(stats: &DatabaseStats, data_type: Option<DataTypeId>) -> u64 {
+    match data_type {
+        Some(id) => stats.tables.get(id.index()).map_or(0, TableStats::queries),
+        None => stats.queries(),
+    }
+}
+
+fn counted(count: u64, samples: u64) -> Observation {
+    Observation {
+        value: Some(count as f64),
+        samples,
+    }
+}
+
+fn share(part: u64, whole: u64) -> Observation {
+    let value = (whole > 0).then(|| part as f64 / whole as f64);
+    Observation {
+        value,
+        samples: whole,
+    }
+}
+
+fn of(times: &Histogram, statistic: Statistic) -> Observation {
+    let value = (!times.is_empty()).then(|| match statistic {
+        Statistic::Percentile(percent) => times.quantile_us(percent / 100.0),
+        Statistic::Mean => times.mean_us(),
+        Statistic::Min => times.quantile_us(0.0),
+        Statistic::Max => times.quantile_us(1.0),
+    });
+    Observation {
+        value,
+        samples: times.count(),
+    }
+}
+
+impl PassResult {
+    /// The database over the judged time, and how long that was.
+    pub(super) fn origin_judged(&self) -> Option<(DatabaseStats, f64)> {
+        let (from, to) = self
+            .observed
+            .judged_from
+            .as_ref()
+            .zip(self.observed.judged_to.as_ref())?;
+        let seconds = to.at.since(from.at).as_secs_f64();
+        (seconds > 0.0).then(|| (to.database.since(&from.database), seconds))
+    }
+
+    pub(super) fn staleness_ms(&self, query: &Query) -> Staleness {
+        self.oracle
+            .staleness_ms(query.data_type, query.phases, self.measurements.schedule())
+    }
+
+    /// How stale the stale reads were.
+    fn staleness(&self, query: &Query) -> Histogram {
+        self.oracle
+            .staleness(query.data_type, query.phases, self.measurements.schedule())
+    }
+
+    /// What was read of Redis in the judged time.
+    pub(super) fn redis_readings(&self) -> Vec<&super::redis_server::RedisReading> {
+        let Some(from) = &self.observed.judged_from else {
+            return Vec::new();
+        };
+        let to = self
+            .observed
+            .judged_to
+            .as_ref()
+            .unwrap_or(&self.observed.last);
+        let between = self
+            .observed
+            .seconds
+            .iter()
+            .filter(|at| at.at > from.at && at.at < to.at);
+        std::iter::once(from)
+            .chain(between)
+            .chain(std::iter::once(to))
+            .filter_map(|reading| reading.redis.as_ref())
+            .collect()
+    }
+
+    /// The most evictions in one second of the judged time.
+    pub(super) fn evictions_per_s_max(&self) -> Option<f64> {
+        self.redis_readings()
+            .windows(2)
+            .filter_map(|pair| {
+                let activity = pair[1].info.since(&pair[0].info);
+                // Over a shorter time a handful would look like a storm.
+                let seconds = pair[1].at.since(pair[0].at).as_secs_f64().max(1.0);
+                (!activity.restarted).then(|| activity.evicted_keys as f64 / seconds)
+            })
+            .reduce(f64::max)
+    }
+
+    /// The phase called `name`, for tables by phase.
+    pub(super) fn phase_query(phase: PhaseId) -> Query {
+        Query {
+            phases: Phases::Only(phase),
+            ..Query::default()
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Watches a pass: tells the engines which phase it is, reads the environment once a second and at
+//! the borders of the judged time, shows progress, and ends the pass when it must end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::redis_server::RedisReading;
+use super::{Moment, Stage};
+use crate::clock::Timestamp;
+use crate::environment::database::{DatabaseStats, MockDatabase};
+use crate::measure::cpu::ThreadTimes;
+use crate::measure::engine_observer::EngineObserver;
+use crate::measure::recorder::Recorder;
+use crate::measure::{PhaseId, PhaseKind, Schedule};
+
+/// How often the watch looks around.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a pass is made of, as far as it is watched.
+pub(super) struct Watched {
+    pub(super) schedule: Arc<Schedule>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) observers: Vec<Arc<EngineObserver>>,
+    pub(super) database: MockDatabase,
+}
+
+/// Everything around the engines at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    pub(super) at: Timestamp,
+    pub(super) database: DatabaseStats,
+    pub(super) redis: Option<RedisReading>,
+    pub(super) threads: Option<ThreadTimes>,
+}
+
+/// What the watch saw.
+#[derive(Debug)]
+pub(super) struct Observed {
+    /// Before the first request.
+    pub(super) first: Reading,
+    /// When the judged time began; `None` if it never did.
+    pub(super) judged_from: Option<Reading>,
+    /// When it ended, by plan or before.
+    pub(super) judged_to: Option<Reading>,
+    /// After the last request.
+    pub(super) last: Reading,
+    /// Once a second.
+    pub(super) seconds: Vec<Reading>,
+    /// Keys of this run in Redis at the end.
+    pub(super) redis_keys: Option<u64>,
+    /// Somebody stopped the run.
+    pub(super) interrupted: bool,
+    /// How Redis died, if it did.
+    pub(super) redis_died: Option<String>,
+}
+
+pub(super) struct Monitor<'m, 'r> {
+    stage: &'m mut Stage<'r>,
+    watched: Watched,
+    stop: watch::Sender<bool>,
+    judged: Option<(Timestamp, Timestamp)>,
+    phase: Option<PhaseId>,
+}
+
+impl<'m, 'r> Monitor<'m, 'r> {
+    pub(super) fn new(
+        stage: &'m mut Stage<'r>,
+        watched: Watched,
+        stop: watch::Sender<bool>,
+    ) -> Self {
+        let judged = judged_time(&watched.schedule);
+        Self {
+            stage,
+            watched,
+            stop,
+            judged,
+            phase: None,
+        }
+    }
+
+    /// Watches until `driving` has ended.
+    pub(super) async fn watch<T>(mut self, driving: &JoinHandle<T>) -> Observed {
+        let mut observed = Observed {
+            first: self.read().await,
+            judged_from: None,
+            judged_to: None,
+            last: self.read().await,
+            seconds: Vec::new(),
+            redis_keys: None,
+            interrupted: false,
+            redis_died: None,
+        };
+        while !driving.is_finished() {
+            self.enter_phase();
+            self.look_at_borders(&mut observed).await;
+            self.look_each_second(&mut observed).await;
+            self.end_early(&mut observed);
+            self.show();
+            self.stage.clock.sleep_until(self.next_look()).await;
+        }
+        // Those the loop may have missed by a tick, or that an early end left open.
+        observed.last = self.read().await;
+        if observed.judged_from.is_some() && observed.judged_to.is_none() {
+            observed.judged_to = Some(observed.last.clone());
+        }
+        if let Some(redis) = &mut self.stage.redis
+            && let Some(reading) = &observed.last.redis
+        {
+            observed.redis_keys = redis.keys(&reading.info, &self.stage.clock).await;
+        }
+        observed
+    }
+
+    fn enter_phase(&mut self) {
+        let now = self.watched.schedule.phase_at(self.stage.clock.now());
+        if now == self.phase {
+            return;
+        }
+        self.phase = now;
+        for observer in &self.watched.observers {
+            match now {
+                Some(phase) => observer.enter_phase(phase),
+                None => observer.leave_phases(),
+            }
+        }
+    }
+
+    async fn look_at_borders(&mut self, observed: &mut Observed) {
+        let Some((from, to)) = self.judged else {
+            return;
+        };
+        let now = self.stage.clock.now();
+        if observed.judged_from.is_none() && now >= from {
+            self.watched.database.reset_peak();
+            observed.judged_from = Some(self.read().await);
+        }
+        if observed.judged_to.is_none() && now >= to {
+            observed.judged_to = Some(self.read().await);
+        }
+    }
+
+    async fn look_each_second(&mut self, observed: &mut Observed) {
+        let since = self.stage.clock.now().since(self.watched.schedule.start());
+        if since.as_secs() as usize > observed.seconds.len() {
+            let reading = self.read().await;
+            observed.seconds.push(reading);
+        }
+    }
+
+    fn end_early(&mut self, observed: &mut Observed) {
+        if let Some(redis) = &mut self.stage.redis
+            && observed.redis_died.is_none()
+        {
+            observed.redis_died = redis.died();
+        }
+        observed.interrupted |= *self.stage.stop.borrow();
+        if observed.interrupted || observed.redis_died.is_some() {
+            self.stop.send_replace(true);
+        }
+    }
+
+    /// After a tick, or earlier if a phase ends before.
+    fn next_look(&self) -> Timestamp {
+        let now = self.stage.clock.now();
+        let borders = self.watched.schedule.iter().map(|(_, phase)| phase.end);
+        borders
+            .filter(|border| *border > now)
+            .fold(now + TICK, Timestamp::min)
+    }
+
+    fn show(&self) {
+        let Some(id) = self.phase else { return };
+        let phase = self.watched.schedule.get(id);
+        self.stage.progress.moment(&Moment {
+            phase: phase.name.clone(),
+            elapsed: self.stage.clock.now().since(phase.start),
+            total: phase.end.since(phase.start),
+            live: self.watched.recorder.live(),
+        });
+    }
+
+    async fn read(&mut self) -> Reading {
+        let clock = &self.stage.clock;
+        let redis = match &mut self.stage.redis {
+            Some(redis) => redis.info(clock).await,
+            None => None,
+        };
+        Reading {
+            at: clock.now(),
+            database: self.watched.database.stats(),
+            redis: redis.map(|info| RedisReading {
+                at: clock.now(),
+                info,
+            }),
+            threads: ThreadTimes::read(),
+        }
+    }
+}
+
+/// From the first phase that is judged to the end of the last.
+fn judged_time(schedule: &Schedule) -> Option<(Timestamp, Timestamp)> {
+    let judged = || {
+        schedule
+            .iter()
+            .filter(|(_, phase)| phase.kind == PhaseKind::Measure)
+    };
+    let from = judged().map(|(_, phase)| phase.start).min()?;
+    let to = judged().map(|(_, phase)| phase.end).max()?;
+    Some((from, to))
+}

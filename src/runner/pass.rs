@@ -1,0 +1,194 @@
+//! One pass: the users of the plan against instances with or without the cache.
+//!
+//! Each pass has a database, instances and measurements of its own; only Redis is shared.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::monitor::{Monitor, Observed, Watched};
+use super::{RunError, Stage};
+use crate::drivers::closed_loop::ClosedLoop;
+use crate::drivers::{Driven, DriverError};
+use crate::engine::event::Observer;
+use crate::engine::local::LocalConfig;
+use crate::engine::remote::redis::RedisOptions;
+use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
+use crate::environment::instance::{Instance, InstanceConfig};
+use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
+use crate::measure::measurements::Measurements;
+use crate::measure::oracle::staleness::StalenessOracle;
+use crate::measure::recorder::Recorder;
+use crate::measure::{PhaseKind, Schedule};
+use crate::scenario::plan::{PhasePlan, Plan};
+use crate::workload::user::Traffic;
+
+/// With or without the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PassKind {
+    /// The baseline: every request goes to the database.
+    Before,
+    /// The system that is judged.
+    After,
+}
+
+/// What a pass measured.
+pub(super) struct PassResult {
+    pub(super) measurements: Measurements,
+    pub(super) engine: EngineMeasurements,
+    pub(super) oracle: Arc<StalenessOracle>,
+    pub(super) observed: Observed,
+    pub(super) driven: Driven,
+    /// Whether all that write-behind had accepted was committed in the end.
+    pub(super) drained: bool,
+}
+
+/// Runs one pass.
+pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassResult, RunError> {
+    let plan = stage.plan;
+    stage.progress.step(match kind {
+        PassKind::Before => "starting instances without cache",
+        PassKind::After => "starting instances",
+    });
+    let oracle = Arc::new(StalenessOracle::new(Arc::clone(&plan.policies)));
+    let host = OriginHost::start()?;
+    let database = MockDatabase::new(
+        plan.database.clone(),
+        Arc::clone(&plan.policies),
+        plan.seed.fork("database"),
+        stage.clock.clone(),
+        Arc::clone(&oracle) as _,
+    );
+    let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
+        .map(|_| Arc::new(EngineObserver::new()))
+        .collect();
+    let instances = start_instances(stage, kind, &host.host(database.clone()), &observers).await?;
+
+    let started_at = stage.clock.now();
+    let schedule = Arc::new(Schedule::new(started_at, phases(plan, kind)));
+    let recorder = Arc::new(Recorder::new(
+        stage.clock.clone(),
+        Arc::clone(&schedule),
+        Arc::clone(&plan.policies),
+        Some(Arc::clone(&oracle)),
+    ));
+    let watched = Watched {
+        schedule: Arc::clone(&schedule),
+        recorder: Arc::clone(&recorder),
+        observers: observers.clone(),
+        database,
+    };
+    let (driven, observed) = drive(stage, &instances, watched).await?;
+
+    let measurements = recorder.finish();
+    let engine =
+        EngineMeasurements::collect(observers.iter().map(|observer| &**observer), schedule);
+    let stopping = instances.into_iter().map(Instance::stop);
+    let drained = futures_util::future::join_all(stopping)
+        .await
+        .into_iter()
+        .all(|done| done);
+    Ok(PassResult {
+        measurements,
+        engine,
+        oracle,
+        observed,
+        driven,
+        drained,
+    })
+}
+
+fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {
+    if let (PassKind::Before, Some(baseline)) = (kind, &plan.baseline) {
+        return vec![
+            ("arrival".to_owned(), PhaseKind::WarmUp, plan.traffic.ramp),
+            (
+                "without cache".to_owned(),
+                PhaseKind::Measure,
+                baseline.duration,
+            ),
+        ];
+    }
+    let of = |phase: &PhasePlan| (phase.name.clone(), phase.kind, phase.duration);
+    plan.traffic.phases.iter().map(of).collect()
+}
+
+async fn start_instances(
+    stage: &Stage<'_>,
+    kind: PassKind,
+    origin: &HostedOrigin<MockDatabase>,
+    observers: &[Arc<EngineObserver>],
+) -> Result<Vec<Instance>, RunError> {
+    let plan = stage.plan;
+    let cached = kind == PassKind::After;
+    let local = plan
+        .layers
+        .local
+        .filter(|_| cached)
+        .map(|local| LocalConfig {
+            entries: local.entries,
+            bytes: local.bytes.map(|bytes| bytes.0),
+        });
+    let remote = plan
+        .layers
+        .remote
+        .as_ref()
+        .zip(stage.redis.as_ref())
+        .filter(|_| cached);
+    let remote = remote.map(|(remote, redis)| RedisOptions {
+        url: redis.url().to_owned(),
+        prefix: redis.prefix().as_str().to_owned(),
+        connections: remote.connections,
+        timeout: remote.timeout,
+    });
+    let mut instances = Vec::new();
+    for (number, observer) in (0..).zip(observers) {
+        let config = InstanceConfig {
+            number,
+            policies: Arc::clone(&plan.policies),
+            local,
+            remote: remote.clone(),
+            clock: stage.clock.clone(),
+            seed: plan.seed.fork("instances"),
+            observer: Arc::clone(observer) as Arc<dyn Observer>,
+        };
+        instances.push(Instance::start(config, origin.clone()).await?);
+    }
+    Ok(instances)
+}
+
+/// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or
+/// Redis is gone.
+async fn drive(
+    stage: &mut Stage<'_>,
+    instances: &[Instance],
+    watched: Watched,
+) -> Result<(Driven, Observed), RunError> {
+    let plan = stage.plan;
+    let (stop, stopped) = watch::channel(*stage.stop.borrow());
+    let closed_loop = ClosedLoop {
+        traffic: Traffic::new(&plan.workload, &plan.policies, plan.seed.fork("users")),
+        policies: Arc::clone(&plan.policies),
+        users: plan.traffic.users,
+        ramp: plan.traffic.ramp,
+        request_timeout: plan.traffic.request_timeout,
+        value_sizes: plan
+            .database
+            .tables
+            .iter()
+            .map(|table| table.value_size)
+            .collect(),
+        targets: instances.iter().map(Instance::url).collect(),
+        clock: stage.clock.clone(),
+        schedule: Arc::clone(&watched.schedule),
+        sink: Arc::clone(&watched.recorder) as _,
+        stop: stopped,
+    };
+    // On the generator's threads, apart from the thread that watches.
+    let driving = tokio::spawn(closed_loop.run());
+    let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
+    let driven = driving
+        .await
+        .map_err(|lost| DriverError::Attack(lost.to_string()))??;
+    Ok((driven, observed))
+}

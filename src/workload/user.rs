@@ -1,0 +1,239 @@
+//! A user as a pure state machine: [`User::next`] says what it does next, a wait or a request.
+//!
+//! Every driver steps the same machine, and a user draws from a stream of its own, so the same
+//! seed asks the same requests of each user whatever the schedule. Called by drivers; reads no
+//! clock, sends nothing, and knows nothing of answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::popularity::{Bijection, RankSampler};
+use super::{
+    Dimension, KEY_PARAMS_MAX, KeyParams, Popularity, Population, Request, Step, Workload,
+};
+use crate::engine::data_type::{DataTypeId, PolicyTable};
+use crate::engine::layer::Operation;
+use crate::seed::{Seed, Stream};
+use crate::units::SpanRange;
+
+/// What all users share: the mix, and the tables from which keys are drawn. Built once.
+#[derive(Debug)]
+pub struct Traffic {
+    seed: Seed,
+    think_time: SpanRange,
+    on_start: Vec<(DataTypeId, Operation)>,
+    mix: Vec<MixLine>,
+    /// In the order of the policy table.
+    key_spaces: Vec<KeySpace>,
+}
+
+/// One line of the mix, with the sum of the weights up to and including its own.
+#[derive(Debug)]
+struct MixLine {
+    weights_to_here: f64,
+    data_type: DataTypeId,
+    operation: Operation,
+}
+
+impl Traffic {
+    /// The traffic of `workload`, drawn from `seed`. Takes some 20 ns for each item of a Zipf
+    /// population, and 8 bytes.
+    ///
+    /// A parameter of a key pattern without a dimension in the workload has the one value 0; a
+    /// line of the mix with a weight that is not above zero is never drawn.
+    pub fn new(workload: &Workload, policies: &PolicyTable, seed: Seed) -> Arc<Self> {
+        let mut sum = 0.0;
+        let mix = workload
+            .mix
+            .iter()
+            .map(|entry| {
+                sum += if entry.weight > 0.0 {
+                    entry.weight
+                } else {
+                    0.0
+                };
+                MixLine {
+                    weights_to_here: sum,
+                    data_type: entry.data_type,
+                    operation: entry.operation,
+                }
+            })
+            .collect();
+        let key_spaces = policies
+            .iter()
+            .map(|(id, row)| {
+                let params = row.key.params().count();
+                let seed = seed.fork("keys").fork_index(u64::from(id.0));
+                KeySpace::new(workload.populations.get(id.index()), params, seed)
+            })
+            .collect();
+        Arc::new(Self {
+            seed,
+            think_time: workload.think_time,
+            on_start: workload.on_start.clone(),
+            mix,
+            key_spaces,
+        })
+    }
+
+    /// The seed that everything here is drawn from.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// A line of the mix by weight; `None` if no line has any.
+    fn draw_operation(&self, stream: &mut Stream) -> Option<(DataTypeId, Operation)> {
+        let weights = self.mix.last()?.weights_to_here;
+        let at = stream.random::<f64>() * weights;
+        let line = self.mix.partition_point(|line| line.weights_to_here <= at);
+        let line = self.mix.get(line)?;
+        Some((line.data_type, line.operation))
+    }
+
+    fn draw_think_time(&self, stream: &mut Stream) -> Duration {
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let (min, max) = (nanos(self.think_time.min), nanos(self.think_time.max));
+        Duration::from_nanos(stream.random_range(min..=max.max(min)))
+    }
+}
+
+/// The keys of one data type.
+#[derive(Debug)]
+struct KeySpace {
+    dimensions: Vec<Dimension>,
+    /// The place of the dimension that is the user's own, if one is.
+    own: Option<usize>,
+    /// Over all combinations of the dimensions that are drawn.
+    ranks: RankSampler,
+    bijection: Bijection,
+}
+
+impl KeySpace {
+    fn new(population: Option<&Population>, params: usize, seed: Seed) -> Self {
+        let mut dimensions = population.map_or_else(Vec::new, |p| p.dimensions.clone());
+        dimensions.resize(params.min(KEY_PARAMS_MAX), Dimension::Cardinality(1));
+        let popularity = population.map_or(Popularity::Uniform, |p| p.popularity);
+        let own = match popularity {
+            Popularity::PerUser => dimensions
+                .iter()
+                .position(|dimension| matches!(dimension, Dimension::Cardinality(_))),
+            _ => None,
+        };
+        let items = dimensions
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| Some(*at) != own)
+            .fold(1_u64, |items, (_, dimension)| match dimension {
+                Dimension::Cardinality(values) => items.saturating_mul((*values).max(1)),
+                Dimension::Unique => items,
+            });
+        Self {
+            dimensions,
+            own,
+            ranks: RankSampler::new(items, popularity),
+            bijection: Bijection::new(items, seed),
+        }
+    }
+
+    /// The parameters of one request: of `user`, and with `unique` where a value must be new.
+    fn draw(&self, stream: &mut Stream, user: u64, unique: u64) -> KeyParams {
+        let mut item = match self.ranks.items() {
+            1 => 0,
+            _ => self.bijection.map(self.ranks.draw(stream)),
+        };
+        let mut params = [0; KEY_PARAMS_MAX];
+        // The last dimension changes fastest.
+        for (at, dimension) in self.dimensions.iter().enumerate().rev() {
+            params[at] = match dimension {
+                Dimension::Unique => unique,
+                Dimension::Cardinality(values) if self.own == Some(at) => user % (*values).max(1),
+                Dimension::Cardinality(values) => {
+                    let values = (*values).max(1);
+                    let value = item % values;
+                    item /= values;
+                    value
+                }
+            };
+        }
+        KeyParams::new(&params[..self.dimensions.len()])
+    }
+}
+
+/// One user. About 70 bytes.
+#[derive(Clone, Debug)]
+pub struct User {
+    traffic: Arc<Traffic>,
+    index: u64,
+    stream: Stream,
+    /// How many requests it has made.
+    requests: u64,
+    /// Whether its last step was to think.
+    thought: bool,
+}
+
+impl User {
+    /// The user numbered `index`, counted from 0; below 2^32, so that its unique values are its
+    /// own.
+    pub fn new(traffic: Arc<Traffic>, index: u64) -> Self {
+        let stream = traffic.seed.stream_of("user", index);
+        Self {
+            traffic,
+            index,
+            stream,
+            requests: 0,
+            thought: false,
+        }
+    }
+
+    /// The user's number.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// How many requests it has made so far.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// What it does next: first what every user does once, without a pause; from then on it
+    /// thinks and asks by turns. A user with nothing to ask thinks for ever.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a user never ends; as an iterator each step would have to be unwrapped"
+    )]
+    pub fn next(&mut self) -> Step {
+        if let Some((data_type, operation)) = usize::try_from(self.requests)
+            .ok()
+            .and_then(|done| self.traffic.on_start.get(done))
+        {
+            return self.ask(*data_type, *operation);
+        }
+        self.thought = !self.thought;
+        if self.thought {
+            return Step::Think(self.traffic.draw_think_time(&mut self.stream));
+        }
+        match self.traffic.draw_operation(&mut self.stream) {
+            Some((data_type, operation)) => self.ask(data_type, operation),
+            None => Step::Think(Duration::MAX),
+        }
+    }
+
+    fn ask(&mut self, data_type: DataTypeId, operation: Operation) -> Step {
+        let unique = (self.index << 32).wrapping_add(self.requests);
+        self.requests += 1;
+        let params = match self.traffic.key_spaces.get(data_type.index()) {
+            Some(keys) => keys.draw(&mut self.stream, self.index, unique),
+            None => KeyParams::default(),
+        };
+        Step::Request(Request {
+            data_type,
+            operation,
+            params,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
