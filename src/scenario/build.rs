@@ -51,7 +51,7 @@ pub(super) fn build(
     source: &str,
     duration: Option<Duration>,
     errors: &mut Errors,
-) -> Option<Plan> {
+) -> Built<Plan> {
     let name = file.name.given().and_then(|name| {
         check_name(name, "the scenario's name", errors).then(|| name.value.to_string())
     });
@@ -89,7 +89,6 @@ pub(super) fn build(
 
     let (data_types, traffic) = (data_types?, traffic?);
     let (connections, acquire_timeout) = pool?;
-    let (gates, checks) = gates?;
     let mut plan = Plan {
         name: name?,
         description: description?.to_string(),
@@ -110,14 +109,14 @@ pub(super) fn build(
         },
         traffic: traffic.plan,
         baseline: baseline?,
-        gates,
+        gates: gates?,
         resolved_yaml: String::new(),
     };
-    plan.resolved_yaml = resolved::write(&plan, &checks);
+    plan.resolved_yaml = resolved::write(&plan);
     Some(plan)
 }
 
-fn build_layers(file: &LayersFile, errors: &mut Errors) -> Option<LayersPlan> {
+fn build_layers(file: &LayersFile, errors: &mut Errors) -> Built<LayersPlan> {
     let local = match file.local.value() {
         None => None,
         Some(Switch::Off) => Some(None),
@@ -134,7 +133,7 @@ fn build_layers(file: &LayersFile, errors: &mut Errors) -> Option<LayersPlan> {
     })
 }
 
-fn build_local(file: &LocalFile, errors: &mut Errors) -> Option<LocalPlan> {
+fn build_local(file: &LocalFile, errors: &mut Errors) -> Built<LocalPlan> {
     let entries = count("entries", &file.entries, None, 1..=1_000_000_000, errors);
     let bytes = match file.bytes.given() {
         Some(bytes) if bytes.value.0 == 0 => {
@@ -153,7 +152,7 @@ fn build_local(file: &LocalFile, errors: &mut Errors) -> Option<LocalPlan> {
     })
 }
 
-fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Option<RemotePlan> {
+fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
     let maxmemory = match file.maxmemory.given() {
         None => file.maxmemory.is_absent().then_some(None),
         Some(Located {
@@ -195,7 +194,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Option<RemotePlan> {
     })
 }
 
-fn build_pool(file: &OriginFile, errors: &mut Errors) -> Option<(u32, Duration)> {
+fn build_pool(file: &OriginFile, errors: &mut Errors) -> Built<(u32, Duration)> {
     let connections = count("connections", &file.connections, None, 1..=POOL_MAX, errors);
     let acquire_timeout = span(
         "acquire_timeout",
@@ -225,7 +224,7 @@ fn count(
     default: Option<u64>,
     limits: RangeInclusive<u64>,
     errors: &mut Errors,
-) -> Option<u64> {
+) -> Built<u64> {
     let Some(given) = field.given() else {
         return default.filter(|_| field.is_absent());
     };
@@ -245,7 +244,7 @@ fn span(
     default: Option<Duration>,
     limits: RangeInclusive<Duration>,
     errors: &mut Errors,
-) -> Option<Duration> {
+) -> Built<Duration> {
     match field.given() {
         Some(given) => span_within(what, given, limits, errors),
         None => default.filter(|_| field.is_absent()),
@@ -257,7 +256,7 @@ fn span_within(
     given: &Located<Span>,
     limits: RangeInclusive<Duration>,
     errors: &mut Errors,
-) -> Option<Duration> {
+) -> Built<Duration> {
     if limits.contains(&given.value.0) {
         return Some(given.value.0);
     }

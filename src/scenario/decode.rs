@@ -363,8 +363,8 @@ impl Decode for Arc<str> {
 impl Decode for KeyPattern {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let found = text(node, "a key pattern", errors)?;
-        if found.len() > 512 {
-            let message = "a key pattern is at most 512 bytes long";
+        if found.is_empty() || found.len() > 512 {
+            let message = "a key pattern is from 1 to 512 bytes long";
             errors.push(Diagnostic::new(&node.place, message));
             return None;
         }
@@ -465,19 +465,19 @@ mod tests {
 
     #[test]
     fn a_number_without_its_unit_says_how_to_write_it() {
-        insta::assert_snapshot!(decode::<Span>("15").unwrap_err(), @"");
-        insta::assert_snapshot!(decode::<ByteSize>("256").unwrap_err(), @"");
-        insta::assert_snapshot!(decode::<Ratio>("95").unwrap_err(), @"");
-        insta::assert_snapshot!(decode::<SpanRange>("1..3").unwrap_err(), @"");
+        insta::assert_snapshot!(decode::<Span>("15").unwrap_err(), @r#""15" is not a duration with its unit, such as 150ms, 5s, 15m, 1h or 1h 30m; write `15ms`, `15s` or `15m`, whichever is meant"#);
+        insta::assert_snapshot!(decode::<ByteSize>("256").unwrap_err(), @r#""256" is not a size with its unit, such as 512B, 2KiB or 256MiB; write `256B`, `256KiB` or `256MiB`, whichever is meant"#);
+        insta::assert_snapshot!(decode::<Ratio>("95").unwrap_err(), @r#""95" is not a share, such as 95% or 0.95, from 0 to 1; write `95%` if percent is meant"#);
+        insta::assert_snapshot!(decode::<SpanRange>("1..3").unwrap_err(), @r#""1..3" is not a duration or a range of durations, such as 2s or 1s..3s;"#);
     }
 
     #[test]
     fn what_is_wanted_is_named() {
-        insta::assert_snapshot!(decode::<Span>("[1, 2]").unwrap_err(), @"");
-        insta::assert_snapshot!(decode::<Arc<str>>("~").unwrap_err(), @"");
-        insta::assert_snapshot!(decode::<List<u64>>("x").unwrap_err(), @"");
-        insta::assert_snapshot!(decode::<Map<u64>>("[]").map(|map| map.0.len()).unwrap_err(), @"");
-        insta::assert_snapshot!(decode::<bool>("ture").unwrap_err(), @"");
+        insta::assert_snapshot!(decode::<Span>("[1, 2]").unwrap_err(), @"a duration is wanted here, not a list;");
+        insta::assert_snapshot!(decode::<Arc<str>>("~").unwrap_err(), @"a text is wanted here, and nothing stands here; write it, or leave out the key");
+        insta::assert_snapshot!(decode::<List<u64>>("x").unwrap_err(), @r#"a list is wanted here, and "x" stands here; write `- one` and `- another` below each other"#);
+        insta::assert_snapshot!(decode::<Map<u64>>("[]").map(|map| map.0.len()).unwrap_err(), @"a mapping is wanted here, and a list stands here; write `name: value` below each other");
+        insta::assert_snapshot!(decode::<bool>("ture").unwrap_err(), @"`ture` is no truth value; did you mean `true`?");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
+use super::diagnostics::{Diagnostic, Errors, Place, closest, did_you_mean};
 use super::yaml::{self, Key, Kind, Node, short};
 use crate::seed::Seed;
 
@@ -138,7 +138,7 @@ fn step<'n>(
         };
     }
     match &mut here.kind {
-        Kind::Mapping(entries) => Ok(step_by_key(entries, names, at, place)),
+        Kind::Mapping(entries) => step_by_key(entries, names, at, place),
         Kind::Sequence(items) => step_by_item(items, names, at, place).map(|node| (node, 1)),
         // Made a mapping above.
         Kind::Scalar(_) | Kind::Null => {
@@ -152,7 +152,7 @@ fn step_by_key<'n>(
     names: &[&str],
     at: usize,
     place: &Place,
-) -> (&'n mut Node, usize) {
+) -> Result<(&'n mut Node, usize), Box<Diagnostic>> {
     // Keys of the mix have a dot in them: the longest key that is there wins.
     let rest = &names[at..];
     let there = (1..=rest.len()).rev().find_map(|taken| {
@@ -160,21 +160,48 @@ fn step_by_key<'n>(
         let index = entries.iter().position(|(k, _)| *k.text == *key)?;
         Some((index, taken))
     });
-    let (index, taken) = there.unwrap_or_else(|| {
-        let in_mix = names[..at] == ["traffic", "mix"];
-        let taken = if in_mix { rest.len() } else { 1 };
-        let key = Key {
-            text: rest[..taken].join(".").into(),
-            place: place.clone(),
+    if let Some((index, taken)) = there {
+        return Ok((&mut entries[index].1, taken));
+    }
+    if let Some(error) = misspelled(entries, names, at, place) {
+        return Err(Box::new(error));
+    }
+    let index = entries.len();
+    let in_mix = names[..at] == ["traffic", "mix"];
+    let taken = if in_mix { rest.len() } else { 1 };
+    let key = Key {
+        text: rest[..taken].join(".").into(),
+        place: place.clone(),
+    };
+    let nothing = Node {
+        kind: Kind::Null,
+        place: place.clone(),
+    };
+    entries.push((key, nothing));
+    Ok((&mut entries[index].1, taken))
+}
+
+/// A path that goes on below a key that is not there may mean to make it, but not if another key
+/// is close to it, and no data type is made of a single value.
+fn misspelled(
+    entries: &[(Key, Node)],
+    names: &[&str],
+    at: usize,
+    place: &Place,
+) -> Option<Diagnostic> {
+    let (wanted, path) = (names[at], names[..at].join("."));
+    let there = entries.iter().map(|(key, _)| &*key.text);
+    let goes_on = at + 1 < names.len() && path != "traffic.mix";
+    if goes_on && (path == "data_types" || closest(wanted, there.clone()).is_some()) {
+        let path = if path.is_empty() {
+            "the scenario"
+        } else {
+            &path
         };
-        let nothing = Node {
-            kind: Kind::Null,
-            place: place.clone(),
-        };
-        entries.push((key, nothing));
-        (entries.len() - 1, taken)
-    });
-    (&mut entries[index].1, taken)
+        let message = format!("{path} has no key `{}`", short(wanted));
+        return Some(Diagnostic::new(place, message).help(did_you_mean(wanted, "key", there)));
+    }
+    None
 }
 
 fn step_by_item<'n>(

@@ -4,7 +4,6 @@
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::{LayersPlan, Plan, TrafficPlan};
@@ -32,6 +31,17 @@ impl Yaml {
 
     fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
+    }
+
+    /// A name: validated, so it needs quotes only where YAML would take it for something else.
+    fn name(name: &str) -> Self {
+        let special = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+        let special = special.contains(&&*name.to_lowercase());
+        if name.starts_with(|c: char| c.is_ascii_alphabetic()) && !special {
+            Self::word(name)
+        } else {
+            Self::text(name)
+        }
     }
 
     fn span(duration: Duration) -> Self {
@@ -67,23 +77,23 @@ fn share(ratio: Ratio) -> String {
     }
 }
 
-/// Writes `plan`, whose checks were written as `checks`.
-pub(super) fn write(plan: &Plan, checks: &[Arc<str>]) -> String {
+/// Writes `plan`.
+pub(super) fn write(plan: &Plan) -> String {
     let data_types = plan.policies.iter().map(|(id, policy)| {
         let table = &plan.database.tables[id.index()];
         let population = &plan.workload.populations[id.index()];
         let row = data_type(policy, table, population, plan.traffic.users);
         (policy.name.to_string(), row)
     });
-    let gates = plan.gates.iter().zip(checks).map(|(gate, check)| {
+    let gates = plan.gates.iter().map(|gate| {
         map([
             ("name", Yaml::text(&gate.name)),
             ("source", Yaml::text(&gate.source)),
-            ("check", Yaml::text(&**check)),
+            ("check", Yaml::text(&gate.check.text)),
         ])
     });
     let root = map([
-        ("name", Yaml::text(&plan.name)),
+        ("name", Yaml::name(&plan.name)),
         ("description", Yaml::text(&plan.description)),
         ("seed", Yaml::word(plan.seed)),
         ("data_types", Yaml::Map(data_types.collect())),
@@ -165,19 +175,25 @@ fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 8] {
     ]
 }
 
-/// A population of one key for each user is left to follow the number of users, so that a
+/// The keys. A population of one key for each user is left to follow the number of users, so that a
 /// resolved scenario can be run with more of them.
 fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static str, Yaml)> {
     let per_user = population.popularity == Popularity::PerUser;
-    let dimensions: Vec<(String, Yaml)> = params
+    let own = population
+        .dimensions
         .iter()
-        .zip(&population.dimensions)
-        .filter_map(|(param, dimension)| match dimension {
-            Dimension::Cardinality(count) if per_user && *count == u64::from(users) => None,
-            Dimension::Cardinality(count) => Some((String::from(*param), Yaml::word(count))),
-            Dimension::Unique => Some((String::from(*param), Yaml::word("unique"))),
-        })
-        .collect();
+        .position(|dimension| per_user && *dimension != Dimension::Unique);
+    let mut dimensions = Vec::new();
+    for (at, (param, dimension)) in params.iter().zip(&population.dimensions).enumerate() {
+        let follows_users = Some(at) == own && *dimension == Dimension::Cardinality(users.into());
+        if !follows_users {
+            let written = match dimension {
+                Dimension::Cardinality(count) => Yaml::word(count),
+                Dimension::Unique => Yaml::word("unique"),
+            };
+            dimensions.push((String::from(*param), written));
+        }
+    }
     let popularity = match population.popularity {
         Popularity::Uniform => Yaml::word("uniform"),
         Popularity::PerUser => Yaml::word("per-user"),
@@ -217,10 +233,10 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
     };
     let workload = &plan.workload;
     let on_start = workload.on_start.iter();
-    let on_start = on_start.map(|(data_type, asked)| Yaml::text(name(*data_type, *asked)));
+    let on_start = on_start.map(|(data_type, asked)| Yaml::name(&name(*data_type, *asked)));
     let phases = traffic.phases.iter().map(|phase| {
         map([
-            ("name", Yaml::text(&phase.name)),
+            ("name", Yaml::name(&phase.name)),
             ("for", Yaml::span(phase.duration)),
         ])
     });
@@ -256,7 +272,7 @@ fn write_block(value: &Yaml, indent: usize, out: &mut String) {
                 out.push_str("- ");
                 match item {
                     // The first key stands beside the dash, the others below it.
-                    Yaml::Map(entries) if !entries.is_empty() => {
+                    Yaml::Map(entries) if is_block(item) => {
                         for (at, (key, value)) in entries.iter().enumerate() {
                             if at > 0 {
                                 push_indent(indent + 2, out);
@@ -279,7 +295,7 @@ fn write_block(value: &Yaml, indent: usize, out: &mut String) {
 }
 
 fn write_entry(key: &str, value: &Yaml, indent: usize, out: &mut String) {
-    write_key(key, out);
+    write_inline(&Yaml::name(key), out);
     out.push(':');
     if is_block(value) {
         out.push('\n');
@@ -317,24 +333,12 @@ fn write_inline(value: &Yaml, out: &mut String) {
             out.push_str("{ ");
             for (at, (key, value)) in entries.iter().enumerate() {
                 out.push_str(if at > 0 { ", " } else { "" });
-                write_key(key, out);
+                write_inline(&Yaml::name(key), out);
                 out.push_str(": ");
                 write_inline(value, out);
             }
             out.push_str(" }");
         }
-    }
-}
-
-/// Keys are names: they need quotes only where YAML would take them for something else.
-fn write_key(key: &str, out: &mut String) {
-    let special = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
-    let special = special.contains(&&*key.to_lowercase());
-    let named = key.starts_with(|c: char| c.is_ascii_alphabetic());
-    if named && !special {
-        out.push_str(key);
-    } else {
-        push_quoted(key, out);
     }
 }
 

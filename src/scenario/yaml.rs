@@ -285,6 +285,15 @@ impl<'t> Builder<'t> {
     }
 
     fn begin(&mut self, kind: Kind, at: Place, anchor: usize) -> bool {
+        // Its span is that of its first token, whatever that is.
+        let at = match at {
+            Place::Source { line, column, .. } => Place::Source {
+                line,
+                column,
+                width: 1,
+            },
+            other => other,
+        };
         if self.too_deep(1, &at) || !self.spend(1, &at) {
             return false;
         }

@@ -57,7 +57,7 @@ pub(super) fn names(file: &File) -> Names {
 }
 
 /// Builds every data type.
-pub(super) fn build(file: &File, users: Option<u32>, errors: &mut Errors) -> Option<DataTypes> {
+pub(super) fn build(file: &File, users: Option<u32>, errors: &mut Errors) -> Built<DataTypes> {
     let defaults = defaults(&file.resilience, errors);
     let data_types = file.data_types.given()?;
     let entries = &data_types.value.0;
@@ -129,7 +129,7 @@ fn build_one(
     defaults: &Defaults,
     users: Option<u32>,
     errors: &mut Errors,
-) -> Option<Row> {
+) -> Built<Row> {
     let strategy = file.strategy.value().copied();
     let counter = strategy.map(|strategy| strategy == Strategy::Counter);
     let key = file.key.given();
@@ -138,8 +138,8 @@ fn build_one(
     }
     let related = build_related(&file.related, key, errors);
     let ttl = span("ttl", &file.ttl, None, MS..=TTL_MAX, errors);
-    let local_ttl = build_local_ttl(file, errors);
-    let limit = build_limit(name, file, strategy, errors);
+    let local_ttl = build_local_ttl(file, ttl, errors);
+    let limit = build_limit(name, file, (strategy, ttl), errors);
     let ttl_jitter = build_jitter(&file.ttl_jitter, defaults.ttl_jitter, errors);
     let negative_ttl = build_negative_ttl(&file.negative_ttl, defaults.negative_ttl, errors);
     let invalidation = file.invalidation.or(Invalidation::default());
@@ -187,7 +187,7 @@ fn build_related(
     field: &Field<List<KeyPattern>>,
     key: Option<&Located<KeyPattern>>,
     errors: &mut Errors,
-) -> Option<Vec<KeyPattern>> {
+) -> Built<Vec<KeyPattern>> {
     let Some(list) = field.value() else {
         return field.is_absent().then(Vec::new);
     };
@@ -214,7 +214,11 @@ fn build_related(
     patterns.collect()
 }
 
-fn build_local_ttl(file: &DataTypeFile, errors: &mut Errors) -> Built<Option<Duration>> {
+fn build_local_ttl(
+    file: &DataTypeFile,
+    ttl: Built<Duration>,
+    errors: &mut Errors,
+) -> Built<Option<Duration>> {
     let Some(given) = file.local_ttl.given() else {
         return file.local_ttl.is_absent().then_some(None);
     };
@@ -226,27 +230,23 @@ fn build_local_ttl(file: &DataTypeFile, errors: &mut Errors) -> Built<Option<Dur
         place: given.place.clone(),
     };
     let local_ttl = span_within("local_ttl", &local, MS..=TTL_MAX, errors)?;
-    if let Some(ttl) = file.ttl.given()
-        && ttl.value.0 < local_ttl
+    if let (Some(ttl), Some(place)) = (ttl, file.ttl.place())
+        && ttl < local_ttl
     {
         let message = format!(
             "the local layer would keep entries for {span}, the remote one for {} only",
-            ttl.value
+            Span(ttl)
         );
         errors.push(
             Diagnostic::new(&given.place, message)
                 .label("write at most the `ttl`")
-                .note("the `ttl` stands here", &ttl.place),
+                .note("the `ttl` stands here", place),
         );
     }
     Some(Some(local_ttl))
 }
 
-fn build_jitter(
-    field: &Field<Ratio>,
-    default: Option<Ratio>,
-    errors: &mut Errors,
-) -> Option<Ratio> {
+fn build_jitter(field: &Field<Ratio>, default: Option<Ratio>, errors: &mut Errors) -> Built<Ratio> {
     let Some(given) = field.given() else {
         return default.filter(|_| field.is_absent());
     };
@@ -283,7 +283,7 @@ fn build_negative_ttl(
 fn build_limit(
     name: &Located<Arc<str>>,
     file: &DataTypeFile,
-    strategy: Option<Strategy>,
+    (strategy, ttl): (Option<Strategy>, Built<Duration>),
     errors: &mut Errors,
 ) -> Built<Option<Limit>> {
     let counter = strategy? == Strategy::Counter;
@@ -306,16 +306,16 @@ fn build_limit(
         return None;
     }
     let limit = read_limit(&given.value, errors)?;
-    if let Some(ttl) = file.ttl.given()
-        && ttl.value.0 < limit.window
+    if let (Some(ttl), Some(place)) = (ttl, file.ttl.place())
+        && ttl < limit.window
     {
         let message = format!(
             "the counter would forget after {}, within its window of {}",
-            ttl.value,
+            Span(ttl),
             Span(limit.window)
         );
         errors.push(
-            Diagnostic::new(&ttl.place, message)
+            Diagnostic::new(place, message)
                 .label("write at least the window")
                 .note("the limit stands here", &given.place),
         );
@@ -323,7 +323,7 @@ fn build_limit(
     Some(Some(limit))
 }
 
-fn read_limit(file: &LimitFile, errors: &mut Errors) -> Option<Limit> {
+fn read_limit(file: &LimitFile, errors: &mut Errors) -> Built<Limit> {
     let requests = count(
         "requests",
         &file.requests,
@@ -365,7 +365,7 @@ fn build_table(
     name: &Located<Arc<str>>,
     file: &DataTypeFile,
     errors: &mut Errors,
-) -> Option<TableConfig> {
+) -> Built<TableConfig> {
     let missing = [
         ("value_size", file.value_size.is_absent(), "2KiB"),
         (
@@ -415,7 +415,7 @@ fn service_time(
     field: &Field<ServiceTimeFile>,
     default: Option<ServiceTime>,
     errors: &mut Errors,
-) -> Option<ServiceTime> {
+) -> Built<ServiceTime> {
     let Some(given) = field.given() else {
         return default.filter(|_| field.is_absent());
     };

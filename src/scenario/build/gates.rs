@@ -7,12 +7,10 @@ use super::super::decode::{Field, List, Located};
 use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
 use super::super::file::GateFile;
 use super::super::yaml::short;
+use super::Built;
 use super::data_types::Names;
 use crate::gates::Gate;
 use crate::gates::grammar::Check;
-
-/// The gates, and each one's check as written.
-pub(super) type Gates = (Vec<Gate>, Vec<Arc<str>>);
 
 /// Builds the gates. `phases` is unset if their names are not all known; then they are not checked.
 pub(super) fn build(
@@ -21,12 +19,12 @@ pub(super) fn build(
     phases: Option<&[Arc<str>]>,
     source: &str,
     errors: &mut Errors,
-) -> Option<Gates> {
+) -> Built<Vec<Gate>> {
     let Some(list) = field.value() else {
-        return field.is_absent().then(Gates::default);
+        return field.is_absent().then(Vec::new);
     };
     let mut seen: Vec<(Arc<str>, &Place)> = Vec::new();
-    let mut built = Some(Gates::default());
+    let mut built = Vec::new();
     for gate in list {
         let gate = gate.as_ref().map(|gate| &gate.value);
         let one = gate.and_then(|gate| build_one(gate, names, phases, source, errors));
@@ -45,16 +43,9 @@ pub(super) fn build(
             }
             seen.push((name, place));
         }
-        match (one, &mut built) {
-            (Some((gate, check)), Some((gates, checks))) => {
-                gates.push(gate);
-                checks.push(check);
-            }
-            (None, built) => *built = None,
-            (Some(_), None) => {}
-        }
+        built.push(one);
     }
-    built
+    built.into_iter().collect()
 }
 
 fn build_one(
@@ -63,7 +54,7 @@ fn build_one(
     phases: Option<&[Arc<str>]>,
     source: &str,
     errors: &mut Errors,
-) -> Option<(Gate, Arc<str>)> {
+) -> Built<Gate> {
     let name = match file.name.given() {
         Some(name) if name.value.trim().is_empty() => {
             let message = "a gate's name is empty";
@@ -102,12 +93,11 @@ fn build_one(
     if !selected || !in_phase {
         return None;
     }
-    let gate = Gate {
+    Some(Gate {
         name: name?.to_string(),
         source: from?.to_string(),
         check,
-    };
-    Some((gate, written.value.clone()))
+    })
 }
 
 /// Whether the name that a check selects by is one of `known`.

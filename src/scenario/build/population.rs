@@ -30,7 +30,7 @@ pub(super) fn build(
     file: &DataTypeFile,
     users: Option<u32>,
     errors: &mut Errors,
-) -> Option<Population> {
+) -> Built<Population> {
     let popularity = build_popularity(&file.popularity, errors);
     let key = file.key.given()?;
     let params: Vec<&str> = key.value.params().collect();
@@ -43,8 +43,12 @@ pub(super) fn build(
         return None;
     }
     let per_user = popularity == Some(Popularity::PerUser);
-    // The one parameter that may be left out: users bring their own number.
-    let users_of = |param: &str| (per_user && param == own_param(&params, file)).then_some(users);
+    // The one parameter that may be left out: users bring their own number. Perhaps it is what a
+    // wrong popularity meant.
+    let may_be_left_out = per_user || popularity.is_none();
+    let own = own_param(&params, file);
+    let users = users.filter(|_| per_user);
+    let users_of = |param: &str| (may_be_left_out && param == own).then_some(users);
     let place = file.population.place().unwrap_or(&name.place);
     let dimensions = match file.population.value() {
         None if file.population.is_absent() => absent(&params, users_of, place, errors)?,
@@ -75,7 +79,7 @@ pub(super) fn build(
     })
 }
 
-fn build_popularity(field: &Field<PopularityFile>, errors: &mut Errors) -> Option<Popularity> {
+fn build_popularity(field: &Field<PopularityFile>, errors: &mut Errors) -> Built<Popularity> {
     match field.or(PopularityFile::Uniform)? {
         PopularityFile::Uniform => Some(Popularity::Uniform),
         PopularityFile::PerUser => Some(Popularity::PerUser),
@@ -116,7 +120,7 @@ fn absent(
     users_of: impl Fn(&str) -> Option<Built<u32>>,
     name_place: &Place,
     errors: &mut Errors,
-) -> Option<Vec<Dimension>> {
+) -> Built<Vec<Dimension>> {
     match params {
         [] => Some(Vec::new()),
         [one] if users_of(one).is_some() => {
@@ -170,7 +174,7 @@ fn by_param(
     users: Option<Built<u32>>,
     place: &Place,
     errors: &mut Errors,
-) -> Option<Dimension> {
+) -> Built<Dimension> {
     let found = map.0.iter().find(|(name, _)| &*name.value == param);
     match (found, users) {
         (Some((_, dimension)), _) => Some(match dimension.as_ref()?.value {
@@ -186,7 +190,7 @@ fn by_param(
     }
 }
 
-fn check_size(dimensions: &[Dimension], place: &Place, errors: &mut Errors) -> Option<()> {
+fn check_size(dimensions: &[Dimension], place: &Place, errors: &mut Errors) -> Built<()> {
     let total = dimensions
         .iter()
         .filter_map(|dimension| match dimension {
@@ -212,24 +216,22 @@ fn check_per_user(
     users: u32,
     place: &Place,
     errors: &mut Errors,
-) -> Option<()> {
-    let counts: Vec<u64> = dimensions
-        .iter()
-        .filter_map(|dimension| match dimension {
-            Dimension::Cardinality(count) => Some(*count),
-            Dimension::Unique => None,
-        })
-        .collect();
-    let [count] = counts.as_slice() else {
+) -> Built<()> {
+    let own = dimensions.iter().find_map(|dimension| match dimension {
+        Dimension::Cardinality(count) => Some(*count),
+        Dimension::Unique => None,
+    });
+    let Some(count) = own else {
         let message = format!(
-            "`{}` is per user, so its key has one parameter beside `unique` ones: the user's",
+            "`{}` is per user, and no parameter is the user's",
             name.value
         );
-        errors.push(Diagnostic::new(&name.place, message));
+        let help = "give its key a parameter that is not `unique`, such as {user_id}";
+        errors.push(Diagnostic::new(&name.place, message).help(help));
         return None;
     };
-    if *count < u64::from(users) {
-        let (count, users) = (thousands(*count), thousands(users.into()));
+    if count < u64::from(users) {
+        let (count, users) = (thousands(count), thousands(users.into()));
         let message = format!("{count} keys are too few for one each of {users} users");
         let advice = "leave it out to have one for each user";
         errors.push(Diagnostic::new(place, message).label(advice));

@@ -9,7 +9,7 @@ use super::super::file::{PhaseFile, TrafficFile};
 use super::super::plan::{PhasePlan, TrafficPlan};
 use super::super::yaml::short;
 use super::data_types::Names;
-use super::{MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, span, span_within};
+use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, span, span_within};
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
 use crate::measure::PhaseKind;
@@ -31,7 +31,7 @@ pub(super) struct Traffic {
 }
 
 /// How many users there are; populations need it too.
-pub(super) fn users(file: &TrafficFile, errors: &mut Errors) -> Option<u32> {
+pub(super) fn users(file: &TrafficFile, errors: &mut Errors) -> Built<u32> {
     count("users", &file.users, None, 1..=USERS_MAX, errors).map(|users| users as u32)
 }
 
@@ -50,7 +50,7 @@ pub(super) fn build(
     names: &Names,
     duration: Option<Duration>,
     errors: &mut Errors,
-) -> Option<Traffic> {
+) -> Built<Traffic> {
     let think_time = file.think_time.given().and_then(|given| {
         let max = Located {
             value: Span(given.value.max),
@@ -93,7 +93,7 @@ fn build_ramp(
     field: &Field<Span>,
     phases: Option<&[PhasePlan]>,
     errors: &mut Errors,
-) -> Option<Duration> {
+) -> Built<Duration> {
     let limits = Duration::ZERO..=PHASE_MAX;
     let ramp = span("ramp", field, Some(Duration::ZERO), limits, errors)?;
     if let (Some(first), Some(place)) = (phases.and_then(<[_]>::first), field.place())
@@ -116,7 +116,7 @@ fn build_phases(
     list: &Located<List<PhaseFile>>,
     duration: Option<Duration>,
     errors: &mut Errors,
-) -> Option<Vec<PhasePlan>> {
+) -> Built<Vec<PhasePlan>> {
     if list.value.len() > PHASES_MAX {
         let message = format!("a scenario has at most {PHASES_MAX} phases");
         errors.push(Diagnostic::new(&list.place, message));
@@ -189,7 +189,7 @@ fn check_phase_names(phases: &List<PhaseFile>, errors: &mut Errors) {
 
 /// Makes the measured phases last `wanted` in all, each in proportion; the last takes what
 /// rounding to milliseconds leaves.
-fn stretch(phases: &mut [PhasePlan], wanted: Duration, errors: &mut Errors) -> Option<()> {
+fn stretch(phases: &mut [PhasePlan], wanted: Duration, errors: &mut Errors) -> Built<()> {
     let place = Place::argument(format!("--duration {}", Span(wanted)));
     let given = Located {
         value: Span(wanted),
@@ -223,7 +223,7 @@ fn build_on_start(
     field: &Field<List<Arc<str>>>,
     names: &Names,
     errors: &mut Errors,
-) -> Option<Vec<(DataTypeId, Operation)>> {
+) -> Built<Vec<(DataTypeId, Operation)>> {
     let Some(list) = field.value() else {
         return field.is_absent().then(Vec::new);
     };
@@ -234,7 +234,7 @@ fn build_on_start(
     operations.into_iter().collect()
 }
 
-fn build_mix(mix: &Located<Map<f64>>, names: &Names, errors: &mut Errors) -> Option<Vec<MixEntry>> {
+fn build_mix(mix: &Located<Map<f64>>, names: &Names, errors: &mut Errors) -> Built<Vec<MixEntry>> {
     let entries: Vec<Option<MixEntry>> = mix
         .value
         .0
@@ -288,7 +288,7 @@ fn operation(
     written: &Located<Arc<str>>,
     names: &Names,
     errors: &mut Errors,
-) -> Option<(DataTypeId, Operation)> {
+) -> Built<(DataTypeId, Operation)> {
     let text = &*written.value;
     let wrong = |message: String| Diagnostic::new(&written.place, message);
     let Some((name, asked)) = text.split_once('.') else {
