@@ -11,7 +11,11 @@ use cachestorm::engine::{Answer, EngineError};
 use crate::support::{ACTIVITY, CUSTOMER, INVENTORY, RATE_LIMIT, Stage};
 
 fn seen(answer: &Answer) -> (Outcome, Layer, Option<&[u8]>) {
-    (answer.outcome, answer.layer, answer.entry.row.value.as_deref())
+    (
+        answer.outcome,
+        answer.layer,
+        answer.entry.row.value.as_deref(),
+    )
 }
 
 #[tokio::test]
@@ -22,11 +26,20 @@ async fn live_a_value_rises_through_the_layers() {
     stage.origin.set(key.as_str(), Some("Ada"));
 
     let answer = first.get(CUSTOMER, &key).await.expect("an answer");
-    assert_eq!(seen(&answer), (Outcome::Miss, Layer::Origin, Some(&b"Ada"[..])));
+    assert_eq!(
+        seen(&answer),
+        (Outcome::Miss, Layer::Origin, Some(&b"Ada"[..]))
+    );
     let answer = first.get(CUSTOMER, &key).await.expect("an answer");
-    assert_eq!(seen(&answer), (Outcome::Hit, Layer::Local, Some(&b"Ada"[..])));
+    assert_eq!(
+        seen(&answer),
+        (Outcome::Hit, Layer::Local, Some(&b"Ada"[..]))
+    );
     let answer = second.get(CUSTOMER, &key).await.expect("an answer");
-    assert_eq!(seen(&answer), (Outcome::Hit, Layer::Remote, Some(&b"Ada"[..])));
+    assert_eq!(
+        seen(&answer),
+        (Outcome::Hit, Layer::Remote, Some(&b"Ada"[..]))
+    );
     assert_eq!(stage.origin.loads(), 1);
 }
 
@@ -45,9 +58,15 @@ async fn live_empty_values_are_values_and_absence_is_remembered_until_the_insert
     engine.get(CUSTOMER, &absent).await.expect("an answer");
     let answer = engine.get(CUSTOMER, &absent).await.expect("an answer");
     assert_eq!(seen(&answer), (Outcome::NegativeHit, Layer::Local, None));
-    engine.put(CUSTOMER, &absent, Bytes::from("Bob")).await.expect("a commit");
+    engine
+        .put(CUSTOMER, &absent, Bytes::from("Bob"))
+        .await
+        .expect("a commit");
     let answer = engine.get(CUSTOMER, &absent).await.expect("an answer");
-    assert_eq!(seen(&answer), (Outcome::Miss, Layer::Origin, Some(&b"Bob"[..])));
+    assert_eq!(
+        seen(&answer),
+        (Outcome::Miss, Layer::Origin, Some(&b"Bob"[..]))
+    );
 }
 
 #[tokio::test]
@@ -60,12 +79,20 @@ async fn live_a_write_reaches_every_layer_of_every_instance() {
         reader.get(CUSTOMER, key).await.expect("an answer");
     }
 
-    writer.put(CUSTOMER, &key, Bytes::from("new")).await.expect("a commit");
+    writer
+        .put(CUSTOMER, &key, Bytes::from("new"))
+        .await
+        .expect("a commit");
     stage.origin.set(related.as_str(), Some("new"));
-    stage.until(async || stage.told.received.load(Ordering::SeqCst) > 0).await;
+    stage
+        .until(async || stage.told.received.load(Ordering::SeqCst) > 0)
+        .await;
     for key in [&key, &related] {
         let answer = reader.get(CUSTOMER, key).await.expect("an answer");
-        assert_eq!(seen(&answer), (Outcome::Miss, Layer::Origin, Some(&b"new"[..])));
+        assert_eq!(
+            seen(&answer),
+            (Outcome::Miss, Layer::Origin, Some(&b"new"[..]))
+        );
     }
 }
 
@@ -76,12 +103,20 @@ async fn live_write_through_leaves_the_new_value_in_the_cache() {
     let key = Key::new("inventory:5");
     stage.origin.set(key.as_str(), Some("10"));
     reader.get(INVENTORY, &key).await.expect("an answer");
-    writer.put(INVENTORY, &key, Bytes::from("9")).await.expect("a commit");
+    writer
+        .put(INVENTORY, &key, Bytes::from("9"))
+        .await
+        .expect("a commit");
     let answer = writer.get(INVENTORY, &key).await.expect("an answer");
     assert_eq!(seen(&answer), (Outcome::Hit, Layer::Local, Some(&b"9"[..])));
-    stage.until(async || stage.told.received.load(Ordering::SeqCst) > 0).await;
+    stage
+        .until(async || stage.told.received.load(Ordering::SeqCst) > 0)
+        .await;
     let answer = reader.get(INVENTORY, &key).await.expect("an answer");
-    assert_eq!(seen(&answer), (Outcome::Hit, Layer::Remote, Some(&b"9"[..])));
+    assert_eq!(
+        seen(&answer),
+        (Outcome::Hit, Layer::Remote, Some(&b"9"[..]))
+    );
 }
 
 /// The race of FACTS.md: a load reads the old row, a write commits and invalidates, and only then
@@ -100,7 +135,10 @@ async fn live_a_load_that_a_write_overtook_leaves_nothing_stale_behind() {
             async move { reader.get(CUSTOMER, &key).await }
         });
         stage.until(async || stage.origin.loads() > loads).await;
-        overtaken_by.put(CUSTOMER, &key, Bytes::from("new")).await.expect("a commit");
+        overtaken_by
+            .put(CUSTOMER, &key, Bytes::from("new"))
+            .await
+            .expect("a commit");
         stage.origin.release_loads();
         // The slow reader began before the write: it may see the old row. Nobody after it may.
         slow.await.expect("no panic").expect("an answer");
@@ -109,7 +147,10 @@ async fn live_a_load_that_a_write_overtook_leaves_nothing_stale_behind() {
             assert_eq!(answer.entry.row.value.as_deref(), Some(&b"new"[..]));
         }
     }
-    assert!(stage.told.refused_fills.load(Ordering::SeqCst) > 0, "no stale fill was refused");
+    assert!(
+        stage.told.refused_fills.load(Ordering::SeqCst) > 0,
+        "no stale fill was refused"
+    );
 }
 
 #[tokio::test]
@@ -136,11 +177,27 @@ async fn live_an_older_write_never_replaces_a_newer_one_in_redis() {
     let (key, ttl) = (Key::new("inventory:8"), Duration::from_mins(1));
     // Around 2^32 and 2^53, where a comparison by the wrong number type would break.
     for base in [1, u64::from(u32::MAX), (1 << 53) - 2] {
-        remote.invalidate(&[key.clone()], Version(0)).await.expect("a purge");
-        assert_eq!(remote.fill(&key, &entry(base + 1), ttl).await, Ok(Fill::Stored));
-        assert_eq!(remote.fill(&key, &entry(base), ttl).await, Ok(Fill::Refused));
-        remote.invalidate(&[key.clone()], Version(base)).await.expect("an old invalidation");
-        let held = remote.get(&key).await.expect("an answer").expect("an entry");
+        remote
+            .invalidate(std::slice::from_ref(&key), Version(0))
+            .await
+            .expect("a purge");
+        assert_eq!(
+            remote.fill(&key, &entry(base + 1), ttl).await,
+            Ok(Fill::Stored)
+        );
+        assert_eq!(
+            remote.fill(&key, &entry(base), ttl).await,
+            Ok(Fill::Refused)
+        );
+        remote
+            .invalidate(std::slice::from_ref(&key), Version(base))
+            .await
+            .expect("an old invalidation");
+        let held = remote
+            .get(&key)
+            .await
+            .expect("an answer")
+            .expect("an entry");
         assert_eq!(held.row.version, Version(base + 1));
     }
 }
@@ -174,22 +231,40 @@ async fn live_many_readers_of_a_cold_key_load_it_once_per_instance() {
 async fn live_what_write_behind_accepted_is_committed_once_even_if_a_consumer_dies() {
     let stage = Stage::new().await;
     let engine = stage.instance(0).await;
-    let keys: Vec<Key> = (0..250).map(|n| Key::new(format!("activity:1:{n}"))).collect();
+    let keys: Vec<Key> = (0..250)
+        .map(|n| Key::new(format!("activity:1:{n}")))
+        .collect();
     for key in &keys {
-        let written = engine.put(ACTIVITY, key, Bytes::from("click")).await.expect("accepted");
+        let written = engine
+            .put(ACTIVITY, key, Bytes::from("click"))
+            .await
+            .expect("accepted");
         assert_eq!(written.layer, Layer::Remote);
-        assert_eq!(stage.origin.value(key.as_str()), None, "the origin is written later");
+        assert_eq!(
+            stage.origin.value(key.as_str()),
+            None,
+            "the origin is written later"
+        );
     }
     // A consumer that takes a batch and dies before it acknowledges.
     let dying = tokio::spawn({
         let engine = engine.clone();
         async move { engine.consume("c1").await }
     });
-    stage.until(async || stage.origin.value(keys[0].as_str()).is_some()).await;
+    stage
+        .until(async || stage.origin.value(keys[0].as_str()).is_some())
+        .await;
     dying.abort();
-    assert!(engine.drain("c1", Duration::from_secs(5)).await, "the queue was not emptied");
+    assert!(
+        engine.drain("c1", Duration::from_secs(5)).await,
+        "the queue was not emptied"
+    );
     for key in &keys {
-        assert_eq!(stage.origin.value(key.as_str()), Some(Bytes::from("click")), "{key} was lost");
+        assert_eq!(
+            stage.origin.value(key.as_str()),
+            Some(Bytes::from("click")),
+            "{key} was lost"
+        );
     }
     let left: usize = redis::cmd("XLEN")
         .arg("test:write-behind")
@@ -203,15 +278,39 @@ async fn live_what_write_behind_accepted_is_committed_once_even_if_a_consumer_di
 async fn live_a_counter_admits_its_limit_across_instances_and_says_when_to_return() {
     let stage = Stage::new().await;
     let engines = [stage.instance(0).await, stage.instance(1).await];
-    let limit = stage.policies.get(RATE_LIMIT).limit.expect("a counter has one");
-    let key = stage.policies.get(RATE_LIMIT).key.render(&[7], Some(limit.window));
+    let limit = stage
+        .policies
+        .get(RATE_LIMIT)
+        .limit
+        .expect("a counter has one");
+    let key = stage
+        .policies
+        .get(RATE_LIMIT)
+        .key
+        .render(&[7], Some(limit.window));
     let calls = (0..200).map(|n| engines[n % 2].admit(RATE_LIMIT, &key));
-    let decisions = futures_util::future::try_join_all(calls).await.expect("decisions");
-    let admitted = decisions.iter().filter(|decision| decision.admitted).count();
+    let decisions = futures_util::future::try_join_all(calls)
+        .await
+        .expect("decisions");
+    let admitted = decisions
+        .iter()
+        .filter(|decision| decision.admitted)
+        .count();
     assert_eq!(admitted, 50);
-    let refused = decisions.iter().find(|decision| !decision.admitted).expect("some were refused");
-    assert!(refused.retry_after > Duration::from_secs(50), "{:?}", refused.retry_after);
-    assert!(refused.retry_after <= Duration::from_secs(65), "{:?}", refused.retry_after);
+    let refused = decisions
+        .iter()
+        .find(|decision| !decision.admitted)
+        .expect("some were refused");
+    assert!(
+        refused.retry_after > Duration::from_secs(50),
+        "{:?}",
+        refused.retry_after
+    );
+    assert!(
+        refused.retry_after <= Duration::from_secs(65),
+        "{:?}",
+        refused.retry_after
+    );
 }
 
 #[tokio::test]
@@ -219,9 +318,16 @@ async fn live_ttls_are_set_and_spread() {
     let stage = Stage::new().await;
     let engine = stage.instance(0).await;
     for n in 0..50 {
-        engine.get(CUSTOMER, &Key::new(format!("customer:360:{n}"))).await.expect("an answer");
         engine
-            .put(INVENTORY, &Key::new(format!("inventory:{n}")), Bytes::from("1"))
+            .get(CUSTOMER, &Key::new(format!("customer:360:{n}")))
+            .await
+            .expect("an answer");
+        engine
+            .put(
+                INVENTORY,
+                &Key::new(format!("inventory:{n}")),
+                Bytes::from("1"),
+            )
             .await
             .expect("a commit");
     }
@@ -229,13 +335,25 @@ async fn live_ttls_are_set_and_spread() {
     let mut ttls = Vec::new();
     for n in 0..50 {
         let key = format!("test:inventory:{n}");
-        let ttl: i64 =
-            redis::cmd("PTTL").arg(key).query_async(&mut connection).await.expect("PTTL");
-        assert!((269_000..=300_000).contains(&ttl), "{ttl} ms is not 5 min less up to 10%");
+        let ttl: i64 = redis::cmd("PTTL")
+            .arg(key)
+            .query_async(&mut connection)
+            .await
+            .expect("PTTL");
+        assert!(
+            (269_000..=300_000).contains(&ttl),
+            "{ttl} ms is not 5 min less up to 10%"
+        );
         ttls.push(ttl);
     }
-    let (shortest, longest) = (ttls.iter().min().expect("50"), ttls.iter().max().expect("50"));
-    assert!(longest - shortest > 10_000, "jitter does not spread: {shortest}..{longest} ms");
+    let (shortest, longest) = (
+        ttls.iter().min().expect("50"),
+        ttls.iter().max().expect("50"),
+    );
+    assert!(
+        longest - shortest > 10_000,
+        "jitter does not spread: {shortest}..{longest} ms"
+    );
 }
 
 #[tokio::test]
@@ -251,7 +369,9 @@ async fn live_a_lost_subscription_empties_the_local_layer() {
         .query_async::<()>(&mut stage.connection().await)
         .await
         .expect("CLIENT KILL");
-    stage.until(async || stage.told.flushes.load(Ordering::SeqCst) > 0).await;
+    stage
+        .until(async || stage.told.flushes.load(Ordering::SeqCst) > 0)
+        .await;
     assert_eq!(engine.local_entries(), 0);
 }
 
@@ -262,15 +382,37 @@ async fn live_without_redis_reads_and_writes_go_on_slower() {
     let key = Key::new("customer:360:11");
     stage.origin.set(key.as_str(), Some("Ada"));
     let other = Stage::new().await;
-    std::mem::replace(&mut stage.redis, other.redis).stop().await.expect("Redis stops");
+    std::mem::replace(&mut stage.redis, other.redis)
+        .stop()
+        .await
+        .expect("Redis stops");
 
-    let answer = engine.get(CUSTOMER, &key).await.expect("the origin answers");
-    assert_eq!(seen(&answer), (Outcome::Bypass, Layer::Origin, Some(&b"Ada"[..])));
-    engine.put(CUSTOMER, &key, Bytes::from("Bob")).await.expect("the origin commits");
+    let answer = engine
+        .get(CUSTOMER, &key)
+        .await
+        .expect("the origin answers");
+    assert_eq!(
+        seen(&answer),
+        (Outcome::Bypass, Layer::Origin, Some(&b"Ada"[..]))
+    );
+    engine
+        .put(CUSTOMER, &key, Bytes::from("Bob"))
+        .await
+        .expect("the origin commits");
     let activity = Key::new("activity:1:1");
-    let written = engine.put(ACTIVITY, &activity, Bytes::from("click")).await.expect("a commit");
-    assert_eq!(written.layer, Layer::Origin, "what cannot be queued is committed at once");
+    let written = engine
+        .put(ACTIVITY, &activity, Bytes::from("click"))
+        .await
+        .expect("a commit");
+    assert_eq!(
+        written.layer,
+        Layer::Origin,
+        "what cannot be queued is committed at once"
+    );
     let refused = engine.admit(RATE_LIMIT, &Key::new("ratelimit:1:60")).await;
-    assert!(matches!(refused, Err(EngineError::Remote(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(EngineError::Remote(_))),
+        "{refused:?}"
+    );
     assert!(stage.told.remote_failures.load(Ordering::SeqCst) > 0);
 }

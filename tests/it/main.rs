@@ -1,4 +1,10 @@
 //! One binary for all integration tests.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod tidy;

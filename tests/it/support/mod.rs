@@ -11,9 +11,7 @@ use cachestorm::engine::data_type::{
     DataType, DataTypeId, Invalidation, Key, Limit, PolicyTable, Strategy,
 };
 use cachestorm::engine::event::{Event, Observer};
-use cachestorm::engine::layer::{
-    Admission, Layer, LayerError, Origin, QueuedWrite, Row, Version,
-};
+use cachestorm::engine::layer::{Admission, Layer, LayerError, Origin, QueuedWrite, Row, Version};
 use cachestorm::engine::local::LocalConfig;
 use cachestorm::engine::remote::redis::{RedisOptions, RedisRemote};
 use cachestorm::engine::{Engine, Surroundings};
@@ -30,9 +28,12 @@ pub(crate) struct ScriptedOrigin {
     inner: Arc<Inner>,
 }
 
+type Stored = (Option<Bytes>, u64);
+
 struct Inner {
     clock: Clock,
-    rows: Mutex<HashMap<Key, (Option<Bytes>, u64)>>,
+    /// Value and version.
+    rows: Mutex<HashMap<Key, Stored>>,
     commits: AtomicU64,
     loads: AtomicUsize,
     /// A load takes its snapshot, then a permit, then answers.
@@ -48,7 +49,9 @@ impl ScriptedOrigin {
             loads: AtomicUsize::new(0),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// From now on loads take their snapshot and then wait.
@@ -65,7 +68,11 @@ impl ScriptedOrigin {
     }
 
     pub(crate) fn value(&self, key: &str) -> Option<Bytes> {
-        self.inner.rows.lock().get(key).and_then(|(value, _)| value.clone())
+        self.inner
+            .rows
+            .lock()
+            .get(key)
+            .and_then(|(value, _)| value.clone())
     }
 
     pub(crate) fn set(&self, key: &str, value: Option<&str>) -> Row {
@@ -78,7 +85,12 @@ impl ScriptedOrigin {
 
     fn row(&self, value: Option<Bytes>, version: u64) -> Row {
         let as_of = Version(self.inner.commits.load(Ordering::SeqCst));
-        Row { value, version: Version(version), committed_at: self.inner.clock.now(), as_of }
+        Row {
+            value,
+            version: Version(version),
+            committed_at: self.inner.clock.now(),
+            as_of,
+        }
     }
 }
 
@@ -90,7 +102,12 @@ impl Origin for ScriptedOrigin {
             let (value, version) = rows.get(key).cloned().unwrap_or_default();
             self.row(value, version)
         };
-        let _permit = self.inner.gate.acquire().await.expect("the gate is never closed");
+        let _permit = self
+            .inner
+            .gate
+            .acquire()
+            .await
+            .expect("the gate is never closed");
         Ok(row)
     }
 
@@ -101,7 +118,8 @@ impl Origin for ScriptedOrigin {
 
     async fn store_batch(&self, writes: &[QueuedWrite]) -> Result<(), LayerError> {
         for write in writes {
-            self.store(write.data_type, &write.key, write.value.clone()).await?;
+            self.store(write.data_type, &write.key, write.value.clone())
+                .await?;
         }
         Ok(())
     }
@@ -126,7 +144,10 @@ impl Observer for Told {
             Event::FillRefused { .. } => &self.refused_fills,
             Event::LocalFlushed { .. } => &self.flushes,
             Event::InvalidationReceived { .. } => &self.received,
-            Event::LayerFailed { layer: Layer::Remote, .. } => &self.remote_failures,
+            Event::LayerFailed {
+                layer: Layer::Remote,
+                ..
+            } => &self.remote_failures,
             _ => return,
         };
         counter.fetch_add(1, Ordering::SeqCst);
@@ -151,7 +172,9 @@ impl Stage {
             maxmemory: None,
             policy: cachestorm::environment::EvictionPolicy::AllkeysLru,
         };
-        let redis = ManagedRedis::start(&config, &clock).await.expect("redis-server starts");
+        let redis = ManagedRedis::start(&config, &clock)
+            .await
+            .expect("redis-server starts");
         Self {
             origin: ScriptedOrigin::new(clock.clone()),
             redis,
@@ -176,7 +199,10 @@ impl Stage {
             observer: Arc::clone(&self.told) as Arc<dyn Observer>,
             instance: number,
         };
-        let local = Some(LocalConfig { entries: 100, bytes: None });
+        let local = Some(LocalConfig {
+            entries: 100,
+            bytes: None,
+        });
         let engine = Arc::new(Engine::new(
             Arc::clone(&self.policies),
             local,
@@ -186,13 +212,17 @@ impl Stage {
         ));
         let listener = Arc::clone(&engine);
         tokio::spawn(async move { listener.listen().await });
-        self.until(async || self.subscribers().await > number as usize).await;
+        self.until(async || self.subscribers().await > number as usize)
+            .await;
         engine
     }
 
     pub(crate) async fn connection(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.redis.url()).expect("a URL of our own");
-        client.get_multiplexed_async_connection().await.expect("Redis answers")
+        client
+            .get_multiplexed_async_connection()
+            .await
+            .expect("Redis answers")
     }
 
     async fn subscribers(&self) -> usize {
@@ -209,7 +239,10 @@ impl Stage {
     pub(crate) async fn until(&self, mut condition: impl AsyncFnMut() -> bool) {
         let deadline = self.clock.now() + Duration::from_secs(10);
         while !condition().await {
-            assert!(self.clock.now() < deadline, "still not so after ten seconds");
+            assert!(
+                self.clock.now() < deadline,
+                "still not so after ten seconds"
+            );
             self.clock.sleep(Duration::from_millis(5)).await;
         }
     }
@@ -233,13 +266,32 @@ fn policies() -> PolicyTable {
         ttl_jitter: Ratio(0.1),
         limit: None,
     };
-    let mut customer = row("customer", "customer:360:{customer_id}", Strategy::CacheAside);
-    customer.related = vec!["customer:basic:{customer_id}".parse().expect("a key pattern")];
-    let mut rate_limit = row("rate_limit", "ratelimit:{api_key}:{window}", Strategy::Counter);
-    rate_limit.limit = Some(Limit { requests: 50, window: Duration::from_mins(1) });
+    let mut customer = row(
+        "customer",
+        "customer:360:{customer_id}",
+        Strategy::CacheAside,
+    );
+    customer.related = vec![
+        "customer:basic:{customer_id}"
+            .parse()
+            .expect("a key pattern"),
+    ];
+    let mut rate_limit = row(
+        "rate_limit",
+        "ratelimit:{api_key}:{window}",
+        Strategy::Counter,
+    );
+    rate_limit.limit = Some(Limit {
+        requests: 50,
+        window: Duration::from_mins(1),
+    });
     PolicyTable::new(vec![
         customer,
-        row("inventory", "inventory:{product_id}", Strategy::WriteThrough),
+        row(
+            "inventory",
+            "inventory:{product_id}",
+            Strategy::WriteThrough,
+        ),
         row("activity", "activity:{user_id}:{n}", Strategy::WriteBehind),
         rate_limit,
     ])
