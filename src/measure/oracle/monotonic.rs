@@ -102,7 +102,7 @@ mod tests {
     fn a_version_that_goes_back_is_found() {
         let wrong = told(&[(1, 10), (3, 30), (2, 42)]);
         assert_eq!((wrong.checked, wrong.violations), (3, 1));
-        insta::assert_snapshot!(wrong.worst, @"version 3 of product:7 was committed 12.0 ms before version 2");
+        insta::assert_snapshot!(wrong.worst, @"version 3 of product:7 was committed 12 ms before version 2");
         let twice = told(&[(1, 10), (1, 11), (0, 50)]);
         assert_eq!(twice.violations, 2);
         insta::assert_snapshot!(twice.worst, @"version 1 of product:7 was committed twice");

@@ -302,7 +302,7 @@ impl Worst {
             "within"
         };
         format!(
-            "{} was read at version {} {} after version {} was committed (version {} is the \
+            "{} was read at version {}, {} after version {} was committed (version {} is the \
              newest), {relation} the {} that its TTLs allow",
             self.key,
             self.read,

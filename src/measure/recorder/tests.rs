@@ -51,24 +51,37 @@ pub(crate) fn schedule(start: Timestamp) -> Arc<Schedule> {
     ))
 }
 
+/// How requests usually end; a cell for each of these takes memory enough for tests.
+const ENDS: [(Outcome, Layer); 9] = [
+    (Outcome::Hit, Layer::Local),
+    (Outcome::Hit, Layer::Remote),
+    (Outcome::NegativeHit, Layer::Remote),
+    (Outcome::StaleHit, Layer::Local),
+    (Outcome::Miss, Layer::Origin),
+    (Outcome::Coalesced, Layer::Remote),
+    (Outcome::Coalesced, Layer::Origin),
+    (Outcome::Bypass, Layer::Origin),
+    (Outcome::Error, Layer::Origin),
+];
+
 fn pick<T: Copy>(from: &[T], bits: u64) -> T {
     from[bits as usize % from.len()]
 }
 
-/// A sample that follows from `n`: any phase, operation, outcome and layer.
+/// A sample that follows from `n`: any phase and operation, and any end of [`ENDS`].
 pub(crate) fn sample(n: u64, data_type: u8) -> Sample {
     let bits = |of: u64| mix(n.wrapping_mul(31).wrapping_add(of)) >> 8;
     let phase = (bits(1) % u64::from(PHASES)) as u8;
     let into_phase = Duration::from_micros(bits(2) % (PHASE_S * 1_000_000));
     let intended_start = START + Duration::from_secs(PHASE_S * u64::from(phase)) + into_phase;
     let sent = intended_start + Duration::from_nanos(bits(3) % 3_000_000);
-    let outcome = pick(&Outcome::ALL, bits(4));
+    let (outcome, layer) = pick(&ENDS, bits(4));
     Sample {
         phase: PhaseId(phase),
         data_type: DataTypeId(data_type.into()),
         operation: pick(&[Operation::Get, Operation::Get, Operation::Put], bits(5)),
         outcome,
-        layer: pick(&Layer::ALL, bits(6)),
+        layer,
         intended_start,
         sent,
         finished: sent + Duration::from_nanos(bits(7) % 4_000_000_000),
@@ -143,9 +156,11 @@ fn wanted(query: &Query, sample: &Sample) -> bool {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn queries_agree_with_brute_force(
-        samples in prop::collection::vec(any_sample(), 0..300),
+        samples in prop::collection::vec(any_sample(), 0..150),
         query in any_query(),
     ) {
         let measured = measured(samples.clone());
@@ -180,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn seconds_add_up_to_the_whole(samples in prop::collection::vec(any_sample(), 0..300)) {
+    fn seconds_add_up_to_the_whole(samples in prop::collection::vec(any_sample(), 0..150)) {
         let measured = measured(samples.clone());
         let rows = measured.seconds();
         let all = Query { phases: Phases::All, ..Query::default() };
@@ -221,7 +236,7 @@ proptest! {
 #[test]
 fn threads_that_record_at_once_lose_nothing() {
     const THREADS: u64 = 8;
-    const EACH: u64 = 2_000;
+    const EACH: u64 = 1_000;
     let recorder = recorder();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -229,14 +244,14 @@ fn threads_that_record_at_once_lose_nothing() {
             scope.spawn(move || {
                 for n in thread * EACH..(thread + 1) * EACH {
                     recorder.request_started();
-                    recorder.record(sample(n, (n % 3) as u8));
+                    recorder.record(sample(n, 0));
                     recorder.request_ended();
                 }
             });
         }
     });
     let parallel = recorder.finish();
-    let serial = measured((0..THREADS * EACH).map(|n| sample(n, (n % 3) as u8)));
+    let serial = measured((0..THREADS * EACH).map(|n| sample(n, 0)));
     assert!(parallel.cells().eq(serial.cells()), "cells");
     assert_eq!(parallel.seconds(), serial.seconds());
     assert_eq!(parallel.slip_in(Phases::All), serial.slip_in(Phases::All));

@@ -39,7 +39,7 @@ fn a_read_is_stale_by_the_time_since_the_first_newer_commit() {
     assert!((staleness.max - 250.0).abs() <= 0.25, "{}", staleness.max);
     assert!((staleness.p50 - 100.0).abs() <= 0.1, "{}", staleness.p50);
     assert_eq!((finding.checked, finding.violations), (4, 0));
-    insta::assert_snapshot!(finding.worst, @"");
+    insta::assert_snapshot!(finding.worst, @"a:17 was read at version 1, 250 ms after version 2 was committed (version 3 is the newest), within the 1.2 min that its TTLs allow");
     assert_eq!(oracle.monotonic().violations, 0);
 }
 
@@ -53,7 +53,7 @@ fn a_read_beyond_its_ttls_is_a_violation_and_the_worst() {
     oracle.read(A, &key, Version(4), at_ms(71_001), PHASE);
     let (_, finding) = all(&oracle);
     assert_eq!((finding.checked, finding.violations), (2, 1));
-    insta::assert_snapshot!(finding.worst, @"");
+    insta::assert_snapshot!(finding.worst, @"a:17 was read at version 4, 1.2 min after version 5 was committed (version 5 is the newest), beyond the 1.2 min that its TTLs allow");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_version_above_the_newest_commit_comes_from_nowhere() {
     oracle.read(A, &key, Version(8), at_ms(2), PHASE);
     let found = oracle.monotonic();
     assert_eq!((found.checked, found.violations), (5, 1));
-    insta::assert_snapshot!(found.worst, @"");
+    insta::assert_snapshot!(found.worst, @"a:1 was read at version 8, but its newest commit is 7");
 }
 
 #[test]
@@ -98,14 +98,14 @@ fn what_is_not_remembered_is_told() {
     oracle.read(A, &key, Version(1), at_ms(2), PHASE);
     let (staleness, finding) = all(&oracle);
     assert_eq!((staleness.checked, finding.checked), (0, 0));
-    insta::assert_snapshot!(finding.worst, @"");
+    insta::assert_snapshot!(finding.worst, @"1 reads could not be checked: too many commits to remember them all");
 
     let oracle = StalenessOracle::new(policies());
     for version in 2..=20 {
         oracle.committed(A, &key, Version(version), at_ms(version));
     }
     oracle.read(A, &key, Version(1), at_ms(100), PHASE);
-    insta::assert_snapshot!(all(&oracle).1.worst, @"");
+    insta::assert_snapshot!(all(&oracle).1.worst, @"a:1 was read at version 1, 87 ms after version 13 was committed (version 20 is the newest), within the 1.2 min that its TTLs allow; 1 stale reads were older than the commits remembered of their keys, so their staleness is a lower bound");
 }
 
 /// One thing that happens, a millisecond after the last.
