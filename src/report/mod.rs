@@ -2,4 +2,5 @@
 
 #[doc(hidden)]
 pub mod fixture;
+pub mod html;
 pub mod model;
