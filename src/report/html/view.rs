@@ -314,8 +314,8 @@ fn stale_tile(report: &Report) -> Tile {
             (0, _) => "none could be checked".to_owned(),
             (_, 0) => format!("{} checked", thousands(checked)),
             _ => format!(
-                "{} reads, oldest by {}",
-                thousands(stale),
+                "{}, oldest by {}",
+                words::counted(stale, "read", "reads"),
                 words::us(oldest_ms * 1e3)
             ),
         },

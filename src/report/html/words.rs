@@ -50,10 +50,12 @@ pub(crate) fn seconds(value_s: f64) -> String {
 
 /// A share: `96.1%`.
 pub(crate) fn percent(share: f64) -> String {
-    if (share * 100.0).is_finite() {
-        Ratio(share).to_string()
-    } else {
-        NOTHING.to_owned()
+    match share {
+        // What is not none and not all must not be rounded to it.
+        _ if share > 0.0 && share < 5e-5 => "< 0.01%".to_owned(),
+        _ if share < 1.0 && share > 1.0 - 5e-5 => "> 99.99%".to_owned(),
+        _ if (share * 100.0).is_finite() => Ratio(share).to_string(),
+        _ => NOTHING.to_owned(),
     }
 }
 
@@ -81,13 +83,18 @@ pub(crate) fn number(value: f64) -> String {
         return NOTHING.to_owned();
     }
     let digits = match size {
+        _ if size == 0.0 => 0,
         _ if size >= 99.95 => {
             let sign = if value < 0.0 { "−" } else { "" };
             return format!("{sign}{}", thousands(whole(size)));
         }
         _ if size >= 9.995 => 1,
-        _ if size >= 0.01 || size == 0.0 => 2,
-        _ => 4,
+        _ if size >= 0.1 => 2,
+        // Two digits that matter.
+        _ => (2..12_usize)
+            .zip([10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10])
+            .find_map(|(digits, factor)| (size * factor >= 1.0).then_some(digits))
+            .unwrap_or(12),
     };
     let text = format!("{value:.digits$}");
     if text.contains('.') {
@@ -161,9 +168,9 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let shown = [0.0, 0.004, 0.21, 1.0, 9.96, 38.44, 99.97, 1_234.5, -12.0].map(number);
+        let shown = [0.0, 0.000_15, 0.21, 1.0, 9.96, 38.44, 99.97, 1_234.5, -12.0].map(number);
         let wanted = [
-            "0", "0.004", "0.21", "1", "9.96", "38.4", "100", "1,235", "-12",
+            "0", "0.00015", "0.21", "1", "9.96", "38.4", "100", "1,235", "-12",
         ];
         assert_eq!(shown, wanted);
         let sizes = [0.0, 256.0 * 1_048_576.0, 1.5 * 1_048_576.0].map(bytes);
@@ -185,6 +192,8 @@ mod tests {
             "2 d 7 h",
         ];
         assert_eq!(times, wanted);
+        let shares = [0.0, 1e-5, 0.5, 0.999_99, 1.0].map(percent);
+        assert_eq!(shares, ["0%", "< 0.01%", "50%", "> 99.99%", "100%"]);
         let changes = [0.88, 0.996, 1.0, -0.12].map(change);
         assert_eq!(changes, ["−88%", "−99.6%", "−100%", "+12%"]);
         assert_eq!(counted(1, "user", "users"), "1 user");

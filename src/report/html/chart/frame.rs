@@ -1,14 +1,25 @@
 //! What every chart over time has around its data: axes with units, phases, faults, alerts, and
 //! the numbers of each bucket for the pointer.
 //!
-//! Heights are pixels. Widths are shares: the plot is an inner viewport between two gutters, and
-//! the paths lie in one more, stretched from [`PATH_WIDTH`] units to whatever width there is.
+//! Heights are pixels. Widths are shares: the chart is as wide as the style sheet leaves it between
+//! its gutters, where labels stand, and paths lie in an inner viewport that is stretched from
+//! [`PATH_WIDTH`] units to whatever width there is.
 
 use super::scale::{Scale, time_ticks};
 use super::{Across, Escaped, Place, Svg, Unit};
 
 /// The width of the stretched viewport in its own units.
 pub(crate) const PATH_WIDTH: f64 = 1_000.0;
+/// Above the plot: the title of the axis, the names of the phases and, if there are any, faults.
+const TOP_PX: f64 = 38.0;
+const TOP_SMALL_PX: f64 = 8.0;
+const FLAGS_PX: f64 = 14.0;
+const LANE_PX: f64 = 12.0;
+const LANES_MAX: usize = 4;
+/// The width of an alert's short name as a share of a narrow plot.
+const NAME_WIDTH: f64 = 0.1;
+/// Below it: the moments.
+const BOTTOM_PX: f64 = 24.0;
 /// Roughly the width of a letter of a label in pixels.
 const LETTER_PX: f64 = 6.8;
 /// The widths of a plot in pixels from which on labels of a class are shown: on a small phone, in
@@ -116,6 +127,22 @@ impl Frame<'_> {
         (1.0 - self.scale.place(value)) * self.height
     }
 
+    /// The height of the strip in which faults are named.
+    fn flags_px(&self) -> f64 {
+        if self.time.faults_s.is_empty() {
+            0.0
+        } else {
+            FLAGS_PX
+        }
+    }
+
+    /// The height of the strips in which alerts are drawn.
+    fn lanes_px(&self) -> f64 {
+        let lanes = lanes(&self.time.alerts_s, self.time.end_s);
+        let count = lanes.into_iter().max().map_or(0, |last| last + 1);
+        count as f64 * LANE_PX
+    }
+
     /// The whole chart. `paths` draws into the stretched viewport, `labels` above it into the
     /// plot; `tips` has the numbers of each bucket.
     pub(crate) fn draw(
@@ -125,14 +152,14 @@ impl Frame<'_> {
         tips: &[String],
     ) -> String {
         let mut svg = Svg::default();
-        let (class, top, left) = match self.size {
-            Size::Full => ("chart", 38.0, 60),
-            Size::Small => ("chart small", 8.0, 38),
+        let (class, top) = match self.size {
+            Size::Full => ("chart", TOP_PX + self.flags_px() + self.lanes_px()),
+            Size::Small => ("chart small", TOP_SMALL_PX),
         };
         svg.put(format_args!(
             r#"<svg class="{class}" role="img" aria-label="{}" width="100%" height="{}">"#,
             Escaped(self.aria),
-            Place(top + self.height + 24.0),
+            Place(top + self.height + BOTTOM_PX),
         ));
         if self.size == Size::Full {
             svg.put(format_args!(
@@ -140,11 +167,9 @@ impl Frame<'_> {
                 Escaped(self.y_title)
             ));
         }
-        // The style sheet sets the exact x and width; the attributes are for who ignores it.
         svg.put(format_args!(
-            r#"<svg class="plot" x="{left}" y="{}" width="84%" height="{}" overflow="visible">"#,
-            Place(top),
-            Place(self.height),
+            r#"<g transform="translate(0 {})">"#,
+            Place(top)
         ));
         self.draw_phases(&mut svg);
         self.draw_grid(&mut svg);
@@ -159,11 +184,12 @@ impl Frame<'_> {
         self.draw_faults(&mut svg);
         labels(&mut svg);
         self.draw_tips(&mut svg, tips);
-        svg.put(format_args!("</svg></svg>"));
+        svg.put(format_args!("</g></svg>"));
         svg.done()
     }
 
     fn draw_phases(&self, svg: &mut Svg) {
+        let strips_px = self.flags_px() + self.lanes_px();
         for (at, phase) in self.time.phases.iter().enumerate() {
             let (from, to) = (
                 self.time.across(phase.start_s),
@@ -181,7 +207,11 @@ impl Frame<'_> {
                 svg.put(format_args!(
                     r#"<line class="phase" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>"#,
                     Across(from),
-                    if self.size == Size::Full { -16 } else { 0 },
+                    if self.size == Size::Full {
+                        Place(-16.0 - strips_px)
+                    } else {
+                        Place(0.0)
+                    },
                     Place(self.height),
                 ));
             }
@@ -189,8 +219,9 @@ impl Frame<'_> {
                 && let Some(class) = room_for(&phase.name, to - from)
             {
                 svg.put(format_args!(
-                    r#"<text class="phase-name{class}" x="{}" dx="4" y="-6">{}</text>"#,
+                    r#"<text class="phase-name{class}" x="{}" dx="4" y="{}">{}</text>"#,
                     Across(from),
+                    Place(-6.0 - strips_px),
                     Escaped(&phase.name),
                 ));
             }
@@ -198,7 +229,11 @@ impl Frame<'_> {
     }
 
     fn draw_grid(&self, svg: &mut Svg) {
-        for value in self.scale.ticks(self.unit.base()) {
+        let ticks = match self.size {
+            Size::Full => self.scale.ticks(self.unit.base()),
+            Size::Small => vec![0.0, self.scale.max() / 2.0, self.scale.max()],
+        };
+        for value in ticks {
             let y = Place(self.y(value));
             let class = if value == 0.0 { "grid zero" } else { "grid" };
             svg.put(format_args!(
@@ -230,37 +265,42 @@ impl Frame<'_> {
     }
 
     fn draw_alerts(&self, svg: &mut Svg) {
-        for (at, (from_s, to_s)) in self.time.alerts_s.iter().enumerate() {
+        if self.size == Size::Small {
+            return;
+        }
+        let alerts_s = &self.time.alerts_s;
+        let lanes = lanes(alerts_s, self.time.end_s);
+        for (at, ((from_s, to_s), lane)) in alerts_s.iter().zip(lanes).enumerate() {
             let (from, to) = (self.time.across(*from_s), self.time.across(*to_s));
+            let middle = -self.flags_px() - (lane as f64 + 0.5) * LANE_PX - 1.0;
+            // The name stands behind the bar, or before it where there is no room behind.
+            let (class, name_at, dx) = if to < 0.9 {
+                ("", to, 4)
+            } else {
+                (" end", from.max(0.1), -4)
+            };
             svg.put(format_args!(
-                r#"<rect class="alert" x="{}" width="{}" y="{}" height="5"/>"#,
+                r#"<rect class="alert" x="{}" width="{}" y="{}" height="5"/><text class="alert-name halo{class}" x="{}" dx="{dx}" y="{}" dy=".35em">A{}</text>"#,
                 Across(from),
                 Across((to - from).max(0.004)),
-                Place(self.height - 5.0),
+                Place(middle - 2.5),
+                Across(name_at),
+                Place(middle),
+                at + 1,
             ));
-            if self.size == Size::Full {
-                svg.put(format_args!(
-                    r#"<text class="alert-name halo" x="{}" dx="3" y="{}">A{}</text>"#,
-                    Across(from),
-                    Place(self.height - 9.0),
-                    at + 1,
-                ));
-            }
         }
     }
 
     fn draw_faults(&self, svg: &mut Svg) {
         for (at, fault_s) in self.time.faults_s.iter().enumerate() {
-            let place = self.time.across(*fault_s);
-            let x = Across(place);
+            let x = Across(self.time.across(*fault_s));
             svg.put(format_args!(
                 r#"<line class="fault" x1="{x}" x2="{x}" y2="{}"/>"#,
                 Place(self.height),
             ));
             if self.size == Size::Full {
-                let (class, dx) = if place > 0.9 { (" end", -4) } else { ("", 4) };
                 svg.put(format_args!(
-                    r#"<text class="fault-name halo{class}" x="{x}" dx="{dx}" y="11">F{}</text>"#,
+                    r#"<text class="fault-name mid" x="{x}" y="-4">F{}</text>"#,
                     at + 1,
                 ));
             }
@@ -280,6 +320,22 @@ impl Frame<'_> {
         }
         svg.put(format_args!("</g>"));
     }
+}
+
+/// The strip of each alert, so that those that overlap lie above each other; the last strip takes
+/// all for which there is no room.
+fn lanes(alerts_s: &[(f64, f64)], end_s: f64) -> Vec<usize> {
+    let name_s = end_s * NAME_WIDTH;
+    let mut free_from_s = [f64::NEG_INFINITY; LANES_MAX];
+    alerts_s
+        .iter()
+        .map(|(from_s, to_s)| {
+            let free = free_from_s.iter().position(|free_s| *free_s <= *from_s);
+            let lane = free.unwrap_or(LANES_MAX - 1);
+            free_from_s[lane] = free_from_s[lane].max(to_s + name_s);
+            lane
+        })
+        .collect()
 }
 
 /// The class of a label in a place of this width, which tells how wide a plot must be to show it;
@@ -327,6 +383,15 @@ mod tests {
         );
         assert!((0.0..=1.0).contains(&axis.across(f64::NAN)));
         assert!((0.0..=1.0).contains(&axis.bucket_middle(7)));
+    }
+
+    #[test]
+    fn alerts_that_overlap_lie_in_strips_of_their_own() {
+        let alerts_s = [(0.0, 11.0), (0.0, 19.0), (30.0, 31.0), (12.0, 40.0)];
+        assert_eq!(lanes(&alerts_s, 85.0), [0, 1, 0, 2]);
+        let many = lanes(&[(0.0, 9.0); 9], 85.0);
+        assert_eq!(many.iter().max(), Some(&(LANES_MAX - 1)));
+        assert!(lanes(&[], 85.0).is_empty());
     }
 
     #[test]

@@ -256,7 +256,7 @@ mod tests {
         for time in [axis(0), axis(3)] {
             let svg = chart(&time, vec![None; time.buckets], 10.0);
             assert!(
-                svg.contains(r#"d="""#) && svg.ends_with("</svg></svg>"),
+                svg.contains(r#"d="""#) && svg.ends_with("</g></svg>"),
                 "{svg}"
             );
         }

@@ -51,9 +51,9 @@ pub(crate) struct RowChart<'a> {
     pub rows: Vec<Row>,
 }
 
-const ROW_PX: f64 = 44.0;
+const ROW_PX: f64 = 46.0;
 /// From the top of a row to its bar.
-const BAR_TOP_PX: f64 = 20.0;
+const BAR_TOP_PX: f64 = 22.0;
 const BAR_PX: f64 = 13.0;
 /// The most letters of a name: beside it stand the words, also on a phone.
 const NAME_LETTERS: usize = 22;
@@ -64,16 +64,15 @@ impl RowChart<'_> {
         let mut svg = Svg::default();
         let height = self.rows.len() as f64 * ROW_PX;
         svg.put(format_args!(
-            r#"<svg class="chart rows" role="img" aria-label="{}" width="100%" height="{}"><svg class="track" x="8" width="96%" height="{}" overflow="visible">"#,
+            r#"<svg class="chart rows" role="img" aria-label="{}" width="100%" height="{}">"#,
             Escaped(self.aria),
-            Place(height + 40.0),
             Place(height + 40.0),
         ));
         self.draw_axis(&mut svg, height);
         for (at, row) in self.rows.iter().enumerate() {
             self.draw_row(&mut svg, row, at as f64 * ROW_PX);
         }
-        svg.put(format_args!("</svg></svg>"));
+        svg.put(format_args!("</svg>"));
         svg.done()
     }
 
@@ -139,8 +138,8 @@ impl RowChart<'_> {
             let x = Across(self.scale.place(target));
             svg.put(format_args!(
                 r#"<line class="target-halo" x1="{x}" x2="{x}" y1="{0}" y2="{1}"/><line class="target" x1="{x}" x2="{x}" y1="{0}" y2="{1}"/>"#,
-                Place(bar_top - 5.0),
-                Place(bar_top + BAR_PX + 5.0),
+                Place(bar_top - 3.0),
+                Place(bar_top + BAR_PX + 3.0),
             ));
         }
         svg.put(format_args!("</g>"));
@@ -222,6 +221,6 @@ mod tests {
 
     #[test]
     fn no_rows_are_an_empty_chart() {
-        assert!(chart(Vec::new()).ends_with("</svg></svg>"));
+        assert!(chart(Vec::new()).ends_with("</svg>"));
     }
 }

@@ -71,7 +71,7 @@ fn over_time(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         size: Size::Full,
     }
     .draw();
-    let mut legend = legend();
+    let mut legend = legend(report);
     legend.extend_from_slice(timeline.keys());
     Figure {
         title: title.to_owned(),
@@ -98,13 +98,20 @@ fn parts(
         .collect()
 }
 
-fn legend() -> Vec<Key> {
-    vec![
+fn legend(report: &Report) -> Vec<Key> {
+    let mut legend = vec![
         Key::area(Tone::Local, "local: the service instance's own memory"),
         Key::area(Tone::Remote, "remote: Redis"),
         Key::area(Tone::Origin, "origin: the database"),
-        Key::area(Tone::Error, "failed"),
-    ]
+    ];
+    let mut answers = report
+        .timeseries
+        .iter()
+        .flat_map(|row| row.answers.values());
+    if answers.any(|by| by.get("error").is_some_and(|count| *count > 0)) {
+        legend.push(Key::area(Tone::Error, "failed"));
+    }
+    legend
 }
 
 fn over_time_takeaway(report: &Report) -> String {
@@ -171,7 +178,7 @@ fn by_data_type(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         title: title.to_owned(),
         takeaway,
         panels,
-        legend: legend(),
+        legend: legend(report),
         note: "Share of the reads of each second by who answered, in percent.".to_owned(),
         ..Figure::default()
     }
@@ -234,7 +241,7 @@ fn hit_ratios(report: &Report) -> Figure {
     };
     let svg = RowChart {
         aria: &takeaway,
-        x_title: "hit ratio: share of the reads that a cache layer answered",
+        x_title: "share of the reads that a cache layer answered",
         unit: Unit::Share,
         scale: Scale::up_to(1.0),
         rows,

@@ -69,7 +69,7 @@ fn by_data_type(report: &Report, baseline: &Baseline) -> Figure {
                 words::change(1.0 - after / before)
             ),
             marks: vec![(*before, Mark::Ring), (*after, Mark::Disc)],
-            lost: after > before,
+            lost: is_slower(*before, *after),
             ..Row::default()
         })
         .collect();
@@ -98,6 +98,13 @@ fn by_data_type(report: &Report, baseline: &Baseline) -> Figure {
     }
 }
 
+/// Less than this is no difference that a few seconds of baseline could show.
+const SLOWER_FROM_FACTOR: f64 = 1.1;
+
+fn is_slower(before: f64, after: f64) -> bool {
+    after > before * SLOWER_FROM_FACTOR
+}
+
 fn by_data_type_takeaway(pairs: &[(&str, f64, f64)]) -> String {
     let (name, before, after) = pairs[0];
     let fell = if after <= before { "fell" } else { "rose" };
@@ -108,7 +115,7 @@ fn by_data_type_takeaway(pairs: &[(&str, f64, f64)]) -> String {
     );
     let slower: Vec<&str> = pairs[1..]
         .iter()
-        .filter(|(_, before, after)| after > before)
+        .filter(|(_, before, after)| is_slower(*before, *after))
         .map(|(name, ..)| *name)
         .collect();
     if !slower.is_empty() {

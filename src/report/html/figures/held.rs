@@ -60,7 +60,7 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     legend.extend_from_slice(timeline.keys());
     let svg = LineChart {
         aria: &takeaway,
-        y_title: "response time of the requests that ended in each second",
+        y_title: "response time in each second",
         unit: Unit::Us,
         time: &timeline.axis,
         lines: lines.into(),
@@ -192,7 +192,7 @@ fn traffic_takeaway(report: &Report) -> String {
     let kinds: Vec<String> = kinds
         .into_iter()
         .take(3)
-        .map(|(kind, count)| format!("{kind} {}", thousands(*count)))
+        .map(|(kind, count)| format!("{} × {kind}", thousands(*count)))
         .collect();
     let kinds = if kinds.is_empty() {
         String::new()
@@ -292,7 +292,7 @@ mod tests {
         report.requests.errors_by_kind = [("timeout".to_owned(), 10), ("503".to_owned(), 2)].into();
         let text = traffic_takeaway(&report);
         assert!(text.contains(" 12 failed ("), "{text}");
-        assert!(text.ends_with("): timeout 10, 503 2."), "{text}");
+        assert!(text.ends_with("): 10 × timeout, 2 × 503."), "{text}");
         report.requests.total = 0;
         assert!(traffic_takeaway(&report).starts_with("No request"));
     }
@@ -303,7 +303,7 @@ mod tests {
         assert!(
             figures
                 .iter()
-                .all(|f| f.svg.is_empty() && f.takeaway.contains("no second"))
+                .all(|f| f.svg.is_empty() && f.takeaway.contains("No second"))
         );
     }
 }

@@ -142,19 +142,61 @@ impl Figure {
 }
 
 /// Why a chart over time is missing.
-pub(crate) const NO_SECONDS: &str = "Nothing to show: no second of this run was recorded. It ended before its first one was over, \
-     or its time series was lost.";
+pub(crate) const NO_SECONDS: &str =
+    "No second of this run was recorded, so there is nothing to draw over time.";
 
 /// Every section.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {
     let timeline = Timeline::of(report);
     let timeline = timeline.as_ref();
-    vec![
+    let mut sections = vec![
         held::section(report, timeline),
         answered::section(report, timeline),
         bought::section(report),
         stale::section(report),
         stores::section(report, timeline),
         trust::section(report, timeline),
-    ]
+    ];
+    for section in &mut sections {
+        widen_the_lonely(&mut section.figures);
+    }
+    sections
+}
+
+/// Of an odd number of half figures in a row, the last gets the whole width.
+fn widen_the_lonely(figures: &mut [Figure]) {
+    for row in figures.chunk_by_mut(|a, b| a.half == b.half) {
+        if row.len() % 2 == 1
+            && let Some(last) = row.last_mut()
+        {
+            last.half = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_figures_stand_in_pairs() {
+        let figures = |halves: &[bool]| -> Vec<Figure> {
+            let figure = |half: &bool| Figure {
+                half: *half,
+                ..Figure::default()
+            };
+            halves.iter().map(figure).collect()
+        };
+        for (given, wanted) in [
+            (&[false, true, true][..], &[false, true, true][..]),
+            (&[true, true, true], &[true, true, false]),
+            (&[true, false, true], &[false, false, false]),
+            (&[], &[]),
+        ] {
+            let mut row = figures(given);
+            widen_the_lonely(&mut row);
+            let halves: Vec<bool> = row.iter().map(|figure| figure.half).collect();
+            assert_eq!(halves, wanted);
+        }
+    }
 }

@@ -145,8 +145,8 @@ fn evictions(redis: &RedisResult, timeline: Option<&Timeline<'_>>) -> Figure {
     Chart {
         title: "Did Redis have to evict keys?",
         takeaway,
-        y_title: "evictions per second",
-        unit: Unit::PerS,
+        y_title: "keys evicted in each second",
+        unit: Unit::Count,
         tone: Tone::Extreme,
         name: "evictions per second",
         limits: Vec::new(),

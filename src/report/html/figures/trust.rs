@@ -152,7 +152,7 @@ fn slip(report: &Report) -> Figure {
     let values = [slip.p50, slip.p99, slip.max];
     let svg = RowChart {
         aria: &takeaway,
-        x_title: "slip: from the intended start to the sending",
+        x_title: "from the intended start to the sending",
         unit: Unit::Us,
         scale: Scale::fitting(&values, Unit::Us.base()),
         rows: vec![Row {
