@@ -1,0 +1,309 @@
+//! Did it hold? Response times and traffic over time.
+
+use super::{Figure, Key, NO_SECONDS, Section};
+use crate::measure::PhaseKind;
+use crate::report::html::chart::line::{Limit, Line, LineChart};
+use crate::report::html::chart::{Tone, Unit};
+use crate::report::html::table::{Cell, Table};
+use crate::report::html::timeline::Timeline;
+use crate::report::html::{targets, words};
+use crate::report::model::{Fault, Phase, Report, Second};
+use crate::units::thousands;
+
+/// How long after a fault a bad second is told together with it.
+const FAULT_SHADOW_S: f64 = 10.0;
+
+pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Section {
+    Section {
+        id: "held",
+        title: "Did it hold?",
+        figures: vec![response_times(report, timeline), traffic(report, timeline)],
+        tables: vec![phases(&report.phases)],
+        ..Section::default()
+    }
+}
+
+type Percentile = (&'static str, Tone, fn(&Second) -> Option<f64>);
+
+const PERCENTILES: [Percentile; 3] = [
+    ("p99", Tone::Extreme, |second| second.response_time_us_p99),
+    ("p95", Tone::Main, |second| second.response_time_us_p95),
+    ("p50", Tone::Calm, |second| second.response_time_us_p50),
+];
+
+fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
+    let title = "How long did users wait for an answer?";
+    let Some(timeline) = timeline else {
+        return Figure::absent(title, NO_SECONDS);
+    };
+    let takeaway = response_time_takeaway(report, timeline);
+    let lines = PERCENTILES.map(|(name, tone, value)| Line {
+        name: name.to_owned(),
+        tone,
+        values: timeline.largest(value),
+    });
+    let limits: Vec<Limit> = targets::overall(report, "response_time")
+        .filter(|(function, _)| PERCENTILES.iter().any(|(name, ..)| name == function))
+        .map(|(function, gate)| Limit {
+            value: gate.target_value,
+            label: format!("target {function} {}", gate.target),
+        })
+        .collect();
+    let mut legend = vec![
+        Key::line(Tone::Extreme, "p99: one request of 100 took longer"),
+        Key::line(Tone::Main, "p95: one of 20"),
+        Key::line(Tone::Calm, "p50: every other"),
+    ];
+    if !limits.is_empty() {
+        legend.push(Key::line(Tone::Limit, "target"));
+    }
+    legend.extend_from_slice(timeline.keys());
+    let svg = LineChart {
+        aria: &takeaway,
+        y_title: "response time in each second",
+        unit: Unit::Us,
+        time: &timeline.axis,
+        lines: lines.into(),
+        limits,
+        may_be_log: true,
+    }
+    .draw();
+    Figure {
+        title: title.to_owned(),
+        takeaway,
+        svg,
+        legend,
+        note: timeline.point_note("worst second").unwrap_or_default(),
+        ..Figure::default()
+    }
+}
+
+/// The worst judged second by p95, and what a target says to it.
+fn response_time_takeaway(report: &Report, timeline: &Timeline<'_>) -> String {
+    let p95: Vec<(f64, f64)> = timeline
+        .judged()
+        .filter_map(|second| Some((f64::from(second.t_s), second.response_time_us_p95?)))
+        .collect();
+    let Some((worst_s, worst)) = p95.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1)) else {
+        return "No request of a judged phase was answered.".to_owned();
+    };
+    let best = p95.iter().map(|(_, v)| *v).fold(f64::INFINITY, f64::min);
+    let when = format!(
+        "at {}{}",
+        words::seconds(worst_s),
+        after_fault(&report.faults, worst_s)
+    );
+    let target = targets::overall(report, "response_time").find(|(function, _)| *function == "p95");
+    let Some((_, gate)) = target else {
+        return format!(
+            "From second to second p95 lay between {} and {}; it was worst {when}.",
+            words::us(best),
+            words::us(worst)
+        );
+    };
+    let above = p95.iter().filter(|(_, v)| *v > gate.target_value).count();
+    let judged = words::counted(p95.len() as u64, "judged second", "judged seconds");
+    if above == 0 {
+        format!(
+            "p95 kept its target of {} in every one of {judged}; its worst was {}, {when}.",
+            gate.target,
+            words::us(worst)
+        )
+    } else {
+        format!(
+            "p95 was above its target of {} in {} of {judged}; its worst was {}, {when}.",
+            gate.target,
+            thousands(above as u64),
+            words::us(worst)
+        )
+    }
+}
+
+/// `, 2 s after "kill-primary"`, if a fault was not long ago.
+fn after_fault(faults: &[Fault], moment_s: f64) -> String {
+    faults
+        .iter()
+        .filter(|fault| (0.0..=FAULT_SHADOW_S).contains(&(moment_s - fault.at_s.floor())))
+        .max_by(|a, b| a.at_s.total_cmp(&b.at_s))
+        .map_or_else(String::new, |fault| {
+            let after_s = (moment_s - fault.at_s).max(0.0);
+            format!(", {} after \"{}\"", words::seconds(after_s), fault.name)
+        })
+}
+
+fn traffic(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
+    let title = "How much was asked, and did any of it fail?";
+    let takeaway = traffic_takeaway(report);
+    let Some(timeline) = timeline else {
+        return Figure::absent(title, &format!("{takeaway} {NO_SECONDS}"));
+    };
+    let svg = LineChart {
+        aria: &takeaway,
+        y_title: "requests that ended in each second",
+        unit: Unit::PerS,
+        time: &timeline.axis,
+        lines: vec![
+            Line {
+                name: "all".to_owned(),
+                tone: Tone::Main,
+                values: timeline.largest(|second| Some(second.requests as f64)),
+            },
+            Line {
+                name: "failed".to_owned(),
+                tone: Tone::Error,
+                values: timeline.largest(|second| Some(second.errors as f64)),
+            },
+        ],
+        limits: Vec::new(),
+        may_be_log: false,
+    }
+    .draw();
+    let mut legend = vec![
+        Key::line(Tone::Main, "all requests per second"),
+        Key::line(Tone::Error, "failed requests per second"),
+    ];
+    legend.extend_from_slice(timeline.keys());
+    Figure {
+        title: title.to_owned(),
+        takeaway,
+        svg,
+        legend,
+        note: timeline.point_note("busiest second").unwrap_or_default(),
+        ..Figure::default()
+    }
+}
+
+fn traffic_takeaway(report: &Report) -> String {
+    let requests = &report.requests;
+    if requests.total == 0 {
+        return "No request was made in a judged phase.".to_owned();
+    }
+    let asked = format!(
+        "{} asked {} on average",
+        words::counted(report.validity.users_live_max, "user", "users"),
+        words::per_s(requests.rate_per_s)
+    );
+    let total = thousands(requests.total);
+    if requests.errors == 0 {
+        return format!("{asked}; of {total} requests none failed.");
+    }
+    let mut kinds: Vec<_> = requests.errors_by_kind.iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let kinds: Vec<String> = kinds
+        .into_iter()
+        .take(3)
+        .map(|(kind, count)| format!("{} × {kind}", thousands(*count)))
+        .collect();
+    let kinds = if kinds.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", kinds.join(", "))
+    };
+    let ratio = words::share(requests.errors as f64, requests.total as f64);
+    format!(
+        "{asked}; of {total} requests {} failed ({}){kinds}.",
+        thousands(requests.errors),
+        words::percent(ratio)
+    )
+}
+
+fn phases(phases: &[Phase]) -> Table {
+    let mut table = Table::new(
+        "The phases",
+        &[
+            "phase",
+            "began",
+            "lasted",
+            "requests",
+            "failed",
+            "hit ratio",
+            "p50",
+            "p95",
+            "p99",
+        ],
+    );
+    for phase in phases {
+        let times = &phase.response_time_us;
+        let name = match phase.kind {
+            PhaseKind::WarmUp => format!("{} (not judged)", phase.name),
+            PhaseKind::Measure => phase.name.clone(),
+        };
+        let mut row = vec![
+            Cell::text(name),
+            Cell::number(words::seconds(phase.start_s)),
+            Cell::number(words::seconds(phase.duration_s)),
+            Cell::count(phase.requests),
+            Cell::problem(phase.errors),
+            Cell::number(words::percent_or_nothing(phase.hit_ratio)),
+        ];
+        row.extend(Cell::times(times, [times.p50, times.p95, times.p99]));
+        table.rows.push(row);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{bare_report, sample_report};
+
+    fn takeaway(report: &Report) -> String {
+        response_time_takeaway(report, &Timeline::of(report).expect("seconds"))
+    }
+
+    #[test]
+    fn the_sentence_follows_the_seconds() {
+        let mut report = sample_report();
+        report.faults.clear();
+        let judged = report.timeseries.iter().filter(|s| s.phase != "warm-up");
+        let judged = judged.count();
+        assert!(takeaway(&report).starts_with("p95 kept its target of < 1.0 s in every one of"));
+
+        report.timeseries[30].response_time_us_p95 = Some(1.4e6);
+        report.faults.push(Fault {
+            name: "kill-primary".to_owned(),
+            at_s: 28.5,
+        });
+        let wanted = format!(
+            "p95 was above its target of < 1.0 s in 1 of {judged} judged seconds; its worst was \
+             1.4 s, at 30 s, 1.5 s after \"kill-primary\"."
+        );
+        assert_eq!(takeaway(&report), wanted);
+
+        report.gates.clear();
+        let text = takeaway(&report);
+        assert!(
+            text.starts_with("From second to second p95 lay between"),
+            "{text}"
+        );
+        for second in &mut report.timeseries {
+            second.response_time_us_p95 = None;
+        }
+        assert_eq!(
+            takeaway(&report),
+            "No request of a judged phase was answered."
+        );
+    }
+
+    #[test]
+    fn failures_are_told_by_kind() {
+        let mut report = sample_report();
+        report.requests.errors = 12;
+        report.requests.errors_by_kind = [("timeout".to_owned(), 10), ("503".to_owned(), 2)].into();
+        let text = traffic_takeaway(&report);
+        assert!(text.contains(" 12 failed ("), "{text}");
+        assert!(text.ends_with("): 10 × timeout, 2 × 503."), "{text}");
+        report.requests.total = 0;
+        assert!(traffic_takeaway(&report).starts_with("No request"));
+    }
+
+    #[test]
+    fn without_seconds_it_says_so() {
+        let figures = section(&bare_report(), None).figures;
+        assert!(
+            figures
+                .iter()
+                .all(|f| f.svg.is_empty() && f.takeaway.contains("No second"))
+        );
+    }
+}

@@ -1,0 +1,558 @@
+//! What stands on the page beside the pictures: the verdict, the targets, the data types, facts.
+
+use serde::Serialize;
+
+use super::figures::{Section, sections};
+use super::table::{Cell, Table};
+use super::{targets, words};
+use crate::gates::Verdict;
+use crate::report::model::{GateResult, Report};
+use crate::units::thousands;
+
+/// Everything that the template sets.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    /// The scenario's name.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// The verdict in one word: `PASS`.
+    pub verdict: &'static str,
+    /// Its CSS class.
+    pub verdict_class: &'static str,
+    /// `17 of 17 targets held`.
+    pub held: String,
+    /// What failed or is missing; may be empty.
+    pub verdict_note: String,
+    /// What a reader must know before anything else.
+    pub cautions: Vec<String>,
+    /// Seed, driver, place and time in one line.
+    pub facts_line: Vec<String>,
+    /// The few numbers that matter most.
+    pub tiles: Vec<Tile>,
+    /// Every target, those that need a look first.
+    pub targets: Vec<TargetRow>,
+    /// The data types.
+    pub data_types: Table,
+    /// The pictures.
+    pub sections: Vec<Section>,
+    /// The command that makes the same run.
+    pub command: String,
+    /// Where it ran.
+    pub place: Vec<(String, String)>,
+    /// What fired and what was injected.
+    pub incidents: Vec<Table>,
+    /// Who wrote the page.
+    pub tool: String,
+}
+
+/// A number that matters.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tile {
+    /// What it is.
+    pub name: &'static str,
+    /// The number with its unit.
+    pub value: String,
+    /// What to compare it with; may be empty.
+    pub note: String,
+}
+
+/// A target.
+#[derive(Debug, Serialize)]
+pub(crate) struct TargetRow {
+    /// The verdict in a word.
+    pub verdict: &'static str,
+    /// Its CSS class.
+    pub class: &'static str,
+    /// What a person calls it.
+    pub name: String,
+    /// Where it comes from.
+    pub source: String,
+    /// As written.
+    pub check: String,
+    /// What is wanted.
+    pub target: String,
+    /// What was observed.
+    pub observed: String,
+    /// On how many samples.
+    pub samples: String,
+    /// Why, if it is not self-evident.
+    pub note: String,
+}
+
+impl Page {
+    /// The page of `report`.
+    pub(crate) fn of(report: &Report) -> Self {
+        let (verdict, verdict_class) = verdict_words(report.verdict);
+        Self {
+            name: report.scenario.name.clone(),
+            description: report.scenario.description.clone(),
+            verdict,
+            verdict_class,
+            held: held(&report.gates),
+            verdict_note: verdict_note(&report.gates),
+            cautions: cautions(report),
+            facts_line: facts_line(report),
+            tiles: tiles(report),
+            targets: target_rows(&report.gates),
+            data_types: data_types(report),
+            sections: sections(report),
+            command: command(report),
+            place: place(report),
+            incidents: vec![alerts(report), faults(report)],
+            tool: format!("{} {}", report.tool.name, report.tool.version),
+        }
+    }
+}
+
+fn verdict_words(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::Pass => ("PASS", "pass"),
+        Verdict::Fail => ("FAIL", "fail"),
+        Verdict::Inconclusive => ("INCONCLUSIVE", "inconclusive"),
+    }
+}
+
+fn held(gates: &[GateResult]) -> String {
+    let held = gates.iter().filter(|gate| gate.verdict == Verdict::Pass);
+    match gates.len() {
+        0 => "no target was stated".to_owned(),
+        all => format!("{} of {all} targets held", held.count()),
+    }
+}
+
+fn verdict_note(gates: &[GateResult]) -> String {
+    let names = |verdict, what: &str| {
+        let of = gates.iter().filter(|gate| gate.verdict == verdict);
+        let names: Vec<&str> = of.map(|gate| gate.name.as_str()).collect();
+        match names.len() {
+            0 => None,
+            1..=4 => Some(format!("{what}: {}.", names.join(", "))),
+            many => Some(format!(
+                "{what}: {} and {} more.",
+                names[..3].join(", "),
+                many - 3
+            )),
+        }
+    };
+    let notes = [
+        names(Verdict::Fail, "Failed"),
+        names(Verdict::Inconclusive, "Without evidence"),
+    ];
+    notes.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn cautions(report: &Report) -> Vec<String> {
+    let validity = &report.validity;
+    let mut cautions = Vec::new();
+    if validity.interrupted {
+        cautions.push("The run was interrupted: only what was measured until then is here.".into());
+    }
+    if !validity.valid {
+        let reasons = if validity.reasons.is_empty() {
+            "no reason was given".to_owned()
+        } else {
+            validity.reasons.join("; ")
+        };
+        cautions.push(format!(
+            "The run is invalid, its numbers prove nothing: {reasons}."
+        ));
+    }
+    cautions.extend(
+        validity
+            .warnings
+            .iter()
+            .map(|warning| words::sentence(warning)),
+    );
+    cautions
+}
+
+fn facts_line(report: &Report) -> Vec<String> {
+    let environment = &report.environment;
+    let redis = match (&environment.redis_version, &environment.redis_topology) {
+        (None, _) => "no Redis".to_owned(),
+        (Some(version), topology) => {
+            let topology = topology
+                .as_deref()
+                .map_or_else(String::new, |t| format!(" {t}"));
+            let managed = if environment.redis_managed {
+                " (managed)"
+            } else {
+                ""
+            };
+            format!("Redis {version}{topology}{managed}")
+        }
+    };
+    let mut facts = vec![
+        format!("seed {}", report.seed),
+        format!(
+            "{}, {}",
+            driver(&report.driver),
+            words::counted(u64::from(environment.users), "user", "users")
+        ),
+        redis,
+        words::counted(u64::from(environment.instances), "instance", "instances"),
+        format!(
+            "{}, {}",
+            environment.system,
+            words::counted(u64::from(environment.cpus), "processor", "processors")
+        ),
+        format!(
+            "{} {}",
+            words::seconds(report.duration_s),
+            duration_kind(&report.time)
+        ),
+        moment(&report.started_at),
+    ];
+    facts.retain(|fact| !fact.is_empty());
+    facts
+}
+
+fn driver(name: &str) -> String {
+    match name {
+        "closed" => "closed loop".to_owned(),
+        "open" => "open loop".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn duration_kind(time: &str) -> &'static str {
+    if time == "virtual" {
+        "of virtual time"
+    } else {
+        "long"
+    }
+}
+
+/// `2026-11-23 07:45:00 UTC`, where it is written as expected.
+fn moment(rfc3339: &str) -> String {
+    match rfc3339
+        .strip_suffix('Z')
+        .and_then(|text| text.split_once('T'))
+    {
+        Some((day, time)) => format!("{day} {time} UTC"),
+        None => rfc3339.to_owned(),
+    }
+}
+
+fn tiles(report: &Report) -> Vec<Tile> {
+    let times = &report.requests.response_time_us;
+    let baseline = report.baseline.as_ref();
+    let gained = report.improvement;
+    let measured = |count: u64, text: String| {
+        if count > 0 {
+            text
+        } else {
+            words::NOTHING.to_owned()
+        }
+    };
+    let before_time = baseline.filter(|before| before.response_time_us.count > 0);
+    let read: u64 = report.data_types.values().map(|row| row.reads).sum();
+    let hits: f64 = report
+        .data_types
+        .values()
+        .map(|row| row.hit_ratio.unwrap_or(0.0) * row.reads as f64)
+        .sum();
+    vec![
+        Tile {
+            name: "p95 response time",
+            value: measured(times.count, words::us(times.p95)),
+            note: before_time.map_or_else(String::new, |before| {
+                let change = gained.map(|g| words::change(g.response_time_p95_reduction));
+                before_note(&words::us(before.response_time_us.p95), change)
+            }),
+        },
+        Tile {
+            name: "hit ratio of all reads",
+            value: measured(read, words::percent(words::share(hits, read as f64))),
+            note: format!("{} reads", thousands(read)),
+        },
+        Tile {
+            name: "origin queries",
+            value: words::per_s(report.origin.queries_per_s),
+            note: baseline.map_or_else(String::new, |before| {
+                let change = gained
+                    .map(|g| format!("{} per request", words::change(g.origin_query_reduction)));
+                before_note(&words::per_s(before.origin_queries_per_s), change)
+            }),
+        },
+        Tile {
+            name: "requests",
+            value: thousands(report.requests.total),
+            note: format!(
+                "{}, {} failed",
+                words::per_s(report.requests.rate_per_s),
+                thousands(report.requests.errors)
+            ),
+        },
+        stale_tile(report),
+    ]
+}
+
+fn before_note(before: &str, change: Option<String>) -> String {
+    match change {
+        Some(change) => format!("before {before}, {change}"),
+        None => format!("before {before}"),
+    }
+}
+
+fn stale_tile(report: &Report) -> Tile {
+    let ages = || report.data_types.values().map(|row| &row.staleness_ms);
+    let checked: u64 = ages().map(|age| age.checked).sum();
+    let stale: u64 = ages().map(|age| age.stale).sum();
+    let oldest_ms = ages()
+        .filter(|age| age.stale > 0)
+        .map(|age| age.max)
+        .fold(0.0, f64::max);
+    Tile {
+        name: "stale reads",
+        value: match checked {
+            0 => words::NOTHING.to_owned(),
+            _ => words::percent(stale as f64 / checked as f64),
+        },
+        note: match (checked, stale) {
+            (0, _) => "none could be checked".to_owned(),
+            (_, 0) => format!("{} checked", thousands(checked)),
+            _ => format!(
+                "{}, oldest by {}",
+                words::counted(stale, "read", "reads"),
+                words::us(oldest_ms * 1e3)
+            ),
+        },
+    }
+}
+
+/// Failed ones first, then those without evidence, then the rest; each in the order written.
+fn target_rows(gates: &[GateResult]) -> Vec<TargetRow> {
+    let mut sorted: Vec<&GateResult> = gates.iter().collect();
+    sorted.sort_by_key(|gate| match gate.verdict {
+        Verdict::Fail => 0,
+        Verdict::Inconclusive => 1,
+        Verdict::Pass => 2,
+    });
+    sorted
+        .into_iter()
+        .map(|gate| TargetRow {
+            verdict: match gate.verdict {
+                Verdict::Pass => "pass",
+                Verdict::Fail => "fail",
+                Verdict::Inconclusive => "inconclusive",
+            },
+            class: verdict_words(gate.verdict).1,
+            name: gate.name.clone(),
+            source: gate.source.clone(),
+            check: gate.check.clone(),
+            target: gate.target.clone(),
+            observed: gate.observed.clone(),
+            samples: thousands(gate.samples),
+            note: gate.note.clone(),
+        })
+        .collect()
+}
+
+fn data_types(report: &Report) -> Table {
+    let mut table = Table::new(
+        "Every data type over the judged phases",
+        &[
+            "data type",
+            "requests",
+            "hit ratio",
+            "local",
+            "remote",
+            "origin",
+            "p50",
+            "p95",
+            "p99",
+            "p95 of hits",
+            "stale",
+            "origin queries",
+        ],
+    );
+    for (name, row) in &report.data_types {
+        let gate = targets::of_data_type(report, "hit_ratio", name);
+        let missed = gate.is_some_and(|gate| gate.verdict == Verdict::Fail);
+        let mut cells = vec![
+            Cell::text(name.clone()),
+            Cell::count(row.requests),
+            Cell {
+                text: words::percent_or_nothing(row.hit_ratio),
+                class: if missed { "n bad" } else { "n strong" },
+            },
+        ];
+        cells.extend(["local", "remote", "origin"].map(|layer| {
+            let share = row.answered_by.get(layer).copied();
+            Cell::number(words::percent_or_nothing(share))
+        }));
+        let times = &row.response_time_us;
+        cells.extend(Cell::times(times, [times.p50, times.p95, times.p99]));
+        let hits = &row.hit_response_time_us;
+        cells.extend(Cell::times(hits, [hits.p95]));
+        let age = &row.staleness_ms;
+        let stale = (age.checked > 0).then(|| age.stale as f64 / age.checked as f64);
+        cells.push(Cell::number(words::percent_or_nothing(stale)));
+        let queries = report.origin.queries_by_data_type.get(name).copied();
+        cells.push(Cell::count(queries.unwrap_or(0)));
+        table.rows.push(cells);
+    }
+    table
+}
+
+/// The command that makes the same run.
+fn command(report: &Report) -> String {
+    let name = match report.time.as_str() {
+        "virtual" => "simulate",
+        _ => "run",
+    };
+    let mut parts = vec![
+        format!("cachestorm {name}"),
+        shell_word(&report.scenario.file),
+    ];
+    if report.driver != "closed" && report.time != "virtual" {
+        parts.push(format!("--driver {}", shell_word(&report.driver)));
+    }
+    parts.push(format!("--seed {}", report.seed));
+    let overrides = report.scenario.overrides.iter();
+    let overrides = overrides.filter(|set| !set.starts_with("seed="));
+    parts.extend(overrides.map(|set| format!("--set {}", shell_word(set))));
+    parts.join(" ")
+}
+
+/// `text` as one word of a POSIX shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn place(report: &Report) -> Vec<(String, String)> {
+    let environment = &report.environment;
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    vec![
+        fact("Scenario", report.scenario.file.clone()),
+        fact("Started", moment(&report.started_at)),
+        fact(
+            "Lasted",
+            format!(
+                "{} with its warm-up, without baseline and preparations",
+                words::seconds(report.duration_s)
+            ),
+        ),
+        fact(
+            "Driver",
+            format!("{}, {} time", driver(&report.driver), report.time),
+        ),
+        fact("System", environment.system.clone()),
+        fact("Processors", environment.cpus.to_string()),
+        fact("Users", thousands(u64::from(environment.users))),
+        fact("Service instances", environment.instances.to_string()),
+        fact("Redis", or_none(&environment.redis_version)),
+        fact("Topology of Redis", or_none(&environment.redis_topology)),
+        fact(
+            "Redis was started by",
+            match (&environment.redis_version, environment.redis_managed) {
+                (None, _) => words::NOTHING,
+                (_, true) => "this run",
+                (_, false) => "someone else",
+            }
+            .to_owned(),
+        ),
+        fact(
+            "Connections of the database",
+            environment.origin_connections.to_string(),
+        ),
+        fact(
+            "Version",
+            format!("{} {}", report.tool.name, report.tool.version),
+        ),
+        fact("Shape of report.json", report.schema_version.to_string()),
+    ]
+}
+
+fn alerts(report: &Report) -> Table {
+    let mut table = Table::new("Alerts that fired", &["alert", "from", "until"]);
+    for alert in &report.alerts {
+        let until = alert
+            .end_s
+            .map_or_else(|| "the end".to_owned(), words::seconds);
+        table.rows.push(vec![
+            Cell::text(alert.name.clone()),
+            Cell::number(words::seconds(alert.start_s)),
+            Cell::number(until),
+        ]);
+    }
+    table
+}
+
+fn faults(report: &Report) -> Table {
+    let mut table = Table::new("Faults that were injected", &["fault", "at"]);
+    for fault in &report.faults {
+        table.rows.push(vec![
+            Cell::text(fault.name.clone()),
+            Cell::number(words::seconds(fault.at_s)),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{bare_report, failed_report, sample_report};
+
+    #[test]
+    fn the_verdict_counts_and_names() {
+        let page = Page::of(&sample_report());
+        assert_eq!(
+            (page.verdict, page.held.as_str()),
+            ("PASS", "17 of 17 targets held")
+        );
+        assert_eq!(page.verdict_note, "");
+        let page = Page::of(&failed_report());
+        assert_eq!(
+            (page.verdict, page.held.as_str()),
+            ("FAIL", "15 of 17 targets held")
+        );
+        assert_eq!(
+            page.verdict_note,
+            "Failed: inventory hit ratio. Without evidence: Redis memory."
+        );
+        let order: Vec<&str> = page.targets.iter().take(3).map(|row| row.verdict).collect();
+        assert_eq!(order, ["fail", "inconclusive", "pass"]);
+        assert_eq!(Page::of(&bare_report()).held, "no target was stated");
+    }
+
+    #[test]
+    fn the_command_can_be_pasted_into_a_shell() {
+        let mut report = sample_report();
+        assert_eq!(
+            command(&report),
+            "cachestorm run scenarios/adr-006.yaml --seed 42 --set traffic.users=1000"
+        );
+        report.scenario.file = "my scenarios/it's.yaml".to_owned();
+        report.scenario.overrides = vec!["seed=7".to_owned(), "gates=[]; rm -r /".to_owned()];
+        report.driver = "direct".to_owned();
+        assert_eq!(
+            command(&report),
+            r"cachestorm run 'my scenarios/it'\''s.yaml' --driver direct --seed 42 --set 'gates=[]; rm -r /'"
+        );
+    }
+
+    #[test]
+    fn what_must_be_known_first_comes_first() {
+        let cautions = Page::of(&bare_report()).cautions;
+        assert!(cautions[0].starts_with("The run was interrupted"));
+        assert!(cautions[1].contains("invalid") && cautions[1].contains("bottleneck"));
+        assert_eq!(cautions[2], "Only 3 requests measured");
+        assert!(Page::of(&sample_report()).cautions.is_empty());
+    }
+
+    #[test]
+    fn a_moment_that_is_written_otherwise_stays_as_it_is() {
+        assert_eq!(moment("2026-11-23T07:45:00Z"), "2026-11-23 07:45:00 UTC");
+        assert_eq!(moment("yesterday"), "yesterday");
+    }
+}
