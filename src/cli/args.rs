@@ -11,7 +11,12 @@ use crate::units::Span;
 
 /// Will this caching design keep its promises under our traffic, and what must we buy?
 #[derive(Debug, Parser)]
-#[command(name = "cachestorm", version, max_term_width = 100, args_override_self = true)]
+#[command(
+    name = "cachestorm",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
 #[command(
     after_help = "Exit codes: 0 every gate passed · 1 unexpected error · 2 the scenario or \
 the arguments are wrong · 3 a gate failed · 4 inconclusive or invalid run · 5 the environment could \

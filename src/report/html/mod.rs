@@ -20,12 +20,31 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use super::export::{ExportError, Exporter};
 use super::model::Report;
 
 /// The page could not be put together. Only a defect of the template does that.
 #[derive(Debug, thiserror::Error)]
 #[error("report.html could not be written: its template failed; report.json has the same run")]
 pub struct HtmlError(#[from] minijinja::Error);
+
+/// `report.html`.
+pub struct Html;
+
+impl Exporter for Html {
+    fn file_name(&self) -> &'static str {
+        "report.html"
+    }
+
+    fn export(&self, report: &Report) -> Result<Vec<u8>, ExportError> {
+        render(report)
+            .map(String::into_bytes)
+            .map_err(|error| ExportError::Render {
+                what: "the page".to_owned(),
+                reason: error.to_string(),
+            })
+    }
+}
 
 /// The page's name decides that everything in it is escaped.
 const PAGE: &str = "page.html";
