@@ -230,10 +230,11 @@ macro_rules! serialize_as_written {
 }
 serialize_as_written!(Span, SpanRange, ByteSize, Ratio, Rate);
 
-/// A duration for a person's eye, three digits at the most: `0.4 ms`, `38 ms`, `2.3 s`, `4.5 min`.
+/// A duration for a person's eye, three digits at the most: `0 s`, `0.4 ms`, `38 ms`, `2.3 s`, `4.5 min`.
 pub fn short(duration: Duration) -> String {
     let us = duration.as_secs_f64() * 1e6;
     match us {
+        _ if us <= 0.0 => "0 s".to_owned(),
         _ if us < 10.0 => format!("{us:.1} µs"),
         _ if us < 100.0 => format!("{us:.0} µs"),
         _ if us < 10_000.0 => format!("{:.1} ms", us / 1e3),

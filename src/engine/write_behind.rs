@@ -11,6 +11,8 @@ use super::layer::{Layer, LayerError, Origin, Queue, Remote};
 
 /// How many writes go into one transaction of the origin.
 const BATCH: usize = 100;
+/// How long writes are gathered, so that a transaction of the origin carries more than one.
+const GATHER: Duration = Duration::from_millis(250);
 /// The first wait after a failure; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -24,7 +26,12 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             let failure = match remote.queue(consumer).await {
                 Ok(mut queue) => loop {
                     match self.commit_batch(&mut queue).await {
-                        Ok(_) => retry = RETRY_MIN,
+                        Ok(writes) => {
+                            retry = RETRY_MIN;
+                            if writes < BATCH {
+                                self.clock.sleep(GATHER).await;
+                            }
+                        }
                         Err(failure) => break failure,
                     }
                 },
