@@ -15,9 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cachestorm::clock::Clock;
-use cachestorm::engine::data_type::{
-    DataType, DataTypeId, Invalidation, Key, PolicyTable, Strategy,
-};
+use cachestorm::engine::data_type::{DataType, DataTypeId, Key, PolicyTable, Strategy};
 use cachestorm::engine::event::{Event, Observer};
 use cachestorm::engine::layer::{Layer, Operation, Outcome, Version};
 use cachestorm::environment::CommitListener;
@@ -26,7 +24,6 @@ use cachestorm::measure::oracle::staleness::StalenessOracle;
 use cachestorm::measure::recorder::Recorder;
 use cachestorm::measure::sink::SampleSink;
 use cachestorm::measure::{PhaseId, PhaseKind, Sample, Schedule};
-use cachestorm::units::Ratio;
 
 const ROUNDS: usize = 15;
 const CALLS: usize = 200_000;
@@ -113,17 +110,9 @@ fn report(what: &str, threads: usize, round: impl Fn() -> Duration + Sync) {
 }
 
 fn policies() -> Arc<PolicyTable> {
-    let row = |name: &str| DataType {
-        name: name.into(),
-        key: format!("{name}:{{id}}").parse().expect("a pattern"),
-        related: vec![],
-        strategy: Strategy::CacheAside,
-        ttl: Duration::from_mins(15),
-        local_ttl: None,
-        invalidation: Invalidation::Event,
-        negative_ttl: None,
-        ttl_jitter: Ratio(0.0),
-        limit: None,
+    let row = |name: &str| {
+        let key = format!("{name}:{{id}}").parse().expect("a pattern");
+        DataType::new(name, key, Strategy::CacheAside, Duration::from_mins(15))
     };
     let names = ["customer", "product", "inventory", "session", "quote"];
     Arc::new(PolicyTable::new(names.map(row).into()))

@@ -297,24 +297,15 @@ fn failure_text(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::data_type::{
-        DataType, DataTypeId, Invalidation, KeyPattern, Limit, Strategy,
-    };
-    use crate::units::Ratio;
+    use crate::engine::data_type::{DataType, DataTypeId, KeyPattern, Limit, Strategy};
+
     use crate::workload::KeyParams;
 
     fn policies() -> PolicyTable {
-        let row = |name: &str, key: &str, limit| DataType {
-            name: name.into(),
-            key: key.parse::<KeyPattern>().expect(key),
-            related: vec![],
-            strategy: Strategy::CacheAside,
-            ttl: Duration::from_mins(1),
-            local_ttl: None,
-            invalidation: Invalidation::Time,
-            negative_ttl: None,
-            ttl_jitter: Ratio(0.0),
-            limit,
+        let row = |name: &str, key: &str, limit| {
+            let key = key.parse::<KeyPattern>().expect(key);
+            let row = DataType::new(name, key, Strategy::CacheAside, Duration::from_mins(1));
+            DataType { limit, ..row }
         };
         let limit = Limit {
             requests: 100,

@@ -77,6 +77,43 @@ pub enum Invalidation {
     Event,
 }
 
+/// What keeps many requests from loading the same key at once (ADR, "Cache Stampede").
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Stampede {
+    /// Nothing: everyone who misses loads.
+    None,
+    /// One load per key and instance.
+    #[default]
+    SingleFlight,
+    /// The ADR's `get_with_lock`, with its constants: a control, not advice.
+    AdrLock,
+    /// One load per key over all instances: a lock with an owner, renewed while the load lasts;
+    /// waiters are woken, and have a deadline.
+    Lock,
+    /// One load per key over all instances: a lease on the data key itself. Its holder alone may
+    /// fill, and an invalidation takes the lease away.
+    Lease,
+    /// Single-flight, and a reader now and then loads before the TTL ends (`XFetch`).
+    EarlyRefresh {
+        /// How eagerly; 1 is optimal in theory, more loads earlier.
+        beta: f64,
+    },
+    /// Past its TTL an entry is served at once while one reader loads anew. Needs `serve_stale`.
+    StaleWhileRevalidate,
+}
+
+/// What keeps an old value from replacing a newer one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// Layers compare what they are offered with what they know, and invalidations leave
+    /// tombstones.
+    #[default]
+    Versioned,
+    /// The ADR's code: `SETEX` and `DEL`, whoever comes last wins. A control, not advice.
+    Naive,
+}
+
 /// How many requests a key of a counter may make in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -110,6 +147,41 @@ pub struct DataType {
     pub ttl_jitter: Ratio,
     /// The limit of a counter; `Some` exactly for [`Strategy::Counter`].
     pub limit: Option<Limit>,
+    /// What keeps many requests from loading the same key at once.
+    pub stampede: Stampede,
+    /// How long past its TTL an entry may still be served, where that is better than an error or a
+    /// wait; `None`: never.
+    pub serve_stale: Option<Duration>,
+    /// What keeps an old value from replacing a newer one.
+    pub consistency: Consistency,
+}
+
+impl DataType {
+    /// A data type that is kept in the remote layer alone, by the simplest means: entries live
+    /// until their TTL ends, absence is not remembered, one load per key and instance. What is
+    /// wanted beside this is set field by field.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        key: KeyPattern,
+        strategy: Strategy,
+        ttl: Duration,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            key,
+            related: Vec::new(),
+            strategy,
+            ttl,
+            local_ttl: None,
+            invalidation: Invalidation::Time,
+            negative_ttl: None,
+            ttl_jitter: Ratio(0.0),
+            limit: None,
+            stampede: Stampede::default(),
+            serve_stale: None,
+            consistency: Consistency::default(),
+        }
+    }
 }
 
 /// Every data type of a system, in the order of the scenario.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::data_type::Key;
 use super::event::Event;
-use super::layer::{InvalidationEvent, Origin, Remote, Subscription, Version};
+use super::layer::{InvalidationEvent, Notice, Origin, Remote, Subscription, Version};
 use super::local::LocalLayer;
 use super::{Engine, Layer};
 
@@ -26,8 +26,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Ok(mut subscription) => {
                     retry = RETRY_MIN;
                     self.flush_local();
-                    while let Some(event) = subscription.next().await {
-                        self.apply(&event);
+                    while let Some(notice) = subscription.next().await {
+                        match notice {
+                            Notice::Invalidated(event) => self.apply(&event),
+                            Notice::Filled(key) => self.waiters.wake(&Key::new(key)),
+                        }
                     }
                     self.flush_local();
                 }

@@ -173,6 +173,10 @@ pub struct Entry {
     pub row: Row,
     /// When it was read from the origin; its age counts from here.
     pub fetched_at: Timestamp,
+    /// When its TTL ends. A layer may hold it longer, to be served stale where that is allowed.
+    pub fresh_until: Timestamp,
+    /// How long the origin took to give it: what a reader would wait for a fresh one.
+    pub load_time: Duration,
 }
 
 /// What became of a value offered to a layer.
@@ -265,10 +269,7 @@ pub trait Remote: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), LayerError>> + Send;
 
     /// Tells every instance that listens.
-    fn publish(
-        &self,
-        event: &InvalidationEvent,
-    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+    fn publish(&self, notice: &Notice) -> impl Future<Output = Result<(), LayerError>> + Send;
 
     /// Listens to what instances tell each other, from when this returns.
     fn subscribe(&self) -> impl Future<Output = Result<Self::Subscription, LayerError>> + Send;
@@ -293,10 +294,21 @@ pub trait Remote: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Admission, LayerError>> + Send;
 }
 
+/// What instances tell each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notice {
+    /// Entries are out of date.
+    Invalidated(InvalidationEvent),
+    /// A load that others wait for has ended: there is an entry at this key, or nobody loads it
+    /// any more.
+    Filled(String),
+}
+
 /// What instances tell each other, as it arrives.
 pub trait Subscription: Send + 'static {
-    /// The next event; `None` when the connection is lost and events may have been missed.
-    fn next(&mut self) -> impl Future<Output = Option<InvalidationEvent>> + Send;
+    /// The next notice; `None` when the connection is lost and notices may have been missed.
+    fn next(&mut self) -> impl Future<Output = Option<Notice>> + Send;
 }
 
 /// The queue of write-behind, as its consumer sees it.

@@ -159,6 +159,8 @@ mod tests {
         Entry {
             row,
             fetched_at: at(as_of),
+            fresh_until: at(1_000_000),
+            load_time: std::time::Duration::ZERO,
         }
     }
 

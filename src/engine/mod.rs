@@ -17,6 +17,7 @@ pub mod layer;
 pub mod local;
 mod read;
 pub mod remote;
+mod waiters;
 mod write;
 pub mod write_behind;
 
@@ -31,8 +32,9 @@ use crate::seed::{Seed, Stream};
 use data_type::{DataType, DataTypeId, Key, PolicyTable};
 use event::{Event, Observer};
 use flight::FlightTable;
-use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote};
+use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote, Row};
 use local::{LocalConfig, LocalLayer};
+use waiters::Waiters;
 
 /// What an engine is made of beside its policies.
 #[derive(Clone)]
@@ -57,6 +59,7 @@ pub struct Engine<R, O> {
     remote: Option<R>,
     origin: O,
     flights: FlightTable<Fetch>,
+    waiters: Waiters,
     jitter: Mutex<Stream>,
 }
 
@@ -141,6 +144,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             remote,
             origin,
             flights: FlightTable::new(),
+            waiters: Waiters::default(),
             jitter: Mutex::new(seed.stream_of("engine/ttl-jitter", instance)),
         }
     }
@@ -200,14 +204,27 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         ttl.mul_f64(1.0 - policy.ttl_jitter.0 * share)
     }
 
+    /// The entry of a row that the origin gave just now, after `load_time`.
+    fn entry(&self, policy: &DataType, row: Row, load_time: Duration) -> Entry {
+        let now = self.clock.now();
+        let ttl = match row.value {
+            Some(_) => policy.ttl,
+            None => policy.negative_ttl.unwrap_or_default(),
+        };
+        Entry {
+            row,
+            // The age counts from the read's start: the row may have changed since then.
+            fetched_at: now - load_time,
+            fresh_until: now + self.jittered(policy, ttl),
+            load_time,
+        }
+    }
+
     /// How long the remote layer keeps `entry`; `None` if it does not keep it at all.
     fn remote_ttl(&self, policy: &DataType, entry: &Entry) -> Option<Duration> {
-        let ttl = if entry.row.value.is_some() {
-            Some(policy.ttl)
-        } else {
-            policy.negative_ttl
-        };
-        ttl.map(|ttl| self.jittered(policy, ttl))
+        let kept = entry.row.value.is_some() || policy.negative_ttl.is_some();
+        let fresh_for = entry.fresh_until.since(self.clock.now());
+        kept.then(|| fresh_for + policy.serve_stale.unwrap_or_default())
     }
 
     /// Offers `entry` to the local layer. Must be called under the key's lock of the flight table.
@@ -216,12 +233,12 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let (Some(local), Some(local_ttl)) = (&self.local, policy.local_ttl) else {
             return;
         };
-        let ttl = match entry.row.value {
-            Some(_) => Some(local_ttl),
-            None => policy.negative_ttl.map(|ttl| ttl.min(local_ttl)),
-        };
-        let Some(ttl) = ttl else { return };
-        let deadline = self.clock.now() + self.jittered(policy, ttl);
+        if entry.row.value.is_none() && policy.negative_ttl.is_none() {
+            return;
+        }
+        // Never longer than the entry itself is fresh.
+        let local_ttl = self.jittered(policy, local_ttl);
+        let deadline = (self.clock.now() + local_ttl).min(entry.fresh_until);
         if local.fill(key, entry.clone(), deadline) == layer::Fill::Refused {
             self.emit(&Event::FillRefused {
                 data_type,

@@ -167,11 +167,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             self.failed(Layer::Origin, &error);
             EngineError::Origin(error)
         })?;
-        // The age counts from the read's start: the row may have changed since then.
-        Ok(Entry {
-            row,
-            fetched_at: start,
-        })
+        Ok(self.entry(self.policies.get(data_type), row, now.since(start)))
     }
 
     /// Offers `entry` to the remote layer. A failure is told, and otherwise like success: the

@@ -4,11 +4,13 @@
 //! cannot be told afterwards, the write still stands; the failure is an event, and the entry that
 //! stays behind ends with its TTL.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::data_type::{DataType, DataTypeId, Invalidation, Key, Strategy};
 use super::event::Event;
-use super::layer::{Entry, InvalidationEvent, Layer, Origin, QueuedWrite, Remote, Row, Version};
+use super::layer::{InvalidationEvent, Layer, Notice, Origin, QueuedWrite, Remote, Row, Version};
 use super::{Engine, EngineError, Written, wrong_strategy};
 
 impl<R: Remote, O: Origin> Engine<R, O> {
@@ -73,10 +75,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     /// Puts the committed row into the cache, and drops what else was made from the old one.
     async fn write_through(&self, data_type: DataTypeId, policy: &DataType, key: &Key, row: Row) {
         let floor = row.version;
-        let entry = Entry {
-            fetched_at: row.committed_at,
-            row,
-        };
+        let entry = self.entry(policy, row, Duration::ZERO);
         self.fill_remote(data_type, policy, key, &entry).await;
         self.flights
             .invalidate(key, floor, || self.keep_locally(data_type, key, &entry));
@@ -109,10 +108,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 committed_at: now,
                 as_of: version,
             };
-            let entry = Entry {
-                row,
-                fetched_at: now,
-            };
+            let entry = self.entry(policy, row, Duration::ZERO);
             let write = QueuedWrite {
                 data_type,
                 key: key.clone(),
@@ -120,8 +116,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 version,
                 accepted_at: now,
             };
-            let ttl = self.jittered(policy, policy.ttl);
-            match remote.append(&write, &entry, ttl).await {
+            let keep_for = self.remote_ttl(policy, &entry).unwrap_or(policy.ttl);
+            match remote.append(&write, &entry, keep_for).await {
                 Ok(()) => {
                     self.flights
                         .invalidate(key, version, || self.keep_locally(data_type, key, &entry));
@@ -162,7 +158,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             keys: keys.iter().map(|key| key.as_str().to_owned()).collect(),
             version: version.0,
         };
-        match remote.publish(&event).await {
+        match remote.publish(&Notice::Invalidated(event)).await {
             Ok(()) => self.emit(&Event::InvalidationSent { keys: keys.len() }),
             Err(error) => self.failed(Layer::Remote, &error),
         }

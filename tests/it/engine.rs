@@ -173,6 +173,8 @@ async fn live_an_older_write_never_replaces_a_newer_one_in_redis() {
             as_of: Version(version),
         },
         fetched_at: stage.clock.now(),
+        fresh_until: stage.clock.now() + Duration::from_mins(1),
+        load_time: Duration::from_millis(1),
     };
     let (key, ttl) = (Key::new("inventory:8"), Duration::from_mins(1));
     // Around 2^32 and 2^53, where a comparison by the wrong number type would break.

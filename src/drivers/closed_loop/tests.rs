@@ -10,11 +10,10 @@ use axum::response::IntoResponse;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::engine::data_type::{DataType, DataTypeId, Invalidation, KeyPattern, Strategy};
+use crate::engine::data_type::{DataType, DataTypeId, KeyPattern, Strategy};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::cache_status;
 use crate::measure::PhaseKind;
-use crate::units::Ratio;
 use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
 
 /// One attack at a time: the tests take turns.
@@ -23,20 +22,14 @@ static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 const PRODUCT: DataTypeId = DataTypeId(0);
 
 fn policies() -> Arc<PolicyTable> {
-    Arc::new(PolicyTable::new(vec![DataType {
-        name: "product".into(),
-        key: "product:{product_id}"
+    Arc::new(PolicyTable::new(vec![DataType::new(
+        "product",
+        "product:{product_id}"
             .parse::<KeyPattern>()
             .expect("a pattern"),
-        related: vec![],
-        strategy: Strategy::WriteThrough,
-        ttl: Duration::from_mins(1),
-        local_ttl: None,
-        invalidation: Invalidation::Time,
-        negative_ttl: None,
-        ttl_jitter: Ratio(0.0),
-        limit: None,
-    }]))
+        Strategy::WriteThrough,
+        Duration::from_mins(1),
+    )]))
 }
 
 fn traffic(think_time: &str) -> Arc<Traffic> {

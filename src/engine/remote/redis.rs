@@ -19,7 +19,7 @@ use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
 use crate::engine::data_type::{Key, Limit};
 use crate::engine::layer::{
-    Admission, Entry, Fill, InvalidationEvent, LayerError, QueuedWrite, Remote, Version,
+    Admission, Entry, Fill, LayerError, Notice, QueuedWrite, Remote, Version,
 };
 
 pub(super) const NAME: &str = "Redis";
@@ -187,8 +187,8 @@ impl Remote for RedisRemote {
         futures_util::future::try_join_all(drops).await.map(|_| ())
     }
 
-    async fn publish(&self, event: &InvalidationEvent) -> Result<(), LayerError> {
-        let text = serde_json::to_string(event)
+    async fn publish(&self, notice: &Notice) -> Result<(), LayerError> {
+        let text = serde_json::to_string(notice)
             .map_err(|error| LayerError::Refused(NAME, error.to_string()))?;
         self.connection()
             .publish(self.channel(), text)

@@ -9,7 +9,7 @@ use ::redis::aio::{PubSub, PubSubStream};
 use futures_util::StreamExt as _;
 
 use super::redis::{NAME, failure};
-use crate::engine::layer::{InvalidationEvent, LayerError, Subscription};
+use crate::engine::layer::{LayerError, Notice, Subscription};
 
 /// How long connecting and subscribing may take.
 const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(2);
@@ -39,12 +39,12 @@ impl RedisSubscription {
 }
 
 impl Subscription for RedisSubscription {
-    async fn next(&mut self) -> Option<InvalidationEvent> {
+    async fn next(&mut self) -> Option<Notice> {
         loop {
             let message = self.messages.next().await?;
-            // Something else on our channel is no invalidation of ours.
-            if let Ok(event) = serde_json::from_slice(message.get_payload_bytes()) {
-                return Some(event);
+            // Something else on our channel is no notice of ours.
+            if let Ok(notice) = serde_json::from_slice(message.get_payload_bytes()) {
+                return Some(notice);
             }
         }
     }

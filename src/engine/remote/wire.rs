@@ -6,17 +6,21 @@
 //! 9..17  version, big endian
 //! 17..25 committed at, nanoseconds since the Unix epoch, big endian
 //! 25..33 fetched at, likewise
-//! 33..   the value
+//! 33..41 fresh until, likewise
+//! 41..49 load time in nanoseconds, big endian
+//! 49..   the value
 //! ```
 //!
 //! Pure. A value that is not of this shape is an error, never a guess.
+
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::clock::Timestamp;
 use crate::engine::layer::{Entry, Row, Version};
 
-const HEAD_BYTES: usize = 33;
+const HEAD_BYTES: usize = 49;
 const ENTRY: u8 = b'e';
 const ABSENCE: u8 = b'n';
 const TOMBSTONE: u8 = b't';
@@ -42,6 +46,8 @@ pub(super) fn encode(entry: &Entry) -> Bytes {
     bytes.put_u64(entry.row.version.0);
     bytes.put_u64(entry.row.committed_at.as_unix_nanos());
     bytes.put_u64(entry.fetched_at.as_unix_nanos());
+    bytes.put_u64(entry.fresh_until.as_unix_nanos());
+    bytes.put_u64(u64::try_from(entry.load_time.as_nanos()).unwrap_or(u64::MAX));
     bytes.put_slice(value.unwrap_or_default());
     bytes.freeze()
 }
@@ -65,6 +71,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
         kind @ &(ENTRY | ABSENCE) => {
             let (as_of, version) = (Version(number(1)?), Version(number(9)?));
             let (committed_at, fetched_at) = (time(17)?, time(25)?);
+            let (fresh_until, load_time) = (time(33)?, Duration::from_nanos(number(41)?));
             let value = (*kind == ENTRY).then(|| bytes.slice(HEAD_BYTES..));
             let row = Row {
                 value,
@@ -72,7 +79,12 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
                 committed_at,
                 as_of,
             };
-            Some(Stored::Entry(Entry { row, fetched_at }))
+            Some(Stored::Entry(Entry {
+                row,
+                fetched_at,
+                fresh_until,
+                load_time,
+            }))
         }
         _ => None,
     };
@@ -88,7 +100,7 @@ mod tests {
         #[test]
         fn what_is_encoded_is_decoded(
             value in prop::option::of(prop::collection::vec(any::<u8>(), 0..64)),
-            numbers in any::<[u64; 4]>(),
+            numbers in any::<[u64; 6]>(),
         ) {
             let entry = Entry {
                 row: Row {
@@ -98,6 +110,8 @@ mod tests {
                     as_of: Version(numbers[2]),
                 },
                 fetched_at: Timestamp::from_unix_nanos(numbers[3]),
+                fresh_until: Timestamp::from_unix_nanos(numbers[4]),
+                load_time: Duration::from_nanos(numbers[5]),
             };
             prop_assert_eq!(decode(&encode(&entry)), Ok(Stored::Entry(entry)));
             let floor = Version(numbers[2]);
@@ -121,6 +135,8 @@ mod tests {
         let entry = Entry {
             row,
             fetched_at: Timestamp::EPOCH,
+            fresh_until: Timestamp::EPOCH,
+            load_time: Duration::ZERO,
         };
         assert_eq!(decode(&encode(&entry)), Ok(Stored::Entry(entry)));
     }

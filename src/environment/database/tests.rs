@@ -5,9 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::data_type::{DataType, Invalidation, Strategy as CacheStrategy};
+use crate::engine::data_type::{DataType, Strategy as CacheStrategy};
 use crate::environment::ServiceTime;
-use crate::units::{ByteSize, Ratio};
+use crate::units::ByteSize;
 
 const CUSTOMER: DataTypeId = DataTypeId(0);
 const ACTIVITY: DataTypeId = DataTypeId(1);
@@ -31,18 +31,13 @@ impl Commits {
 }
 
 fn data_type(name: &str) -> DataType {
-    DataType {
-        name: name.into(),
-        key: format!("{name}:{{id}}").parse().expect("a pattern"),
-        related: vec![],
-        strategy: CacheStrategy::CacheAside,
-        ttl: Duration::from_mins(15),
-        local_ttl: None,
-        invalidation: Invalidation::Time,
-        negative_ttl: None,
-        ttl_jitter: Ratio(0.0),
-        limit: None,
-    }
+    let key = format!("{name}:{{id}}").parse().expect("a pattern");
+    DataType::new(
+        name,
+        key,
+        CacheStrategy::CacheAside,
+        Duration::from_mins(15),
+    )
 }
 
 fn table(prefilled: bool) -> TableConfig {

@@ -7,7 +7,6 @@ use crate::engine::layer::{Layer, Operation, Version, is_hit};
 use crate::measure::PhaseKind;
 use crate::measure::query::{Phases, Query};
 use crate::seed::mix;
-use crate::units::Ratio;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
@@ -20,16 +19,14 @@ const START: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
 /// `a`, `b` and `c`, each with TTLs of 60 s and 10 s; `c` is written behind.
 pub(crate) fn policies() -> Arc<PolicyTable> {
     let row = |name: &str, strategy| DataType {
-        name: name.into(),
-        key: format!("{name}:{{id}}").parse().expect("a pattern"),
-        related: vec![],
-        strategy,
-        ttl: Duration::from_mins(1),
         local_ttl: Some(Duration::from_secs(10)),
         invalidation: Invalidation::Event,
-        negative_ttl: None,
-        ttl_jitter: Ratio(0.0),
-        limit: None,
+        ..DataType::new(
+            name,
+            format!("{name}:{{id}}").parse().expect("a pattern"),
+            strategy,
+            Duration::from_mins(1),
+        )
     };
     Arc::new(PolicyTable::new(vec![
         row("a", By::CacheAside),

@@ -159,17 +159,14 @@ fn build_one(
     };
     let is_counter = counter?;
     let policy = DataType {
-        name: name.value.clone(),
-        key: key?.value.clone(),
         related: related?,
-        strategy: strategy?,
-        ttl: ttl?,
         local_ttl: local_ttl?,
         invalidation: invalidation?,
         // A counter that forgets early admits too many.
         negative_ttl: negative_ttl?.filter(|_| !is_counter),
         ttl_jitter: if is_counter { Ratio(0.0) } else { ttl_jitter? },
         limit: limit?,
+        ..DataType::new(name.value.clone(), key?.value.clone(), strategy?, ttl?)
     };
     Some((policy, table?, population?))
 }

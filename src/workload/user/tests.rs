@@ -6,8 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::data_type::{DataType, Invalidation, KeyPattern, Strategy as CacheStrategy};
-use crate::units::Ratio;
+use crate::engine::data_type::{DataType, KeyPattern, Strategy as CacheStrategy};
 use crate::workload::MixEntry;
 
 const PRODUCT: DataTypeId = DataTypeId(0);
@@ -16,18 +15,8 @@ const SESSION: DataTypeId = DataTypeId(2);
 const ACTIVITY: DataTypeId = DataTypeId(3);
 
 fn row(name: &str, key: &str) -> DataType {
-    DataType {
-        name: name.into(),
-        key: key.parse::<KeyPattern>().expect(key),
-        related: vec![],
-        strategy: CacheStrategy::CacheAside,
-        ttl: Duration::from_mins(1),
-        local_ttl: None,
-        invalidation: Invalidation::Time,
-        negative_ttl: None,
-        ttl_jitter: Ratio(0.0),
-        limit: None,
-    }
+    let key = key.parse::<KeyPattern>().expect(key);
+    DataType::new(name, key, CacheStrategy::CacheAside, Duration::from_mins(1))
 }
 
 fn policies() -> PolicyTable {

@@ -255,16 +255,16 @@ pub(crate) const RATE_LIMIT: DataTypeId = DataTypeId(3);
 
 fn policies() -> PolicyTable {
     let row = |name: &str, key: &str, strategy| DataType {
-        name: name.into(),
-        key: key.parse().expect("a key pattern"),
-        related: Vec::new(),
-        strategy,
-        ttl: Duration::from_mins(5),
         local_ttl: Some(Duration::from_mins(1)),
         invalidation: Invalidation::Event,
         negative_ttl: Some(Duration::from_secs(30)),
         ttl_jitter: Ratio(0.1),
-        limit: None,
+        ..DataType::new(
+            name,
+            key.parse().expect("a key pattern"),
+            strategy,
+            Duration::from_mins(5),
+        )
     };
     let mut customer = row(
         "customer",

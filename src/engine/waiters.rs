@@ -1,0 +1,79 @@
+//! Those who wait for a load in another instance, woken by its notice.
+//!
+//! A notice may be lost or come before the waiting begins, so a waiter looks again by itself, too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::data_type::Key;
+
+/// The waiters of one instance.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    keys: Mutex<HashMap<Key, Arc<Notify>>>,
+}
+
+impl Waiters {
+    /// Begins to wait for `key`; what comes from now on wakes.
+    pub(super) fn wait(&self, key: &Key) -> Waiter<'_> {
+        let notify = Arc::clone(self.keys.lock().entry(key.clone()).or_default());
+        Waiter {
+            waiters: self,
+            key: key.clone(),
+            notify,
+        }
+    }
+
+    /// Wakes who waits for `key`.
+    pub(super) fn wake(&self, key: &Key) {
+        if let Some(notify) = self.keys.lock().get(key) {
+            // Each flight has one waiter; a permit is kept for one that looks elsewhere just now.
+            notify.notify_one();
+        }
+    }
+}
+
+/// Waits for one key.
+#[derive(Debug)]
+pub(super) struct Waiter<'w> {
+    waiters: &'w Waiters,
+    key: Key,
+    notify: Arc<Notify>,
+}
+
+impl Waiter<'_> {
+    /// Ready at the next notice for the key, or if one has come since the last.
+    pub(super) async fn notified(&self) {
+        self.notify.notified().await;
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut keys = self.waiters.keys.lock();
+        // One in the table, one here: nobody else waits.
+        if Arc::strong_count(&self.notify) <= 2 {
+            keys.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_notice_wakes_its_waiter_also_if_it_comes_first() {
+        let waiters = Waiters::default();
+        let key = Key::new("k");
+        let waiter = waiters.wait(&key);
+        waiters.wake(&Key::new("other"));
+        waiters.wake(&key);
+        waiter.notified().await;
+        drop(waiter);
+        assert!(waiters.keys.lock().is_empty());
+    }
+}
