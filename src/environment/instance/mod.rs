@@ -173,7 +173,7 @@ async fn serve<O: Origin>(
     let consumer = format!("instance-{number}");
     let background = tokio::spawn({
         let (engine, consumer) = (Arc::clone(&engine), consumer.clone());
-        async move { tokio::join!(engine.listen(), engine.consume(&consumer)) }
+        async move { tokio::join!(engine.listen(), engine.consume(&consumer), engine.refresh()) }
     });
     if address.send(bound).is_err() {
         return Err("nobody waits for it".to_owned());
