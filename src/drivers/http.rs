@@ -207,7 +207,9 @@ pub fn method_of(operation: Operation) -> Method {
     match operation {
         Operation::Get => Method::GET,
         Operation::Put => Method::PUT,
-        Operation::Invalidate => Method::DELETE,
+        Operation::Invalidate | Operation::InvalidatePattern | Operation::InvalidateAll => {
+            Method::DELETE
+        }
         Operation::Admit => Method::POST,
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::invalidation::glob::escape;
 use crate::units::Ratio;
 
 /// A key of the cache, as it stands in Redis after the run's prefix. Cheap to clone.
@@ -317,6 +318,26 @@ impl KeyPattern {
         })
     }
 
+    /// The text before the first placeholder.
+    pub fn head(&self) -> &str {
+        &self.literals[0]
+    }
+
+    /// The pattern, as [`Glob`](super::invalidation::glob::Glob) spells it, of all keys that have
+    /// `params` in the first of their holes.
+    pub fn glob<P: fmt::Display>(&self, params: &[P]) -> String {
+        let mut params = params.iter();
+        let mut glob = escape(&self.literals[0]);
+        for (hole, literal) in self.holes.iter().zip(&self.literals[1..]) {
+            match params.next().filter(|_| **hole != *WINDOW) {
+                Some(param) => glob.push_str(&escape(&param.to_string())),
+                None => glob.push('*'),
+            }
+            glob.push_str(&escape(literal));
+        }
+        glob
+    }
+
     /// The parameters of `key` by name, or `None` if it does not follow this pattern.
     pub fn read<'k>(&self, key: &'k Key) -> Option<Vec<(&str, &'k str)>> {
         let mut rest = key.as_str().strip_prefix(&*self.literals[0])?;
@@ -411,6 +432,16 @@ mod tests {
         assert_eq!(key.as_str(), "prices:all");
         assert_eq!(prices.read(&key), Some(vec![]));
         assert_eq!(prices.read(&Key::new("prices:all:2")), None);
+    }
+
+    #[test]
+    fn a_pattern_becomes_a_pattern_of_keys() {
+        let inventory = pattern("inventory:{product_id}:{warehouse_id}");
+        assert_eq!(inventory.glob(&[17]), "inventory:17:*");
+        assert_eq!(inventory.glob::<u64>(&[]), "inventory:*:*");
+        assert_eq!(inventory.glob(&[17, 3]), "inventory:17:3");
+        assert_eq!(pattern("what?:{id}").glob(&["*"]), "what\\?:\\*");
+        assert_eq!(inventory.head(), "inventory:");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::data_type::{DataTypeId, Key};
+use super::invalidation::markers::Scope;
 use super::layer::{Layer, LayerError};
 
 /// One thing that happened.
@@ -59,6 +60,37 @@ pub enum Event<'a> {
     LocalFlushed {
         /// How many entries were dropped.
         entries: usize,
+    },
+    /// The local layer was compared with the remote layer, because invalidations may have been lost.
+    LocalRevalidated {
+        /// How many entries were the same.
+        kept: usize,
+        /// How many were not, and were dropped.
+        dropped: usize,
+    },
+    /// Notices of another instance never came.
+    NoticesMissed {
+        /// The instance.
+        publisher: u64,
+        /// How many.
+        missed: u64,
+    },
+    /// The subscription stands, but this instance does not hear itself: it is taken for lost.
+    SubscriptionSilent {
+        /// For how long.
+        silent_for: Duration,
+    },
+    /// This instance outdated every entry in a scope.
+    Outdated {
+        /// Whom it concerns.
+        scope: &'a Scope,
+    },
+    /// This instance looked for every entry in a scope in the remote layer, and removed it.
+    Swept {
+        /// Whom it concerns.
+        scope: &'a Scope,
+        /// How many keys were removed.
+        keys: u64,
     },
     /// The consumer of write-behind committed a batch.
     WriteBehindCommitted {

@@ -147,6 +147,21 @@ impl<T: Clone> FlightTable<T> {
         change();
     }
 
+    /// The same for every flight whose key is `concerned`.
+    pub fn invalidate_where(&self, concerned: impl Fn(&Key) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.epoch += 1;
+            shard.flights.retain(|key, flight| {
+                let concerned = concerned(key);
+                if concerned {
+                    flight.floor.store(u64::MAX, Ordering::Relaxed);
+                }
+                !concerned
+            });
+        }
+    }
+
     /// How many invalidations the neighbourhood of `key` has seen: for loads outside of flights.
     pub fn epoch(&self, key: &Key) -> u64 {
         self.shard(key).lock().epoch

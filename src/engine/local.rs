@@ -11,7 +11,7 @@ use quick_cache::{OptionsBuilder, Weighter};
 use rustc_hash::FxHasher;
 
 use super::data_type::Key;
-use super::layer::{Entry, Fill};
+use super::layer::{Entry, Fill, Version};
 use crate::clock::Timestamp;
 
 /// What a key, an entry and their bookkeeping cost beside the value, roughly.
@@ -120,6 +120,19 @@ impl LocalLayer {
         self.cache.remove(key);
     }
 
+    /// Drops every entry whose key is `gone`.
+    pub fn remove_where(&self, gone: impl Fn(&Key) -> bool) {
+        self.cache.retain(|key, _| !gone(key));
+    }
+
+    /// Every key with the commit as of which its entry was read, in no order.
+    pub fn held(&self) -> Vec<(Key, Version)> {
+        let pairs = self.cache.iter();
+        pairs
+            .map(|(key, held)| (key, held.entry.row.as_of))
+            .collect()
+    }
+
     /// Drops everything; gives how many entries there were.
     pub fn clear(&self) -> usize {
         let entries = self.cache.len();
@@ -141,7 +154,7 @@ impl LocalLayer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::layer::{Row, Version};
+    use crate::engine::layer::{Generation, Row};
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -161,6 +174,7 @@ mod tests {
             fetched_at: at(as_of),
             fresh_until: at(1_000_000),
             load_time: std::time::Duration::ZERO,
+            generation: Generation::default(),
         }
     }
 

@@ -33,6 +33,8 @@ use crate::seed::{Seed, Stream};
 use data_type::{DataType, DataTypeId, Key, PolicyTable};
 use event::{Event, Observer};
 use flight::FlightTable;
+use invalidation::generation::Generations;
+use invalidation::{InvalidationConfig, Talk};
 use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote, Row};
 use local::{LocalConfig, LocalLayer};
 use stampede::refresh::Refreshes;
@@ -63,6 +65,8 @@ pub struct Engine<R, O> {
     flights: FlightTable<Fetch>,
     waiters: Waiters,
     refreshes: Refreshes,
+    generations: Generations,
+    talk: Talk,
     random: Mutex<Stream>,
 }
 
@@ -150,7 +154,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             observer,
             instance,
         } = surroundings;
+        // Greater than that of an earlier life of this instance, and never 0.
+        let incarnation = clock.now().as_unix_nanos().max(1);
         Self {
+            generations: Generations::new(&policies),
+            talk: Talk::new(InvalidationConfig::default(), incarnation),
             policies,
             clock,
             observer,
@@ -233,6 +241,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             fetched_at: now - load_time,
             fresh_until: now + self.jittered(policy, ttl),
             load_time,
+            // Who loads corrects it to what it knew at the beginning.
+            generation: self.generations.now(),
         }
     }
 
@@ -253,7 +263,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return;
         }
         // Never longer than the entry itself is fresh.
-        let local_ttl = self.jittered(policy, local_ttl);
+        let local_ttl = self.local_ttl_now(policy, self.jittered(policy, local_ttl));
         let deadline = (self.clock.now() + local_ttl).min(entry.fresh_until);
         if policy.consistency == data_type::Consistency::Naive {
             local.remove(key);

@@ -4,7 +4,9 @@ use super::data_type::{Consistency, DataType, DataTypeId, Key, Stampede, Strateg
 use super::event::Event;
 use super::flight::{Boarding, Leader};
 use super::layer::{Entry, Fill, Layer, Origin, Outcome, Remote, Version};
+use super::local::LocalLayer;
 use super::{Answer, Engine, EngineError, Fetch, Fetched, How, wrong_strategy};
+use crate::clock::Timestamp;
 
 /// What a look into the remote layer found.
 #[derive(Clone, Debug)]
@@ -86,7 +88,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         leader: Leader<'_, Fetch>,
     ) -> Result<Answer, EngineError> {
         // The flight before this one may have landed between our look and our boarding.
-        let fetch = match self.peek_locally(policy, key) {
+        let fetch = match self.peek_locally(data_type, policy, key) {
             Some(entry) => Ok(Fetched {
                 entry,
                 layer: Layer::Local,
@@ -186,6 +188,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let Some(remote) = &self.remote else {
             return Looked::Absent;
         };
+        if self.get_in_step().await.is_err() {
+            return Looked::Failed;
+        }
         let start = self.clock.now();
         let looked = remote.get(key).await;
         let now = self.clock.now();
@@ -196,6 +201,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             took: now.since(start),
         });
         match looked {
+            Ok(Some(entry)) if self.is_outdated(data_type, key, &entry) => Looked::Absent,
             Ok(Some(entry)) if entry.fresh_until > now => Looked::Fresh(entry),
             Ok(Some(entry)) => Looked::Stale(entry),
             Ok(None) => Looked::Absent,
@@ -212,6 +218,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         data_type: DataTypeId,
         key: &Key,
     ) -> Result<Entry, EngineError> {
+        // Before the row is read: what outdates the row from now on outdates the entry, too.
+        let generation = self.generations.now();
         let start = self.clock.now();
         let loaded = self.origin.load(data_type, key).await;
         let took = self.clock.now().since(start);
@@ -225,7 +233,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             self.failed(Layer::Origin, &error);
             EngineError::Origin(error)
         })?;
-        Ok(self.entry(self.policies.get(data_type), row, took))
+        Ok(Entry {
+            generation,
+            ..self.entry(self.policies.get(data_type), row, took)
+        })
     }
 
     /// Offers `entry` to the remote layer. A failure is told, and otherwise like success: the
@@ -241,6 +252,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return Fill::Stored;
         };
         let filled = match policy.consistency {
+            // Nobody would be served with it, and it could stand in the way of a newer one.
+            _ if self.is_outdated(data_type, key, entry) => Ok(Fill::Refused),
             Consistency::Versioned => remote.fill(key, entry, ttl).await,
             Consistency::Naive => remote
                 .overwrite(key, entry, ttl)
@@ -267,7 +280,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     fn look_locally(&self, data_type: DataTypeId, policy: &DataType, key: &Key) -> Option<Entry> {
         let local = self.local.as_ref().filter(|_| policy.local_ttl.is_some())?;
         let start = self.clock.now();
-        let entry = local.get(key, start);
+        let entry = self.find_locally(local, data_type, key, start);
         self.emit(&Event::Lookup {
             data_type,
             layer: Layer::Local,
@@ -277,9 +290,24 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         entry
     }
 
-    fn peek_locally(&self, policy: &DataType, key: &Key) -> Option<Entry> {
+    fn peek_locally(&self, data_type: DataTypeId, policy: &DataType, key: &Key) -> Option<Entry> {
         let local = self.local.as_ref().filter(|_| policy.local_ttl.is_some())?;
-        local.get(key, self.clock.now())
+        self.find_locally(local, data_type, key, self.clock.now())
+    }
+
+    fn find_locally(
+        &self,
+        local: &LocalLayer,
+        data_type: DataTypeId,
+        key: &Key,
+        now: Timestamp,
+    ) -> Option<Entry> {
+        let entry = local.get(key, now)?;
+        if self.is_outdated(data_type, key, &entry) {
+            local.remove(key);
+            return None;
+        }
+        Some(entry)
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::data_type::{DataType, DataTypeId, Invalidation, Key, Strategy};
-use super::event::Event;
-use super::layer::{InvalidationEvent, Layer, Notice, Origin, QueuedWrite, Remote, Row, Version};
+use super::layer::{
+    Entry, Generation, InvalidationEvent, Layer, Origin, QueuedWrite, Remote, Row, Version,
+};
 use super::{Engine, EngineError, Written, wrong_strategy};
 
 impl<R: Remote, O: Origin> Engine<R, O> {
@@ -35,8 +36,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Ok(written(&row))
             }
             Strategy::WriteThrough => {
+                let generation = self.generations.now();
                 let row = self.store(data_type, key, value).await?;
-                self.write_through(data_type, policy, key, row.clone())
+                self.write_through(data_type, policy, key, (row.clone(), generation))
                     .await;
                 Ok(written(&row))
             }
@@ -73,9 +75,18 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     /// Puts the committed row into the cache, and drops what else was made from the old one.
-    async fn write_through(&self, data_type: DataTypeId, policy: &DataType, key: &Key, row: Row) {
+    async fn write_through(
+        &self,
+        data_type: DataTypeId,
+        policy: &DataType,
+        key: &Key,
+        (row, generation): (Row, Generation),
+    ) {
         let floor = row.version;
-        let entry = self.entry(policy, row, Duration::ZERO);
+        let entry = Entry {
+            generation,
+            ..self.entry(policy, row, Duration::ZERO)
+        };
         self.fill_remote(data_type, policy, key, &entry).await;
         self.flights
             .invalidate(key, floor, || self.keep_locally(data_type, key, &entry));
@@ -152,16 +163,15 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     async fn publish(&self, keys: Vec<Key>, version: Version) {
-        let Some(remote) = &self.remote else { return };
+        if self.remote.as_ref().is_some_and(Remote::announces_changes) {
+            return;
+        }
         let event = InvalidationEvent {
-            publisher: self.instance,
             keys: keys.iter().map(|key| key.as_str().to_owned()).collect(),
             version: version.0,
+            ..InvalidationEvent::default()
         };
-        match remote.publish(&Notice::Invalidated(event)).await {
-            Ok(()) => self.emit(&Event::InvalidationSent { keys: keys.len() }),
-            Err(error) => self.failed(Layer::Remote, &error),
-        }
+        self.tell(event).await;
     }
 }
 

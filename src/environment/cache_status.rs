@@ -61,7 +61,13 @@ pub fn read(operation: Operation, status: u16, cache_status: Option<&str>) -> (O
             (Outcome::Hit | Outcome::StaleHit, layer) => (Outcome::Hit, layer),
             other => other,
         },
-        (Operation::Put | Operation::Invalidate, 200..=299) => (Outcome::Bypass, Layer::Origin),
+        (
+            Operation::Put
+            | Operation::Invalidate
+            | Operation::InvalidatePattern
+            | Operation::InvalidateAll,
+            200..=299,
+        ) => (Outcome::Bypass, Layer::Origin),
         _ => (Outcome::Error, Layer::Origin),
     }
 }

@@ -51,6 +51,20 @@ pub struct Happened {
     pub flushes: u64,
     /// Entries dropped thereby.
     pub flushed_entries: u64,
+    /// Times that a local layer was compared with the remote layer for the same reason.
+    pub revalidations: u64,
+    /// Entries dropped thereby.
+    pub revalidated_away: u64,
+    /// Notices that were lost between instances.
+    pub notices_missed: u64,
+    /// Subscriptions that stood but were silent.
+    pub silent_subscriptions: u64,
+    /// Patterns and data types that were invalidated by generation.
+    pub outdated: u64,
+    /// Patterns and data types that were invalidated by scan.
+    pub sweeps: u64,
+    /// Keys removed thereby.
+    pub swept_keys: u64,
     /// Writes that the consumer of write-behind committed.
     pub write_behind_committed: u64,
     /// Loads in the background that were left out because too many were asked for.
@@ -66,6 +80,13 @@ impl Happened {
         self.invalidations_received += other.invalidations_received;
         self.flushes += other.flushes;
         self.flushed_entries += other.flushed_entries;
+        self.revalidations += other.revalidations;
+        self.revalidated_away += other.revalidated_away;
+        self.notices_missed += other.notices_missed;
+        self.silent_subscriptions += other.silent_subscriptions;
+        self.outdated += other.outdated;
+        self.sweeps += other.sweeps;
+        self.swept_keys += other.swept_keys;
         self.write_behind_committed += other.write_behind_committed;
         self.refreshes_dropped += other.refreshes_dropped;
     }
@@ -129,6 +150,17 @@ impl InPhase {
             Event::LocalFlushed { entries } => {
                 happened.flushes += 1;
                 happened.flushed_entries += entries as u64;
+            }
+            Event::LocalRevalidated { dropped, .. } => {
+                happened.revalidations += 1;
+                happened.revalidated_away += dropped as u64;
+            }
+            Event::NoticesMissed { missed, .. } => happened.notices_missed += missed,
+            Event::SubscriptionSilent { .. } => happened.silent_subscriptions += 1,
+            Event::Outdated { .. } => happened.outdated += 1,
+            Event::Swept { keys, .. } => {
+                happened.sweeps += 1;
+                happened.swept_keys += keys;
             }
             Event::WriteBehindCommitted { writes } => {
                 happened.write_behind_committed += writes as u64;
@@ -352,6 +384,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::engine::data_type::Key;
+    use crate::engine::invalidation::markers::Scope;
     use crate::engine::layer::LayerError;
     use crate::measure::PhaseKind;
     use std::time::Duration;
@@ -434,6 +467,20 @@ mod tests {
         observer.observe(&Event::InvalidationSent { keys: 2 });
         observer.observe(&Event::InvalidationReceived { keys: 5 });
         observer.observe(&Event::LocalFlushed { entries: 70 });
+        observer.observe(&Event::LocalRevalidated {
+            kept: 5,
+            dropped: 3,
+        });
+        observer.observe(&Event::NoticesMissed {
+            publisher: 1,
+            missed: 4,
+        });
+        observer.observe(&Event::SubscriptionSilent {
+            silent_for: Duration::from_secs(3),
+        });
+        let scope = &Scope::Everything;
+        observer.observe(&Event::Outdated { scope });
+        observer.observe(&Event::Swept { scope, keys: 6 });
         observer.observe(&Event::WriteBehindCommitted { writes: 11 });
         let all = EngineMeasurements::collect([&observer], schedule());
         let wanted = Happened {
@@ -444,6 +491,13 @@ mod tests {
             invalidations_received: 5,
             flushes: 1,
             flushed_entries: 70,
+            revalidations: 1,
+            revalidated_away: 3,
+            notices_missed: 4,
+            silent_subscriptions: 1,
+            outdated: 1,
+            sweeps: 1,
+            swept_keys: 6,
             write_behind_committed: 11,
             refreshes_dropped: 0,
         };

@@ -4,6 +4,8 @@
 //! [`LayerError::Unsupported`](super::layer::LayerError::Unsupported).
 
 pub mod redis;
+mod redis_invalidation;
 mod redis_queue;
 mod redis_subscription;
+mod redis_tracking;
 mod wire;

@@ -18,8 +18,11 @@ use super::redis_queue::{RedisQueue, write_fields};
 use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
 use crate::engine::data_type::{Key, Limit};
+use crate::engine::invalidation::glob::Glob;
+use crate::engine::invalidation::markers::{Marker, Scope};
 use crate::engine::layer::{
-    Admission, Entry, Fill, LayerError, Leased, Notice, QueuedWrite, Remote, Token, Version,
+    Admission, Entry, Fill, Generation, LayerError, Leased, Notice, QueuedWrite, Remote, Token,
+    Version,
 };
 
 pub(super) const NAME: &str = "Redis";
@@ -47,7 +50,7 @@ pub struct RedisOptions {
 }
 
 #[derive(Debug)]
-struct Scripts {
+pub(super) struct Scripts {
     fill: Script,
     invalidate: Script,
     append: Script,
@@ -56,6 +59,9 @@ struct Scripts {
     fill_leased: Script,
     renew_lock: Script,
     unlock: Script,
+    pub(super) raise: Script,
+    pub(super) reconcile: Script,
+    pub(super) sweep: Script,
 }
 
 impl Scripts {
@@ -69,6 +75,9 @@ impl Scripts {
             fill_leased: Script::new(include_str!("scripts/fill_leased.lua")),
             renew_lock: Script::new(include_str!("scripts/renew_lock.lua")),
             unlock: Script::new(include_str!("scripts/unlock.lua")),
+            raise: Script::new(include_str!("scripts/raise.lua")),
+            reconcile: Script::new(include_str!("scripts/reconcile.lua")),
+            sweep: Script::new(include_str!("scripts/sweep.lua")),
         }
     }
 }
@@ -80,7 +89,9 @@ pub struct RedisRemote {
     client: ::redis::Client,
     connections: Box<[Connection]>,
     next: AtomicUsize,
-    scripts: Scripts,
+    pub(super) scripts: Scripts,
+    /// Beginnings of keys whose changes subscribers are told of by Redis; none for pub/sub.
+    tracked: Vec<String>,
 }
 
 /// [`ConnectionManager`] prints nothing of itself.
@@ -119,17 +130,33 @@ impl RedisRemote {
             connections: connections.into(),
             next: AtomicUsize::new(0),
             scripts: Scripts::new(),
+            tracked: vec![],
         })
     }
 
+    /// The same, with subscribers told by Redis itself of every change of a key that begins with one
+    /// of `prefixes` (client tracking in broadcast mode). None of them may be the beginning of
+    /// another.
+    #[must_use]
+    pub fn tracking(self, prefixes: Vec<String>) -> Self {
+        Self {
+            tracked: prefixes,
+            ..self
+        }
+    }
+
     /// A connection for one command; each in turn.
-    fn connection(&self) -> ConnectionManager {
+    pub(super) fn connection(&self) -> ConnectionManager {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
         self.connections[at].0.clone()
     }
 
-    fn key(&self, key: &Key) -> String {
+    pub(super) fn key(&self, key: &Key) -> String {
         [&self.options.prefix, key.as_str()].concat()
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.options.prefix
     }
 
     /// A key of the queue's slot: in a Cluster both keys of a script must be in one.
@@ -269,6 +296,9 @@ impl Remote for RedisRemote {
     }
 
     async fn invalidate(&self, keys: &[Key], version: Version) -> Result<(), LayerError> {
+        if version == Version(0) && self.announces_changes() {
+            return self.purge_loudly(keys).await;
+        }
         if version == Version(0) {
             let keys: Vec<String> = keys.iter().map(|key| self.key(key)).collect();
             return self
@@ -291,6 +321,30 @@ impl Remote for RedisRemote {
         futures_util::future::try_join_all(drops).await.map(|_| ())
     }
 
+    async fn raise(&self, scope: &Scope, known: Generation) -> Result<Generation, LayerError> {
+        self.raise_generation(scope, known).await
+    }
+
+    async fn reconcile(&self, known: &[Marker]) -> Result<Vec<Marker>, LayerError> {
+        self.reconcile_generations(known).await
+    }
+
+    async fn sweep(
+        &self,
+        globs: &[Glob],
+        belongs: impl Fn(&Key) -> bool + Send + Sync,
+    ) -> Result<u64, LayerError> {
+        self.sweep_primaries(globs, belongs).await
+    }
+
+    async fn held(&self, keys: &[Key]) -> Result<Vec<Option<Version>>, LayerError> {
+        self.versions_of(keys).await
+    }
+
+    fn announces_changes(&self) -> bool {
+        !self.tracked.is_empty()
+    }
+
     async fn publish(&self, notice: &Notice) -> Result<(), LayerError> {
         let text = serde_json::to_string(notice)
             .map_err(|error| LayerError::Refused(NAME, error.to_string()))?;
@@ -301,6 +355,10 @@ impl Remote for RedisRemote {
     }
 
     async fn subscribe(&self) -> Result<RedisSubscription, LayerError> {
+        if self.announces_changes() {
+            let (prefix, tracked) = (self.prefix(), &self.tracked);
+            return RedisSubscription::track(&self.client, &self.channel(), prefix, tracked).await;
+        }
         RedisSubscription::open(&self.client, &self.channel()).await
     }
 
@@ -358,7 +416,7 @@ fn filled(key: &Key) -> Result<String, LayerError> {
 }
 
 /// Redis takes whole milliseconds and refuses zero.
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis())
         .unwrap_or(u64::MAX)
         .max(1)
