@@ -135,6 +135,8 @@ async fn start_instances(
         .as_ref()
         .zip(stage.redis.as_ref())
         .filter(|_| cached);
+    let invalidation = remote.map(|(remote, _)| remote.invalidation);
+    let invalidation = invalidation.unwrap_or_default();
     let remote = remote.map(|(remote, redis)| RedisOptions {
         url: redis.url().to_owned(),
         prefix: redis.prefix().as_str().to_owned(),
@@ -148,6 +150,7 @@ async fn start_instances(
             policies: Arc::clone(&plan.policies),
             local,
             remote: remote.clone(),
+            invalidation,
             clock: stage.clock.clone(),
             seed: plan.seed.fork("instances"),
             observer: Arc::clone(observer) as Arc<dyn Observer>,

@@ -5,6 +5,7 @@
 
 mod data_types;
 mod gates;
+mod invalidation;
 mod population;
 mod protection;
 mod traffic;
@@ -185,6 +186,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
     // A topology that cannot be run has been reported; there is only one that can.
     let topology = file.topology.is_absent() || file.topology.given().is_some();
     let policy = file.policy.or(EvictionPolicy::default());
+    let invalidation = invalidation::build(&file.invalidation, errors);
     Some(RemotePlan {
         redis: RedisConfig {
             maxmemory: maxmemory?,
@@ -192,6 +194,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
         },
         timeout: timeout?,
         connections: topology.then_some(connections?)? as u16,
+        invalidation: invalidation?,
     })
 }
 

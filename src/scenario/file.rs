@@ -45,6 +45,11 @@
 //!     policy: allkeys-lru            # the default; any maxmemory-policy of Redis
 //!     timeout: 500ms                 # for a command; the default
 //!     connections: 1                 # for each instance; the default
+//!     invalidation:                  # how instances tell each other; these are the defaults
+//!       transport: pubsub            # or tracking: Redis tells which keys changed
+//!       broadly: generation          # or scan: how many keys at once are invalidated
+//!       on_loss: flush               # or revalidate, ignore: when notices may have been lost
+//!       heartbeat: 1s                # 2.5 of them without an own notice: the instance is deaf
 //! instances: 3                       # service instances; 1 if left out
 //! origin: { connections: 40, acquire_timeout: 5s }  # 5s if left out
 //! resilience: { ttl_jitter: 10%, negative_ttl: 5s } # for every data type; 0% and none if left out
@@ -57,13 +62,15 @@
 //!   phases:                          # a phase named warm-up is one; all others are measured
 //!     - { name: warm-up, for: 25s }
 //!     - { name: steady, for: 60s }
-//!   mix: { customer.get: 40, customer.put: 1 }   # weights
+//!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
+//!                                    # invalidate_pattern (all parameters but the last), admit
 //! baseline: { for: 20s }             # the same with caching off, first; or none
 //! gates:
 //!   - "p95(response_time) < 1s"
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
 //! ```
 
+pub(super) mod invalidation;
 pub(super) mod protection;
 mod traffic;
 
@@ -76,6 +83,7 @@ use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
 use crate::environment::EvictionPolicy;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio, Span};
+use invalidation::InvalidationFile;
 use protection::ProtectionFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 
@@ -366,6 +374,7 @@ pub(super) struct RemoteFile {
     pub(super) policy: Field<EvictionPolicy>,
     pub(super) timeout: Field<Span>,
     pub(super) connections: Field<u64>,
+    pub(super) invalidation: Field<InvalidationFile>,
 }
 
 impl Decode for RemoteFile {
@@ -377,6 +386,7 @@ impl Decode for RemoteFile {
             policy: fields.optional("policy"),
             timeout: fields.optional("timeout"),
             connections: fields.optional("connections"),
+            invalidation: fields.optional("invalidation"),
         };
         fields.close();
         Some(remote)

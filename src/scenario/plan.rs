@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::data_type::PolicyTable;
+use crate::engine::invalidation::InvalidationConfig;
 use crate::environment::{DatabaseConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::measure::PhaseKind;
@@ -69,6 +70,8 @@ pub struct RemotePlan {
     pub timeout: Duration,
     /// How many connections each instance opens.
     pub connections: u16,
+    /// How invalidations travel between instances.
+    pub invalidation: InvalidationConfig,
 }
 
 /// How many users, how they arrive, how long.

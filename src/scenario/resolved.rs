@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::plan::{LayersPlan, Plan, TrafficPlan};
 use super::words::Word;
 use crate::engine::data_type::{DataType, Stampede};
+use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::Operation;
 use crate::environment::{ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
@@ -237,9 +238,19 @@ fn layers(plan: &LayersPlan) -> Yaml {
             ("policy", Yaml::word(remote.redis.policy.word())),
             ("timeout", Yaml::span(remote.timeout)),
             ("connections", Yaml::word(remote.connections)),
+            ("invalidation", invalidation(&remote.invalidation)),
         ])
     });
     map([("local", local), ("remote", remote)])
+}
+
+fn invalidation(config: &InvalidationConfig) -> Yaml {
+    map([
+        ("transport", Yaml::word(config.transport.word())),
+        ("broadly", Yaml::word(config.broadly.word())),
+        ("on_loss", Yaml::word(config.on_loss.word())),
+        ("heartbeat", Yaml::span(config.heartbeat)),
+    ])
 }
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {

@@ -4,6 +4,7 @@ use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
 use super::yaml::Node;
 use crate::engine::data_type::{Consistency, Invalidation, Strategy};
+use crate::engine::invalidation::{Broadly, OnLoss, Transport};
 use crate::environment::EvictionPolicy;
 
 /// A value that is written as one of a few words.
@@ -41,6 +42,27 @@ impl Word for Invalidation {
     const WORDS: &'static [(&'static str, Self)] = &[("time", Self::Time), ("event", Self::Event)];
 }
 
+impl Word for Transport {
+    const WHAT: &'static str = "transport";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pubsub", Self::Pubsub), ("tracking", Self::Tracking)];
+}
+
+impl Word for Broadly {
+    const WHAT: &'static str = "way to invalidate many keys";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("generation", Self::Generation), ("scan", Self::Scan)];
+}
+
+impl Word for OnLoss {
+    const WHAT: &'static str = "answer to a loss";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("flush", Self::Flush),
+        ("revalidate", Self::Revalidate),
+        ("ignore", Self::Ignore),
+    ];
+}
+
 impl Word for EvictionPolicy {
     const WHAT: &'static str = "eviction policy";
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -64,7 +86,15 @@ macro_rules! decode_words {
         }
     )*};
 }
-decode_words!(Strategy, Invalidation, Consistency, EvictionPolicy);
+decode_words!(
+    Strategy,
+    Invalidation,
+    Consistency,
+    EvictionPolicy,
+    Transport,
+    Broadly,
+    OnLoss
+);
 
 #[cfg(test)]
 mod tests {
@@ -80,6 +110,21 @@ mod tests {
         for (word, value) in Invalidation::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
+        for (word, value) in Transport::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in Broadly::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in OnLoss::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        let lengths = (
+            Transport::WORDS.len(),
+            Broadly::WORDS.len(),
+            OnLoss::WORDS.len(),
+        );
+        assert_eq!(lengths, (2, 2, 3));
         for (word, value) in EvictionPolicy::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }

@@ -18,6 +18,7 @@ use super::error::EnvironmentError;
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::event::Observer;
+use crate::engine::invalidation::{InvalidationConfig, Transport, tracked_prefixes};
 use crate::engine::layer::Origin;
 use crate::engine::local::LocalConfig;
 use crate::engine::remote::redis::{RedisOptions, RedisRemote};
@@ -39,6 +40,8 @@ pub struct InstanceConfig {
     pub local: Option<LocalConfig>,
     /// Its remote layer; `None` leaves it out.
     pub remote: Option<RedisOptions>,
+    /// How its invalidations travel.
+    pub invalidation: InvalidationConfig,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -147,16 +150,20 @@ async fn serve<O: Origin>(
         policies,
         local,
         remote,
+        invalidation,
         clock,
         seed,
         observer,
     } = config;
     let remote = match remote {
-        Some(options) => Some(
-            RedisRemote::connect(options)
-                .await
-                .map_err(|error| error.to_string())?,
-        ),
+        Some(options) => {
+            let remote = RedisRemote::connect(options).await;
+            let remote = remote.map_err(|error| error.to_string())?;
+            Some(match invalidation.transport {
+                Transport::Pubsub => remote,
+                Transport::Tracking => remote.tracking(tracked_prefixes(&policies)),
+            })
+        }
         None => None,
     };
     let surroundings = Surroundings {
@@ -165,7 +172,8 @@ async fn serve<O: Origin>(
         observer,
         instance: u64::from(number),
     };
-    let engine = Arc::new(Engine::new(policies, local, remote, origin, surroundings));
+    let engine = Engine::new(policies, local, remote, origin, surroundings);
+    let engine = Arc::new(engine.with_invalidation(invalidation));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(|error| error.to_string())?;
