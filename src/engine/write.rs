@@ -8,11 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::data_type::{DataType, DataTypeId, Invalidation, Key, Strategy};
+use super::data_type::{Consistency, DataType, DataTypeId, Invalidation, Key, Strategy};
 use super::layer::{
-    Entry, Generation, InvalidationEvent, Layer, Origin, QueuedWrite, Remote, Row, Version,
+    Entry, Fill, Generation, InvalidationEvent, Layer, Origin, QueuedWrite, Remote, Row, Version,
 };
 use super::{Engine, EngineError, Written, wrong_strategy};
+
+/// How things stood before a write was committed.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    generation: Generation,
+    /// Of the flight table, at the key.
+    epoch: u64,
+}
 
 impl<R: Remote, O: Origin> Engine<R, O> {
     /// Writes `value` at `key`.
@@ -36,9 +44,12 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Ok(written(&row))
             }
             Strategy::WriteThrough => {
-                let generation = self.generations.now();
+                let before = Before {
+                    generation: self.generations.now(),
+                    epoch: self.flights.epoch(key),
+                };
                 let row = self.store(data_type, key, value).await?;
-                self.write_through(data_type, policy, key, (row.clone(), generation))
+                self.write_through(data_type, policy, key, (row.clone(), before))
                     .await;
                 Ok(written(&row))
             }
@@ -80,16 +91,25 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         data_type: DataTypeId,
         policy: &DataType,
         key: &Key,
-        (row, generation): (Row, Generation),
+        (row, before): (Row, Before),
     ) {
         let floor = row.version;
         let entry = Entry {
-            generation,
+            generation: before.generation,
             ..self.entry(policy, row, Duration::ZERO)
         };
-        self.fill_remote(data_type, policy, key, &entry).await;
+        let filled = self.fill_remote(data_type, policy, key, &entry).await;
+        // Of two writers side by side the earlier may come here later, after the other's notice.
+        let naive = policy.consistency == Consistency::Naive;
+        let change = |alone: bool| {
+            if naive || (alone && filled == Fill::Stored) {
+                self.keep_locally(data_type, key, &entry);
+            } else if let Some(local) = &self.local {
+                local.remove(key);
+            }
+        };
         self.flights
-            .invalidate(key, floor, || self.keep_locally(data_type, key, &entry));
+            .invalidate_since(key, floor, before.epoch, change);
         let related = related(policy, key);
         if !related.is_empty() {
             self.drop_remotely(&related, floor).await;

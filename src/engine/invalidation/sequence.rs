@@ -4,6 +4,7 @@
 //! number that is passed over may still be on its way, because a publisher has several connections;
 //! it is lost when it has not come after [`GRACE`]. Pure: time is given.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -13,8 +14,9 @@ use crate::engine::layer::InvalidationEvent;
 
 /// How long a notice may be overtaken by a later one.
 pub const GRACE: Duration = Duration::from_millis(250);
-/// How many holes are waited for at once; with more, the oldest is given up.
-const HOLES_MAX: usize = 64;
+/// How many holes are waited for at once; with more, the oldest is given up. A burst through two
+/// connections may come as all odd numbers and then all even ones.
+const HOLES_MAX: usize = 4_096;
 
 /// A notice's place among those of its publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +49,9 @@ pub struct Gap {
     pub missed: Option<u64>,
 }
 
-/// Numbers that have not come yet, `first` to `last`.
+/// Numbers that have not come yet, from the hole's key up to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hole {
-    first: u64,
     last: u64,
     since: Timestamp,
 }
@@ -61,8 +62,40 @@ struct Heard {
     incarnation: u64,
     /// The greatest number that is known to have been given.
     up_to: u64,
-    /// Below it, what has not come.
-    holes: Vec<Hole>,
+    /// Below it, what has not come, by first number. Greater numbers are missing no longer than
+    /// smaller ones.
+    holes: BTreeMap<u64, Hole>,
+}
+
+impl Heard {
+    /// `number` has come.
+    fn fill(&mut self, number: u64) {
+        let around = self.holes.range(..=number).next_back();
+        let Some((first, hole)) = around.map(|(first, hole)| (*first, *hole)) else {
+            return;
+        };
+        if hole.last < number {
+            return;
+        }
+        self.holes.remove(&first);
+        if first < number {
+            let last = number - 1;
+            self.holes.insert(first, Hole { last, ..hole });
+        }
+        if number < hole.last {
+            self.holes.insert(number + 1, hole);
+        }
+    }
+
+    /// Gives up the oldest hole if it is `lost`, and gives how many numbers it had.
+    fn give_up(&mut self, lost: impl FnOnce(&Hole) -> bool) -> Option<u64> {
+        let oldest = self.holes.first_entry()?;
+        if !lost(oldest.get()) {
+            return None;
+        }
+        let (first, hole) = oldest.remove_entry();
+        Some(hole.last - first + 1)
+    }
 }
 
 /// What a subscriber has heard of every publisher.
@@ -90,7 +123,7 @@ impl Sequences {
         };
         if heard.incarnation == stamp.incarnation {
             heard.up_to = heard.up_to.max(stamp.sequence);
-            heard.holes = fill(&heard.holes, stamp.sequence);
+            heard.fill(stamp.sequence);
         }
     }
 
@@ -108,7 +141,7 @@ impl Sequences {
             *heard = Heard {
                 incarnation: stamp.incarnation,
                 up_to: stamp.sequence,
-                holes: vec![],
+                holes: BTreeMap::new(),
             };
             if stamp.sequence > 0 {
                 // It spoke before we heard of it. Whether we were listening then, nobody knows.
@@ -120,15 +153,18 @@ impl Sequences {
             return;
         }
         if stamp.sequence > heard.up_to {
-            heard.holes.push(Hole {
-                first: heard.up_to + 1,
+            let hole = Hole {
                 last: stamp.sequence,
                 since: now,
-            });
+            };
+            heard.holes.insert(heard.up_to + 1, hole);
             heard.up_to = stamp.sequence;
             if heard.holes.len() > HOLES_MAX {
-                let oldest = heard.holes.remove(0);
-                self.gaps.push(gap(stamp.publisher, &[oldest]));
+                let missed = heard.give_up(|_| true);
+                self.gaps.push(Gap {
+                    publisher: stamp.publisher,
+                    missed,
+                });
             }
         }
     }
@@ -138,45 +174,29 @@ impl Sequences {
         if !self.gaps.is_empty() {
             return Some(Timestamp::EPOCH);
         }
-        let holes = self.publishers.values().flat_map(|heard| &heard.holes);
-        holes.map(|hole| hole.since + GRACE).min()
+        let oldest = self.publishers.values();
+        oldest
+            .filter_map(|heard| heard.holes.values().next())
+            .map(|hole| hole.since + GRACE)
+            .min()
     }
 
     /// What is lost for good; each loss is told once.
     pub fn gaps(&mut self, now: Timestamp) -> Vec<Gap> {
         for (publisher, heard) in &mut self.publishers {
-            let overdue = |hole: &Hole| hole.since + GRACE <= now;
-            let lost: Vec<Hole> = heard.holes.extract_if(.., |hole| overdue(hole)).collect();
-            if !lost.is_empty() {
-                self.gaps.push(gap(*publisher, &lost));
+            let mut missed = 0;
+            while let Some(numbers) = heard.give_up(|hole| hole.since + GRACE <= now) {
+                missed += numbers;
+            }
+            if missed > 0 {
+                self.gaps.push(Gap {
+                    publisher: *publisher,
+                    missed: Some(missed),
+                });
             }
         }
         std::mem::take(&mut self.gaps)
     }
-}
-
-fn gap(publisher: u64, holes: &[Hole]) -> Gap {
-    let missed = holes.iter().map(|hole| hole.last - hole.first + 1).sum();
-    Gap {
-        publisher,
-        missed: Some(missed),
-    }
-}
-
-/// `holes` without `number`.
-fn fill(holes: &[Hole], number: u64) -> Vec<Hole> {
-    let parts = holes.iter().flat_map(|hole| {
-        let before = Hole {
-            last: hole.last.min(number.saturating_sub(1)),
-            ..*hole
-        };
-        let after = Hole {
-            first: hole.first.max(number + 1),
-            ..*hole
-        };
-        [before, after]
-    });
-    parts.filter(|hole| hole.first <= hole.last).collect()
 }
 
 #[cfg(test)]
@@ -249,6 +269,32 @@ mod tests {
         assert_eq!(sequences.gaps(at_ms(0)), [unknown]);
         sequences.heard(stamp(1, 10), at_ms(0));
         assert_eq!(sequences.gaps(at_ms(LATER)), []);
+    }
+
+    #[test]
+    fn a_burst_through_two_connections_is_no_loss() {
+        let mut sequences = Sequences::default();
+        let odd_then_even = (1..2_000).step_by(2).chain((2..2_000).step_by(2));
+        for sequence in odd_then_even {
+            sequences.heard(stamp(1, sequence), at_ms(0));
+        }
+        assert_eq!(sequences.gaps(at_ms(LATER)), []);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_bounded() {
+        let mut sequences = Sequences::default();
+        let odd: Vec<u64> = (1..20_000).step_by(2).collect();
+        for sequence in &odd {
+            sequences.heard(stamp(1, *sequence), at_ms(0));
+        }
+        assert_eq!(sequences.publishers[&PUBLISHER].holes.len(), HOLES_MAX);
+        let missed: u64 = sequences
+            .gaps(at_ms(LATER))
+            .iter()
+            .filter_map(|gap| gap.missed)
+            .sum();
+        assert_eq!(missed, odd.len() as u64 - 1);
     }
 
     #[test]
