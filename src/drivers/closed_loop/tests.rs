@@ -13,8 +13,10 @@ use super::*;
 use crate::engine::data_type::{DataType, DataTypeId, KeyPattern, Strategy};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::cache_status;
-use crate::measure::PhaseKind;
-use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
+use crate::measure::{PhaseKind, Sample};
+use crate::seed::Seed;
+use crate::workload::user::User;
+use crate::workload::{Dimension, MixEntry, Popularity, Population, Step, Workload};
 
 /// One attack at a time: the tests take turns.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
