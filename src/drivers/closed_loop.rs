@@ -19,16 +19,10 @@ use goose::metrics::GooseMetrics;
 use goose::{GooseAttack, GooseError};
 use tokio::sync::watch;
 
-use super::alarm::Alarm;
-use super::crowd::{Counts, Crowd, STOP_GRACE, becomes_true};
+use super::crowd::{Crowd, STOP_GRACE, Users, becomes_true};
 use super::http::HttpCaller;
 use super::{Driven, DriverError, interrupt};
 use crate::clock::{Clock, Timestamp};
-use crate::engine::data_type::PolicyTable;
-use crate::measure::Schedule;
-use crate::measure::sink::SampleSink;
-use crate::units::ByteSize;
-use crate::workload::user::Traffic;
 
 /// How often goose is told to stop until it has; it forgets what it is told while it starts.
 const STOP_REPEAT: Duration = Duration::from_millis(50);
@@ -46,29 +40,11 @@ const LAUNCH_RATE_PER_S_MAX: f64 = 1e6;
 
 /// Closed-loop users against service instances.
 pub struct ClosedLoop {
-    /// What users do.
-    pub traffic: Arc<Traffic>,
-    /// What they ask for.
-    pub policies: Arc<PolicyTable>,
-    /// How many users.
-    pub users: u32,
-    /// In what time they all arrive, evenly, from the schedule's start on.
-    pub ramp: Duration,
-    /// How long a user waits for an answer before it counts as an error.
-    pub request_timeout: Duration,
-    /// The size of the values to write, in the order of the policy table.
-    pub value_sizes: Vec<ByteSize>,
+    /// The users.
+    pub users: Users,
     /// The base URLs of the instances, without a slash at the end. Each request goes to one of
     /// them, as a load balancer would send it.
     pub targets: Vec<String>,
-    /// The clock of the run.
-    pub clock: Clock,
-    /// When to start and to end. A start some 200 ms away gives goose the time to get ready.
-    pub schedule: Arc<Schedule>,
-    /// Where samples go.
-    pub sink: Arc<dyn SampleSink>,
-    /// Becomes true to end it before the schedule does.
-    pub stop: watch::Receiver<bool>,
 }
 
 impl ClosedLoop {
@@ -77,10 +53,11 @@ impl ClosedLoop {
     /// At the schedule's end users finish the request that they wait for; after a stop they get
     /// 0.3 s for it. In any case this returns a few seconds after the last answer can have come.
     pub async fn run(self) -> Result<Driven, DriverError> {
-        if self.targets.is_empty() {
+        let Self { users, targets } = self;
+        if targets.is_empty() {
             return Err(DriverError::NoTargets);
         }
-        if self.users == 0 {
+        if users.count == 0 {
             return Err(DriverError::NoUsers);
         }
         let _turn = Turn::take()?;
@@ -89,34 +66,24 @@ impl ClosedLoop {
         silence_goose();
 
         let (halt, halted) = watch::channel(false);
-        let crowd = Arc::new(Crowd {
-            caller: HttpCaller::new(
-                self.policies,
-                self.value_sizes,
-                self.request_timeout,
-                self.clock.clone(),
-                self.targets.clone(),
-            )?,
-            alarm: Alarm::new(self.clock.clone()).map_err(DriverError::Thread)?,
-            traffic: self.traffic,
-            users: self.users,
-            ramp: self.ramp,
-            clock: self.clock,
-            schedule: self.schedule,
-            sink: self.sink,
-            halted,
-            counts: Counts::default(),
-        });
+        let (host, request_timeout) = (targets.first().cloned(), users.request_timeout);
+        let caller = HttpCaller::new(
+            Arc::clone(&users.policies),
+            users.value_sizes.clone(),
+            request_timeout,
+            users.clock.clone(),
+            targets,
+        )?;
         let keeper = Keeper {
-            clock: crowd.clock.clone(),
-            end: crowd.schedule.end(),
-            request_timeout: self.request_timeout,
+            clock: users.clock.clone(),
+            end: users.schedule.end(),
+            request_timeout,
             halt,
-            stop: self.stop,
+            stop: users.stop.clone(),
             interrupts,
         };
-        let attack = prepare(&crowd, self.targets.first().cloned(), self.request_timeout)
-            .map_err(|e| refusal(&e))?;
+        let crowd = Arc::new(Crowd::new(users, caller, halted)?);
+        let attack = prepare(&crowd, host, request_timeout).map_err(|e| refusal(&e))?;
         let stopped = keeper.attend(attack).await?;
         Ok(crowd.counts.driven(stopped))
     }

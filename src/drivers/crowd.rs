@@ -9,17 +9,43 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Driven;
 use super::alarm::Alarm;
+use super::{Driven, DriverError};
 use crate::clock::{Clock, Timestamp};
+use crate::engine::data_type::PolicyTable;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseId, Sample, Schedule};
 use crate::seed::Seed;
+use crate::units::ByteSize;
 use crate::workload::user::{Traffic, User};
 use crate::workload::{Request, Step};
 
 /// How long a stop waits for answers that are under way.
 pub(super) const STOP_GRACE: Duration = Duration::from_millis(300);
+
+/// The users of a closed loop, and when they come and go: what its drivers are given.
+pub struct Users {
+    /// What users do.
+    pub traffic: Arc<Traffic>,
+    /// What they ask for.
+    pub policies: Arc<PolicyTable>,
+    /// How many users.
+    pub count: u32,
+    /// In what time they all arrive, evenly, from the schedule's start on.
+    pub ramp: Duration,
+    /// How long a user waits for an answer before it counts as an error.
+    pub request_timeout: Duration,
+    /// The size of the values to write, in the order of the policy table.
+    pub value_sizes: Vec<ByteSize>,
+    /// The clock of the run.
+    pub clock: Clock,
+    /// When to start and to end. A start some 200 ms away gives a driver the time to get ready.
+    pub schedule: Arc<Schedule>,
+    /// Where samples go.
+    pub sink: Arc<dyn SampleSink>,
+    /// Becomes true to end it before the schedule does.
+    pub stop: watch::Receiver<bool>,
+}
 
 /// One request to carry.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +123,26 @@ fn count(counter: &AtomicU64) {
 }
 
 impl<C: Caller> Crowd<C> {
+    /// The crowd of `users`, who ask by `caller` and leave when `halted` turns true.
+    pub(super) fn new(
+        users: Users,
+        caller: C,
+        halted: watch::Receiver<bool>,
+    ) -> Result<Self, DriverError> {
+        Ok(Self {
+            caller,
+            alarm: Alarm::new(users.clock.clone()).map_err(DriverError::Thread)?,
+            traffic: users.traffic,
+            users: users.count,
+            ramp: users.ramp,
+            clock: users.clock,
+            schedule: users.schedule,
+            sink: users.sink,
+            halted,
+            counts: Counts::default(),
+        })
+    }
+
     /// The life of one user, from its place in the ramp to the end of the schedule or a stop.
     pub(super) async fn live(&self, index: u64) {
         let mut halted = self.halted.clone();

@@ -11,17 +11,14 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::alarm::Alarm;
-use super::crowd::{Call, Caller, Counts, Crowd, STOP_GRACE, becomes_true};
+use super::crowd::{Call, Caller, Crowd, STOP_GRACE, Users, becomes_true};
 use super::{Driven, DriverError, key_of};
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome};
 use crate::environment::instance::service::{Served, Service};
-use crate::measure::sink::SampleSink;
-use crate::measure::{Sample, Schedule};
+use crate::measure::Sample;
 use crate::units::ByteSize;
-use crate::workload::user::Traffic;
 use crate::workload::value::value;
 
 /// How much longer than the last answer the whole may take.
@@ -29,28 +26,10 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 /// Users that ask engines.
 pub struct Direct {
-    /// What users do.
-    pub traffic: Arc<Traffic>,
-    /// What they ask for.
-    pub policies: Arc<PolicyTable>,
-    /// How many users.
-    pub users: u32,
-    /// In what time they all arrive, evenly, from the schedule's start on.
-    pub ramp: Duration,
-    /// How long a user waits for an answer before it counts as an error.
-    pub request_timeout: Duration,
-    /// The size of the values to write, in the order of the policy table.
-    pub value_sizes: Vec<ByteSize>,
+    /// The users.
+    pub users: Users,
     /// The engines of the instances. Each request goes to one of them.
     pub targets: Vec<Arc<dyn Service>>,
-    /// The clock of the run.
-    pub clock: Clock,
-    /// When to start and to end.
-    pub schedule: Arc<Schedule>,
-    /// Where samples go.
-    pub sink: Arc<dyn SampleSink>,
-    /// Becomes true to end it before the schedule does.
-    pub stop: watch::Receiver<bool>,
 }
 
 impl Direct {
@@ -58,48 +37,41 @@ impl Direct {
     ///
     /// # Errors
     /// If there is nobody to ask or to be asked, or if no thread can be had.
-    pub async fn run(mut self) -> Result<Driven, DriverError> {
-        if self.targets.is_empty() {
+    pub async fn run(self) -> Result<Driven, DriverError> {
+        let Self { users, targets } = self;
+        if targets.is_empty() {
             return Err(DriverError::NoTargets);
         }
-        if self.users == 0 {
+        if users.count == 0 {
             return Err(DriverError::NoUsers);
         }
         let (halt, halted) = watch::channel(false);
-        let crowd = Arc::new(Crowd {
-            caller: DirectCaller {
-                policies: self.policies,
-                value_sizes: self.value_sizes,
-                request_timeout: self.request_timeout,
-                clock: self.clock.clone(),
-                targets: self.targets,
-            },
-            alarm: Alarm::new(self.clock.clone()).map_err(DriverError::Thread)?,
-            traffic: self.traffic,
-            users: self.users,
-            ramp: self.ramp,
-            clock: self.clock.clone(),
-            schedule: self.schedule,
-            sink: self.sink,
-            halted,
-            counts: Counts::default(),
-        });
-        let mut users = JoinSet::new();
-        for index in 0..u64::from(self.users) {
+        let caller = DirectCaller {
+            policies: Arc::clone(&users.policies),
+            value_sizes: users.value_sizes.clone(),
+            request_timeout: users.request_timeout,
+            clock: users.clock.clone(),
+            targets,
+        };
+        let (clock, mut stop) = (users.clock.clone(), users.stop.clone());
+        let (count, request_timeout) = (u64::from(users.count), users.request_timeout);
+        let crowd = Arc::new(Crowd::new(users, caller, halted)?);
+        let mut tasks = JoinSet::new();
+        for index in 0..count {
             let crowd = Arc::clone(&crowd);
-            users.spawn(async move { crowd.live(index).await });
+            tasks.spawn(async move { crowd.live(index).await });
         }
         let end = crowd.schedule.end();
-        let mut all_gone = Box::pin(async { while users.join_next().await.is_some() {} });
+        let mut all_gone = Box::pin(async { while tasks.join_next().await.is_some() {} });
         let stopped = tokio::select! {
             biased;
             () = &mut all_gone => return Ok(crowd.counts.driven(false)),
-            () = becomes_true(&mut self.stop) => true,
-            () = self.clock.sleep_until(end + self.request_timeout + MARGIN) => false,
+            () = becomes_true(&mut stop) => true,
+            () = clock.sleep_until(end + request_timeout + MARGIN) => false,
         };
         halt.send_replace(true);
         // Who does not leave now is counted as left; the tasks end with the set.
-        let _ = self.clock.timeout(STOP_GRACE + MARGIN, all_gone).await;
+        let _ = clock.timeout(STOP_GRACE + MARGIN, all_gone).await;
         Ok(crowd.counts.driven(stopped))
     }
 }

@@ -8,24 +8,21 @@ use tokio::sync::watch;
 
 use super::monitor::{Monitor, Observed, Watched};
 use super::{Driver, RunError, Stage};
-use crate::clock::Clock;
 use crate::drivers::closed_loop::ClosedLoop;
+use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::engine::local::LocalConfig;
 use crate::engine::remote::redis::RedisOptions;
 use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
-use crate::environment::instance::service::Service;
 use crate::environment::instance::{Instance, InstanceConfig};
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::recorder::Recorder;
-use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
 use crate::scenario::plan::{PhasePlan, Plan};
-use crate::units::ByteSize;
 use crate::workload::user::Traffic;
 
 /// With or without the cache.
@@ -171,83 +168,37 @@ async fn drive(
 ) -> Result<(Driven, Observed), RunError> {
     let plan = stage.plan;
     let (stop, stopped) = watch::channel(*stage.stop.borrow());
-    let drive = Drive {
-        plan,
+    let users = Users {
         traffic: Traffic::new(&plan.workload, &plan.policies, plan.seed.fork("users")),
+        policies: Arc::clone(&plan.policies),
+        count: plan.traffic.users,
+        ramp: plan.traffic.ramp,
+        request_timeout: plan.traffic.request_timeout,
+        value_sizes: plan
+            .database
+            .tables
+            .iter()
+            .map(|table| table.value_size)
+            .collect(),
+        clock: stage.clock.clone(),
         schedule: Arc::clone(&watched.schedule),
         sink: Arc::clone(&watched.recorder) as _,
-        clock: stage.clock.clone(),
         stop: stopped,
     };
     // On the generator's threads, apart from the thread that watches.
     let driving = match stage.driver {
-        Driver::Closed => tokio::spawn(
-            drive
-                .closed(instances.iter().map(Instance::url).collect())
-                .run(),
-        ),
-        Driver::Direct => tokio::spawn(
-            drive
-                .direct(instances.iter().map(Instance::service).collect())
-                .run(),
-        ),
+        Driver::Closed => {
+            let targets = instances.iter().map(Instance::url).collect();
+            tokio::spawn(ClosedLoop { users, targets }.run())
+        }
+        Driver::Direct => {
+            let targets = instances.iter().map(Instance::service).collect();
+            tokio::spawn(Direct { users, targets }.run())
+        }
     };
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
     let driven = driving
         .await
         .map_err(|lost| DriverError::Attack(lost.to_string()))??;
     Ok((driven, observed))
-}
-
-/// What every driver is given.
-struct Drive<'p> {
-    plan: &'p Plan,
-    traffic: Arc<Traffic>,
-    schedule: Arc<Schedule>,
-    sink: Arc<dyn SampleSink>,
-    clock: Clock,
-    stop: watch::Receiver<bool>,
-}
-
-impl Drive<'_> {
-    fn value_sizes(&self) -> Vec<ByteSize> {
-        self.plan
-            .database
-            .tables
-            .iter()
-            .map(|table| table.value_size)
-            .collect()
-    }
-
-    fn closed(self, targets: Vec<String>) -> ClosedLoop {
-        ClosedLoop {
-            value_sizes: self.value_sizes(),
-            traffic: self.traffic,
-            policies: Arc::clone(&self.plan.policies),
-            users: self.plan.traffic.users,
-            ramp: self.plan.traffic.ramp,
-            request_timeout: self.plan.traffic.request_timeout,
-            targets,
-            clock: self.clock,
-            schedule: self.schedule,
-            sink: self.sink,
-            stop: self.stop,
-        }
-    }
-
-    fn direct(self, targets: Vec<Arc<dyn Service>>) -> Direct {
-        Direct {
-            value_sizes: self.value_sizes(),
-            traffic: self.traffic,
-            policies: Arc::clone(&self.plan.policies),
-            users: self.plan.traffic.users,
-            ramp: self.plan.traffic.ramp,
-            request_timeout: self.plan.traffic.request_timeout,
-            targets,
-            clock: self.clock,
-            schedule: self.schedule,
-            sink: self.sink,
-            stop: self.stop,
-        }
-    }
 }
