@@ -15,6 +15,7 @@ pub mod flight;
 pub mod invalidation;
 pub mod layer;
 pub mod local;
+pub mod rate_limit;
 mod read;
 pub mod remote;
 mod waiters;
