@@ -139,7 +139,7 @@ pub enum LimitAlgorithm {
 /// How many requests a key of a counter may make in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The most that should be admitted in any one window.
+    /// The most that should be admitted in any one window; at least 1, and 0 is taken for 1.
     pub requests: u64,
     /// The window's length.
     pub window: Duration,

@@ -11,10 +11,15 @@
 use super::Decision;
 
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::struct_field_names,
+    reason = "every field is a time, and the unit stands last"
+)]
 pub(super) struct Gcra {
     interval_us: u64,
     /// How early a request may come.
     leave_us: u64,
+    /// When the next one is due.
     next_us: u64,
 }
 

@@ -45,7 +45,7 @@ enum State {
 impl Counter {
     /// A counter that nobody has asked yet.
     pub fn new(limit: Limit) -> Self {
-        let (requests, window_us) = (limit.requests, window_us(limit.window));
+        let (requests, window_us) = (limit.requests.max(1), window_us(limit.window));
         Self(match limit.algorithm {
             LimitAlgorithm::SlidingBuckets => {
                 State::SlidingBuckets(SlidingBuckets::new(requests, window_us))
