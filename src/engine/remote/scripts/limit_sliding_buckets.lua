@@ -11,17 +11,22 @@ if not now then
   now = time[1] * 1000000 + time[2]
 end
 local width = math.ceil(window / buckets)
-local held = redis.call('HGETALL', KEYS[1])
-for i = 1, #held, 2 do now = math.max(now, tonumber(held[i]) * width) end
-local current = math.floor(now / width)
-local total, oldest, gone = 0, current, {}
+local held, newest = redis.call('HGETALL', KEYS[1]), 0
 for i = 1, #held, 2 do
   local bucket = tonumber(held[i])
-  if bucket < current - buckets then
-    gone[#gone + 1] = held[i]
+  held[i] = bucket
+  if bucket > newest then newest = bucket end
+end
+if now < newest * width then now = newest * width end
+local current = math.floor(now / width)
+local first, total, oldest, gone = current - buckets, 0, current, {}
+for i = 1, #held, 2 do
+  local bucket = held[i]
+  if bucket < first then
+    gone[#gone + 1] = string.format('%.0f', bucket)
   else
-    total = total + tonumber(held[i + 1])
-    oldest = math.min(oldest, bucket)
+    total = total + held[i + 1]
+    if bucket < oldest then oldest = bucket end
   end
 end
 if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
