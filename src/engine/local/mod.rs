@@ -1,6 +1,6 @@
 //! L1: entries in the memory of one instance, bounded, with deadlines of our own.
 //!
-//! A [`shelf`] bounds and evicts by one of several policies; here we decide expiry, by a clock that
+//! A `shelf` bounds and evicts by one of several policies; here we decide expiry, by a clock that
 //! is read elsewhere. One lock, fixed hashes and no randomness, so that the same operations evict
 //! the same keys. Called by the engine under the flight table's lock of the key; never waits for
 //! more than the lock, never reads time.
