@@ -296,10 +296,7 @@ mod tests {
             let row = DataType::new(name, key, Strategy::CacheAside, Duration::from_mins(1));
             DataType { limit, ..row }
         };
-        let limit = Limit {
-            requests: 100,
-            window: Duration::from_hours(1),
-        };
+        let limit = Limit::new(100, Duration::from_hours(1));
         PolicyTable::new(vec![
             row("inventory", "inventory:{product_id}:{warehouse_id}", None),
             row("rate limit/é", "ratelimit:{api_key}:{window}", Some(limit)),

@@ -130,6 +130,7 @@ async fn start_instances(
         .map(|local| LocalConfig {
             entries: local.entries,
             bytes: local.bytes.map(|bytes| bytes.0),
+            policy: local.policy,
         });
     let remote = plan
         .layers
