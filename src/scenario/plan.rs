@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::data_type::PolicyTable;
+use crate::engine::resilience::Resilience;
 use crate::environment::{DatabaseConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::measure::PhaseKind;
@@ -27,6 +28,8 @@ pub struct Plan {
     pub layers: LayersPlan,
     /// How many service instances there are.
     pub instances: u16,
+    /// How they protect themselves and the database.
+    pub resilience: Resilience,
     /// The database behind the cache.
     pub database: DatabaseConfig,
     /// What users do.

@@ -4,6 +4,7 @@ use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
 use super::yaml::Node;
 use crate::engine::data_type::{Consistency, Invalidation, Strategy};
+use crate::engine::write_behind::policy::OnFull;
 use crate::environment::EvictionPolicy;
 
 /// A value that is written as one of a few words.
@@ -24,6 +25,12 @@ impl Word for Consistency {
     const WHAT: &'static str = "consistency";
     const WORDS: &'static [(&'static str, Self)] =
         &[("versioned", Self::Versioned), ("naive", Self::Naive)];
+}
+
+impl Word for OnFull {
+    const WHAT: &'static str = "way with a full queue";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("sync", Self::Sync), ("refuse", Self::Refuse)];
 }
 
 impl Word for Strategy {
@@ -64,7 +71,7 @@ macro_rules! decode_words {
         }
     )*};
 }
-decode_words!(Strategy, Invalidation, Consistency, EvictionPolicy);
+decode_words!(Strategy, Invalidation, Consistency, OnFull, EvictionPolicy);
 
 #[cfg(test)]
 mod tests {
@@ -81,6 +88,9 @@ mod tests {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
         for (word, value) in EvictionPolicy::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in OnFull::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
         for (word, value) in Consistency::WORDS {
