@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::data_type::{DataTypeId, Key, Limit};
+pub use super::queue::{Appended, Delivery, Queue, QueueId, QueuedWrite, TakenBack, Waiting};
 use crate::clock::Timestamp;
 
 /// The commit version of a row, given by the origin; it grows with every commit and never shrinks.
@@ -211,24 +212,12 @@ pub enum LayerError {
     /// It answered with an error, or with something that cannot be read.
     #[error("{0} answered with an error: {1}")]
     Refused(&'static str, String),
+    /// It has no room for more now and refused without trying; later it may be taken.
+    #[error("{0} has no room: {1}")]
+    Busy(&'static str, String),
     /// It cannot do this kind of operation at all.
     #[error("{0} cannot do this: {1}")]
     Unsupported(&'static str, &'static str),
-}
-
-/// A write that waits in the queue of write-behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueuedWrite {
-    /// The data type written.
-    pub data_type: DataTypeId,
-    /// The key written; it names the row.
-    pub key: Key,
-    /// The new value.
-    pub value: Bytes,
-    /// Orders the writes of one key; a second delivery of the same version changes nothing.
-    pub version: Version,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
 }
 
 /// What an instance tells the others after a write.
@@ -324,13 +313,16 @@ pub trait Remote: Send + Sync + 'static {
     /// Listens to what instances tell each other, from when this returns.
     fn subscribe(&self) -> impl Future<Output = Result<Self::Subscription, LayerError>> + Send;
 
-    /// Stores `entry` and appends `write` to the queue of write-behind: both or neither.
+    /// Stores `entry` for `ttl` and appends `write` to the queue of write-behind: both or neither,
+    /// and neither if `queue_max` writes wait there already. The queue gives the write and the entry
+    /// a version above `write.version` and above that of every write before it.
     fn append(
         &self,
         write: &QueuedWrite,
         entry: &Entry,
         ttl: Duration,
-    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+        queue_max: u64,
+    ) -> impl Future<Output = Result<Appended, LayerError>> + Send;
 
     /// The queue of write-behind, for the consumer called `consumer`.
     fn queue(&self, consumer: &str)
@@ -375,26 +367,6 @@ pub trait Subscription: Send + 'static {
     /// The next notice; `None` when the connection is lost and notices may have been missed.
     fn next(&mut self) -> impl Future<Output = Option<Notice>> + Send;
 }
-
-/// The queue of write-behind, as its consumer sees it.
-pub trait Queue: Send + 'static {
-    /// The next writes, at most `max`, in order: first those delivered to this consumer before
-    /// and never acknowledged, then new ones. Waits a short, bounded time; may give none.
-    fn next_batch(
-        &mut self,
-        max: usize,
-    ) -> impl Future<Output = Result<Vec<(QueueId, QueuedWrite)>, LayerError>> + Send;
-
-    /// Says that these writes are in the origin for good.
-    fn acknowledge(
-        &mut self,
-        ids: &[QueueId],
-    ) -> impl Future<Output = Result<(), LayerError>> + Send;
-}
-
-/// The place of a write in the queue of write-behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueId(pub String);
 
 /// The origin: the database that owns the truth.
 pub trait Origin: Send + Sync + 'static {

@@ -15,9 +15,11 @@ pub mod flight;
 pub mod invalidation;
 pub mod layer;
 pub mod local;
+pub mod queue;
 pub mod rate_limit;
 mod read;
 pub mod remote;
+pub mod resilience;
 pub mod stampede;
 mod waiters;
 mod write;
@@ -36,8 +38,11 @@ use event::{Event, Observer};
 use flight::FlightTable;
 use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote, Row};
 use local::{LocalConfig, LocalLayer};
+use resilience::soft_timeout::LateLoads;
 use stampede::refresh::Refreshes;
 use waiters::Waiters;
+use write_behind::policy::WriteBehind;
+use write_behind::version::Versions;
 
 /// What an engine is made of beside its policies.
 #[derive(Clone)]
@@ -60,10 +65,15 @@ pub struct Engine<R, O> {
     instance: u64,
     local: Option<LocalLayer>,
     remote: Option<R>,
-    origin: O,
+    /// Shared with loads that go on without their reader.
+    origin: Arc<O>,
     flights: FlightTable<Fetch>,
     waiters: Waiters,
     refreshes: Refreshes,
+    late: LateLoads,
+    soft_timeout: Option<Duration>,
+    write_behind: WriteBehind,
+    versions: Versions,
     random: Mutex<Stream>,
 }
 
@@ -158,12 +168,31 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             instance,
             local: local.map(LocalLayer::new),
             remote,
-            origin,
+            origin: Arc::new(origin),
             flights: FlightTable::new(),
             waiters: Waiters::default(),
             refreshes: Refreshes::default(),
+            late: LateLoads::default(),
+            soft_timeout: None,
+            write_behind: WriteBehind::default(),
+            versions: Versions::default(),
             random: Mutex::new(seed.stream_of("engine", instance)),
         }
+    }
+
+    /// The same with these limits of write-behind.
+    #[must_use]
+    pub fn with_write_behind(mut self, limits: WriteBehind) -> Self {
+        self.write_behind = limits;
+        self
+    }
+
+    /// The same, with readers that have a stale value waiting no longer than `soft` for a fresh one.
+    /// Needs [`Engine::finish_late_loads`] to be polled.
+    #[must_use]
+    pub fn with_soft_timeout(mut self, soft: Option<Duration>) -> Self {
+        self.soft_timeout = soft;
+        self
     }
 
     /// The policy table.

@@ -3,8 +3,9 @@
 use super::data_type::{Consistency, DataType, DataTypeId, Key, Stampede, Strategy};
 use super::event::Event;
 use super::flight::{Boarding, Leader};
-use super::layer::{Entry, Fill, Layer, Origin, Outcome, Remote, Version};
+use super::layer::{Entry, Fill, Layer, LayerError, Origin, Outcome, Remote, Row, Version};
 use super::{Answer, Engine, EngineError, Fetch, Fetched, How, wrong_strategy};
+use crate::clock::Timestamp;
 
 /// What a look into the remote layer found.
 #[derive(Clone, Debug)]
@@ -165,7 +166,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         key: &Key,
         looked: Looked,
     ) -> Fetch {
-        match (self.load(data_type, key).await, looked) {
+        match (self.load_for(data_type, key, &looked).await, looked) {
             (Err(_), Looked::Stale(entry)) => Ok(stale(entry)),
             (Err(error), _) => Err(error),
             (Ok(entry), Looked::Failed) => Ok(Fetched {
@@ -214,6 +215,16 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     ) -> Result<Entry, EngineError> {
         let start = self.clock.now();
         let loaded = self.origin.load(data_type, key).await;
+        self.loaded_since(data_type, start, loaded)
+    }
+
+    /// What the origin gave, asked at `start`, as an entry; tells of it.
+    pub(super) fn loaded_since(
+        &self,
+        data_type: DataTypeId,
+        start: Timestamp,
+        loaded: Result<Row, LayerError>,
+    ) -> Result<Entry, EngineError> {
         let took = self.clock.now().since(start);
         self.emit(&Event::Lookup {
             data_type,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::data_type::{DataType, DataTypeId, Invalidation, Key, Strategy};
 use super::event::Event;
-use super::layer::{InvalidationEvent, Layer, Notice, Origin, QueuedWrite, Remote, Row, Version};
+use super::layer::{InvalidationEvent, Layer, Notice, Origin, Remote, Row, Version};
 use super::{Engine, EngineError, Written, wrong_strategy};
 
 impl<R: Remote, O: Origin> Engine<R, O> {
@@ -27,7 +27,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let policy = self.policies.get(data_type);
         match policy.strategy {
             Strategy::Counter => Err(wrong_strategy("put", policy)),
-            Strategy::WriteBehind => self.write_behind(data_type, policy, key, value).await,
+            Strategy::WriteBehind => self.put_behind(data_type, policy, key, value).await,
             Strategy::CacheAside => {
                 let row = self.store(data_type, key, value).await?;
                 let keys = [vec![key.clone()], related(policy, key)].concat();
@@ -73,7 +73,13 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     /// Puts the committed row into the cache, and drops what else was made from the old one.
-    async fn write_through(&self, data_type: DataTypeId, policy: &DataType, key: &Key, row: Row) {
+    pub(super) async fn write_through(
+        &self,
+        data_type: DataTypeId,
+        policy: &DataType,
+        key: &Key,
+        row: Row,
+    ) {
         let floor = row.version;
         let entry = self.entry(policy, row, Duration::ZERO);
         self.fill_remote(data_type, policy, key, &entry).await;
@@ -89,50 +95,6 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         }
     }
 
-    /// Accepts the write into the cache and the queue; without a remote layer, or if it fails, the
-    /// origin takes it at once, so that nothing acknowledged is lost.
-    async fn write_behind(
-        &self,
-        data_type: DataTypeId,
-        policy: &DataType,
-        key: &Key,
-        value: Bytes,
-    ) -> Result<Written, EngineError> {
-        let now = self.clock.now();
-        // Microseconds since 1970 grow with every write of a key and stay below 2^53.
-        let version = Version(now.as_unix_nanos() / 1_000);
-        if let Some(remote) = &self.remote {
-            let row = Row {
-                value: Some(value.clone()),
-                version,
-                committed_at: now,
-                as_of: version,
-            };
-            let entry = self.entry(policy, row, Duration::ZERO);
-            let write = QueuedWrite {
-                data_type,
-                key: key.clone(),
-                value: value.clone(),
-                version,
-                accepted_at: now,
-            };
-            let keep_for = self.remote_ttl(policy, &entry).unwrap_or(policy.ttl);
-            match remote.append(&write, &entry, keep_for).await {
-                Ok(()) => {
-                    self.flights
-                        .invalidate(key, version, || self.keep_locally(data_type, key, &entry));
-                    return Ok(Written {
-                        layer: Layer::Remote,
-                        version,
-                        committed_at: now,
-                    });
-                }
-                Err(error) => self.failed(Layer::Remote, &error),
-            }
-        }
-        Ok(written(&self.store(data_type, key, value).await?))
-    }
-
     async fn invalidate_everywhere(&self, policy: &DataType, keys: Vec<Key>, floor: Version) {
         self.drop_remotely(&keys, floor).await;
         for key in &keys {
@@ -143,7 +105,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         }
     }
 
-    async fn drop_remotely(&self, keys: &[Key], floor: Version) {
+    pub(super) async fn drop_remotely(&self, keys: &[Key], floor: Version) {
         if let Some(remote) = &self.remote
             && let Err(error) = remote.invalidate(keys, floor).await
         {
@@ -151,7 +113,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         }
     }
 
-    async fn publish(&self, keys: Vec<Key>, version: Version) {
+    pub(super) async fn publish(&self, keys: Vec<Key>, version: Version) {
         let Some(remote) = &self.remote else { return };
         let event = InvalidationEvent {
             publisher: self.instance,
@@ -166,7 +128,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
 }
 
 /// The other keys made from the row of `key`.
-fn related(policy: &DataType, key: &Key) -> Vec<Key> {
+pub(super) fn related(policy: &DataType, key: &Key) -> Vec<Key> {
     if policy.related.is_empty() {
         return Vec::new();
     }

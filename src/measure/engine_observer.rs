@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::durability::Durability;
 use super::histogram::Histogram;
 use super::query::Phases;
 use super::sharded::Sharded;
@@ -55,6 +56,8 @@ pub struct Happened {
     pub write_behind_committed: u64,
     /// Loads in the background that were left out because too many were asked for.
     pub refreshes_dropped: u64,
+    /// What was done so that nothing is lost and nothing breaks.
+    pub durability: Durability,
 }
 
 impl Happened {
@@ -68,6 +71,7 @@ impl Happened {
         self.flushed_entries += other.flushed_entries;
         self.write_behind_committed += other.write_behind_committed;
         self.refreshes_dropped += other.refreshes_dropped;
+        self.durability.add(&other.durability);
     }
 }
 
@@ -135,6 +139,7 @@ impl InPhase {
             }
             Event::RefreshDropped { .. } => happened.refreshes_dropped += 1,
             Event::LayerFailed { layer, error } => self.count_failure(layer, error.to_string()),
+            ref other => happened.durability.count(other),
         }
     }
 
@@ -445,7 +450,7 @@ mod tests {
             flushes: 1,
             flushed_entries: 70,
             write_behind_committed: 11,
-            refreshes_dropped: 0,
+            ..Happened::default()
         };
         assert_eq!(all.happened(Phases::Measured), wanted);
         assert_eq!(all.happened(Phases::Only(PhaseId(0))), Happened::default());

@@ -4,6 +4,7 @@
 //! exists only if no part is. Called by the scenario's front door.
 
 mod data_types;
+mod durability;
 mod gates;
 mod limit;
 mod population;
@@ -90,6 +91,9 @@ pub(super) fn build(
     let phases = file.traffic.value().and_then(traffic::phase_names);
     let gates = gates::build(&file.gates, &names, phases.as_deref(), source, errors);
 
+    let rows = data_types.as_ref().map(|built| built.policies.as_slice());
+    let resilience = durability::build(file, rows, errors);
+
     let (data_types, traffic) = (data_types?, traffic?);
     let (connections, acquire_timeout) = pool?;
     let mut plan = Plan {
@@ -99,6 +103,7 @@ pub(super) fn build(
         policies: Arc::new(PolicyTable::new(data_types.policies)),
         layers: layers?,
         instances: instances? as u16,
+        resilience: resilience?,
         database: DatabaseConfig {
             connections,
             acquire_timeout,

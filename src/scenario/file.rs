@@ -50,7 +50,24 @@
 //!     connections: 1                 # for each instance; the default
 //! instances: 3                       # service instances; 1 if left out
 //! origin: { connections: 40, acquire_timeout: 5s }  # 5s if left out
-//! resilience: { ttl_jitter: 10%, negative_ttl: 5s } # for every data type; 0% and none if left out
+//! resilience:                        # may be left out, as may each of its keys
+//!   ttl_jitter: 10%                  # for every data type, as the four below; 0% if left out
+//!   negative_ttl: 5s                 # none if left out
+//!   stampede: single-flight
+//!   serve_stale: none
+//!   consistency: versioned
+//!   breaker: { failures: 5, open_for: 1s, probes: 3 } # of the remote layer; the default, or none
+//!   origin:                          # what follows is for each instance
+//!     concurrency: 20                # calls at once, or none, which it is if left out
+//!     queue: 100                     # calls that wait for their turn; the default
+//!     soft_timeout: 200ms            # with a stale value nobody waits longer; none if left out
+//!     hard_timeout: 5s               # nobody waits longer; none if left out
+//!   write_behind:                    # the defaults
+//!     queue_max: 100_000             # writes that may wait
+//!     on_full: sync                  # the database commits at once; or refuse
+//!     batch: 100                     # writes in one transaction
+//!     max_deliveries: 5              # then a write goes to the dead letters
+//!     claim_after: 30s               # then a silent consumer is dead
 //! traffic:
 //!   users: 1000
 //!   ramp: 5s                         # part of the first phase; 0s if left out
@@ -67,6 +84,7 @@
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
 //! ```
 
+pub(super) mod durability;
 mod limit;
 mod local;
 pub(super) mod protection;
@@ -83,6 +101,7 @@ use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
 use crate::environment::EvictionPolicy;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio, Span};
+use durability::DurabilityFile;
 use protection::ProtectionFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 
@@ -377,6 +396,7 @@ pub(super) struct ResilienceFile {
     pub(super) ttl_jitter: Field<Ratio>,
     pub(super) negative_ttl: Field<Switch<Span>>,
     pub(super) protection: ProtectionFile,
+    pub(super) durability: DurabilityFile,
 }
 
 impl Decode for ResilienceFile {
@@ -386,6 +406,7 @@ impl Decode for ResilienceFile {
             ttl_jitter: fields.optional("ttl_jitter"),
             negative_ttl: fields.optional("negative_ttl"),
             protection: ProtectionFile::of(&mut fields),
+            durability: DurabilityFile::of(&mut fields),
         };
         fields.close();
         Some(resilience)

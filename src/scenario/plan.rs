@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::engine::data_type::PolicyTable;
 use crate::engine::local::LocalPolicy;
+use crate::engine::resilience::Resilience;
 use crate::environment::{DatabaseConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::measure::PhaseKind;
@@ -28,6 +29,8 @@ pub struct Plan {
     pub layers: LayersPlan,
     /// How many service instances there are.
     pub instances: u16,
+    /// How they protect themselves and the database.
+    pub resilience: Resilience,
     /// The database behind the cache.
     pub database: DatabaseConfig,
     /// What users do.

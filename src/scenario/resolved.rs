@@ -3,6 +3,8 @@
 //! Made from the plan and not from the file, so that it says what is run and not what was meant;
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
+mod durability;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -106,6 +108,7 @@ pub(super) fn write(plan: &Plan) -> String {
                 ("acquire_timeout", Yaml::span(plan.database.acquire_timeout)),
             ]),
         ),
+        ("resilience", durability::write(&plan.resilience)),
         ("traffic", traffic(plan, &plan.traffic)),
         (
             "baseline",

@@ -5,6 +5,7 @@ use super::diagnostics::Errors;
 use super::yaml::Node;
 use crate::engine::data_type::{Consistency, Invalidation, LimitAlgorithm, Strategy};
 use crate::engine::local::LocalPolicy;
+use crate::engine::write_behind::policy::OnFull;
 use crate::environment::EvictionPolicy;
 
 /// A value that is written as one of a few words.
@@ -25,6 +26,12 @@ impl Word for Consistency {
     const WHAT: &'static str = "consistency";
     const WORDS: &'static [(&'static str, Self)] =
         &[("versioned", Self::Versioned), ("naive", Self::Naive)];
+}
+
+impl Word for OnFull {
+    const WHAT: &'static str = "way with a full queue";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("sync", Self::Sync), ("refuse", Self::Refuse)];
 }
 
 impl Word for Strategy {
@@ -115,6 +122,7 @@ decode_words!(
     Consistency,
     EvictionPolicy,
     LocalPolicy,
+    OnFull,
     Algorithm
 );
 
@@ -133,6 +141,9 @@ mod tests {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
         for (word, value) in EvictionPolicy::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in OnFull::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
         for (word, value) in Consistency::WORDS {

@@ -20,8 +20,10 @@ use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
 use crate::engine::data_type::{Key, Limit};
 use crate::engine::layer::{
-    Admission, Entry, Fill, LayerError, Leased, Notice, QueuedWrite, Remote, Token, Version,
+    Admission, Appended, Entry, Fill, LayerError, Leased, Notice, QueuedWrite, Remote, Token,
+    Version,
 };
+use crate::engine::write_behind::version::PLACES_PER_MS;
 
 pub(super) const NAME: &str = "Redis";
 
@@ -29,8 +31,6 @@ pub(super) const NAME: &str = "Redis";
 const PIPELINE_BUFFER: usize = 4_096;
 /// A load that began before an invalidation is over by then, or its value may be stored.
 const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
-/// How long the queue of write-behind outlives its last write.
-const STREAM_TTL: Duration = Duration::from_hours(24);
 
 /// How to reach Redis, and within what limits.
 #[derive(Clone, Debug)]
@@ -308,18 +308,28 @@ impl Remote for RedisRemote {
         write: &QueuedWrite,
         entry: &Entry,
         ttl: Duration,
-    ) -> Result<(), LayerError> {
+        queue_max: u64,
+    ) -> Result<Appended, LayerError> {
         let mut call = self.scripts.append.key(self.key(&write.key));
         call.key(self.stream())
             .arg(&wire::encode(entry)[..])
             .arg(millis(ttl))
-            .arg(millis(STREAM_TTL));
+            .arg(write.version.0)
+            .arg(queue_max)
+            .arg(PLACES_PER_MS);
         write_fields(write, |field| {
             call.arg(field);
         });
-        call.invoke_async(&mut self.connection())
+        let (queued, version): (bool, u64) = call
+            .invoke_async(&mut self.connection())
             .await
-            .map_err(|e| failure(&e))
+            .map_err(|e| failure(&e))?;
+        let version = Version(version);
+        Ok(if queued {
+            Appended::Queued(version)
+        } else {
+            Appended::Full(version)
+        })
     }
 
     async fn queue(&self, consumer: &str) -> Result<RedisQueue, LayerError> {
