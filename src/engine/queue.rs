@@ -99,8 +99,9 @@ pub trait Queue: Send + 'static {
         alone_from: u32,
     ) -> impl Future<Output = Result<TakenBack, LayerError>> + Send;
 
-    /// Says that this consumer lives and still works on these.
-    fn keep(&mut self, ids: &[QueueId]) -> impl Future<Output = Result<(), LayerError>> + Send;
+    /// Says that this consumer lives and still works on these. False if the queue is gone, with all
+    /// that was in it.
+    fn keep(&mut self, ids: &[QueueId]) -> impl Future<Output = Result<bool, LayerError>> + Send;
 
     /// Says that these writes are in the origin for good.
     fn acknowledge(

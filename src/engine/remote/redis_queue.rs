@@ -165,9 +165,9 @@ impl Queue for RedisQueue {
         })
     }
 
-    async fn keep(&mut self, ids: &[QueueId]) -> Result<(), LayerError> {
+    async fn keep(&mut self, ids: &[QueueId]) -> Result<bool, LayerError> {
         if ids.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         // JUSTID resets the idle time without counting a delivery.
         let mut command = ::redis::cmd("XCLAIM");
@@ -175,10 +175,12 @@ impl Queue for RedisQueue {
         command.arg(ids.iter().map(|id| id.0.as_str()).collect::<Vec<_>>());
         command.arg("JUSTID");
         bounded(COMMAND_LIMIT, async {
-            command
-                .query_async(&mut self.connection)
-                .await
-                .map_err(|e| failure(&e))
+            let kept = command.query_async::<()>(&mut self.connection).await;
+            match kept {
+                Ok(()) => Ok(true),
+                Err(error) if error.code() == Some("NOGROUP") => Ok(false),
+                Err(error) => Err(failure(&error)),
+            }
         })
         .await
     }

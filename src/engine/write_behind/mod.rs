@@ -80,7 +80,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         loop {
             let failure = match remote.queue(consumer).await {
                 Ok(mut queue) => {
-                    self.tell_if_lost(&queue, &mut state);
+                    if queue.is_new() {
+                        self.tell_lost(&mut state, 0);
+                    }
                     // What was being delivered when the connection broke is delivered again.
                     state.own = true;
                     loop {
@@ -104,14 +106,12 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             .filter(|_| self.policies.iter().any(behind))
     }
 
-    /// A queue that had to be made anew while writes waited in it was evicted or flushed, or its
-    /// Redis came back without it.
-    fn tell_if_lost(&self, queue: &R::Queue, state: &mut Consumer) {
-        let waiting = state.waiting.take();
-        if let Some(Waiting { writes, .. }) = waiting
-            && queue.is_new()
-            && writes > 0
-        {
+    /// The queue was evicted or flushed, or its Redis came back without it: what waited in it at the
+    /// last look is lost, but for what is `saved`.
+    fn tell_lost(&self, state: &mut Consumer, saved: u64) {
+        let waiting = state.waiting.take().unwrap_or_default();
+        let writes = waiting.writes.saturating_sub(saved);
+        if writes > 0 {
             self.emit(&Event::WriteBehindLost { writes });
         }
     }
@@ -180,7 +180,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return Ok(());
         }
         state.beat_at = now + self.write_behind.beat();
-        queue.keep(holding).await?;
+        if !queue.keep(holding).await? {
+            // What this consumer holds, it can still commit.
+            self.tell_lost(state, holding.len() as u64);
+            return Ok(());
+        }
         let waiting = queue.waiting().await?;
         state.waiting = Some(waiting);
         self.emit(&Event::WriteBehindWaiting { waiting });

@@ -12,7 +12,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Finding;
 use crate::clock::Timestamp;
-use crate::engine::data_type::{DataTypeId, Key, PolicyTable, Strategy};
+use crate::engine::data_type::{self, DataTypeId, Key, PolicyTable};
 use crate::engine::event::{Event, Observer};
 use crate::engine::layer::Version;
 use crate::environment::CommitListener;
@@ -164,7 +164,7 @@ fn waiting(queued: Option<u64>) -> String {
 
 impl CommitListener for WriteBehindOracle {
     fn committed(&self, data_type: DataTypeId, key: &Key, version: Version, _: Timestamp) {
-        if self.policies.get(data_type).strategy == Strategy::WriteBehind {
+        if self.policies.get(data_type).strategy == data_type::Strategy::WriteBehind {
             self.committed(key, version);
         }
     }
@@ -188,9 +188,7 @@ impl Observer for WriteBehindOracle {
 mod tests {
     use super::*;
     use crate::engine::data_type::DataType;
-    use crate::engine::data_type::Strategy as By;
     use proptest::prelude::*;
-    use proptest::strategy::Strategy;
     use std::time::Duration;
 
     fn oracle(keys_max: usize) -> WriteBehindOracle {
@@ -199,8 +197,8 @@ mod tests {
             DataType::new(name, key, strategy, Duration::from_secs(1))
         };
         let rows = vec![
-            row("activity", By::WriteBehind),
-            row("stock", By::WriteThrough),
+            row("activity", data_type::Strategy::WriteBehind),
+            row("stock", data_type::Strategy::WriteThrough),
         ];
         WriteBehindOracle::with_keys_max(Arc::new(PolicyTable::new(rows)), keys_max)
     }

@@ -1,5 +1,7 @@
 //! What the tests share: a database that does as it is told, and engines over a real Redis.
 
+pub(crate) mod durability;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
