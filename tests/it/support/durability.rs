@@ -39,19 +39,19 @@ pub(crate) enum Mood {
     Slow(Duration),
 }
 
+/// Value, version, and how often the row was really written.
+type Written = (Bytes, Version, usize);
+
 #[derive(Default)]
 struct Inner {
     mood: Mutex<Mood>,
     /// Value, version, and how often the row was really written.
-    rows: Mutex<HashMap<Key, (Bytes, Version, usize)>>,
+    rows: Mutex<HashMap<Key, Written>>,
     commits: Mutex<u64>,
     /// Writes of these keys are refused.
     unwanted: Mutex<Vec<Key>>,
     /// A batch with one of these keys never ends.
     deadly: Mutex<Vec<Key>>,
-    loads: AtomicUsize,
-    under_way: AtomicUsize,
-    under_way_max: AtomicUsize,
     batches: AtomicUsize,
     dying: AtomicUsize,
 }
@@ -100,23 +100,8 @@ impl Ledger {
         self.inner.rows.lock().len()
     }
 
-    pub(crate) fn loads(&self) -> usize {
-        self.inner.loads.load(Ordering::SeqCst)
-    }
-
     pub(crate) fn batches(&self) -> usize {
         self.inner.batches.load(Ordering::SeqCst)
-    }
-
-    /// The most calls that were under way at once.
-    pub(crate) fn under_way_max(&self) -> usize {
-        self.inner.under_way_max.load(Ordering::SeqCst)
-    }
-
-    fn begin(&self) -> UnderWay<'_> {
-        let now = self.inner.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        self.inner.under_way_max.fetch_max(now, Ordering::SeqCst);
-        UnderWay(&self.inner)
     }
 
     async fn endure(&self) -> Result<(), LayerError> {
@@ -144,18 +129,8 @@ impl Ledger {
     }
 }
 
-struct UnderWay<'l>(&'l Inner);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl Origin for Ledger {
     async fn load(&self, _: DataTypeId, key: &Key) -> Result<Row, LayerError> {
-        let _under_way = self.begin();
-        self.inner.loads.fetch_add(1, Ordering::SeqCst);
         let row = {
             let rows = self.inner.rows.lock();
             let held = rows.get(key).cloned();
@@ -171,7 +146,6 @@ impl Origin for Ledger {
     }
 
     async fn store(&self, _: DataTypeId, key: &Key, value: Bytes) -> Result<Row, LayerError> {
-        let _under_way = self.begin();
         self.endure().await?;
         let version = Version(*self.inner.commits.lock() + 1);
         self.write(key, value.clone(), version);
@@ -184,7 +158,6 @@ impl Origin for Ledger {
     }
 
     async fn store_batch(&self, writes: &[QueuedWrite]) -> Result<(), LayerError> {
-        let _under_way = self.begin();
         self.inner.batches.fetch_add(1, Ordering::SeqCst);
         self.endure().await?;
         let any = |keys: &Mutex<Vec<Key>>| {
@@ -250,7 +223,6 @@ impl Observer for Heard {
 }
 
 pub(crate) const ACTIVITY: DataTypeId = DataTypeId(0);
-pub(crate) const CUSTOMER: DataTypeId = DataTypeId(1);
 
 pub(crate) fn policies() -> Arc<PolicyTable> {
     let row = |name: &str, key: &str, strategy| {
