@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::data_type::{DataTypeId, Key, Limit};
 use super::invalidation::glob::Glob;
 use super::invalidation::markers::{Marker, Scope};
+pub use super::notice::{InvalidationEvent, Notice, Subscription};
+pub use super::queue::{Appended, Delivery, Queue, QueueId, QueuedWrite, TakenBack, Waiting};
 use crate::clock::Timestamp;
 
 /// The commit version of a row, given by the origin; it grows with every commit and never shrinks.
@@ -239,48 +241,12 @@ pub enum LayerError {
     /// It answered with an error, or with something that cannot be read.
     #[error("{0} answered with an error: {1}")]
     Refused(&'static str, String),
+    /// It has no room for more now and refused without trying; later it may be taken.
+    #[error("{0} has no room: {1}")]
+    Busy(&'static str, String),
     /// It cannot do this kind of operation at all.
     #[error("{0} cannot do this: {1}")]
     Unsupported(&'static str, &'static str),
-}
-
-/// A write that waits in the queue of write-behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueuedWrite {
-    /// The data type written.
-    pub data_type: DataTypeId,
-    /// The key written; it names the row.
-    pub key: Key,
-    /// The new value.
-    pub value: Bytes,
-    /// Orders the writes of one key; a second delivery of the same version changes nothing.
-    pub version: Version,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
-}
-
-/// What an instance tells the others after a write or a purge.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct InvalidationEvent {
-    /// The instance that published it.
-    pub publisher: u64,
-    /// Tells the lives of one instance apart; a later one is greater. 0 if the publisher does not
-    /// number what it says.
-    pub incarnation: u64,
-    /// Its number among the events of this life, from 1; without holes, so that a hole is a loss.
-    pub sequence: u64,
-    /// The keys to drop.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub keys: Vec<String>,
-    /// Entries of a version below this one are out of date.
-    pub version: u64,
-    /// A generation that was raised.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub raised: Option<Marker>,
-    /// What was removed from the remote layer by looking for it; local entries are to follow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub swept: Option<Scope>,
 }
 
 /// The remote layer, by what it means. Every method answers within the layer's time limit.
@@ -414,13 +380,16 @@ pub trait Remote: Send + Sync + 'static {
     /// Listens to what instances tell each other, its own notices included, from when this returns.
     fn subscribe(&self) -> impl Future<Output = Result<Self::Subscription, LayerError>> + Send;
 
-    /// Stores `entry` and appends `write` to the queue of write-behind: both or neither.
+    /// Stores `entry` for `ttl` and appends `write` to the queue of write-behind: both or neither,
+    /// and neither if `queue_max` writes wait there already. The queue gives the write and the entry
+    /// a version above `write.version` and above that of every write before it.
     fn append(
         &self,
         write: &QueuedWrite,
         entry: &Entry,
         ttl: Duration,
-    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+        queue_max: u64,
+    ) -> impl Future<Output = Result<Appended, LayerError>> + Send;
 
     /// The queue of write-behind, for the consumer called `consumer`.
     fn queue(&self, consumer: &str)
@@ -451,58 +420,6 @@ pub enum Leased {
 /// A proof of ownership that nobody guesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token(pub u128);
-
-/// What instances tell each other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Notice {
-    /// Entries are out of date.
-    Invalidated(InvalidationEvent),
-    /// A load that others wait for has ended: there is an entry at this key, or nobody loads it
-    /// any more.
-    Filled(String),
-    /// How far a publisher has come: told now and then, so that the loss of its last notice is
-    /// noticed, too, and that it hears itself.
-    Alive {
-        /// The instance.
-        publisher: u64,
-        /// Its life.
-        incarnation: u64,
-        /// The last sequence number that it gave.
-        sequence: u64,
-    },
-    /// The remote layer itself says that these keys changed.
-    Changed(Vec<String>),
-    /// The remote layer itself says that all keys are gone.
-    Emptied,
-}
-
-/// What instances tell each other, as it arrives.
-pub trait Subscription: Send + 'static {
-    /// The next notice; `None` when the connection is lost and notices may have been missed. If the
-    /// future is dropped before it is ready, no notice is lost.
-    fn next(&mut self) -> impl Future<Output = Option<Notice>> + Send;
-}
-
-/// The queue of write-behind, as its consumer sees it.
-pub trait Queue: Send + 'static {
-    /// The next writes, at most `max`, in order: first those delivered to this consumer before
-    /// and never acknowledged, then new ones. Waits a short, bounded time; may give none.
-    fn next_batch(
-        &mut self,
-        max: usize,
-    ) -> impl Future<Output = Result<Vec<(QueueId, QueuedWrite)>, LayerError>> + Send;
-
-    /// Says that these writes are in the origin for good.
-    fn acknowledge(
-        &mut self,
-        ids: &[QueueId],
-    ) -> impl Future<Output = Result<(), LayerError>> + Send;
-}
-
-/// The place of a write in the queue of write-behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueId(pub String);
 
 /// The origin: the database that owns the truth.
 pub trait Origin: Send + Sync + 'static {

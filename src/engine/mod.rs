@@ -4,7 +4,7 @@
 //! observer given from outside. It reads no environment variable, prints nothing, and knows no
 //! driver and no histogram: it emits [`event::Event`]s.
 //!
-//! The way of a read is in [`read`], the way of a write in [`write`]; both decide by the data type's
+//! The way of a read is in `read.rs`, the way of a write in `write.rs`; both decide by the data type's
 //! row of the policy table and by nothing else. Consistency rests on three rules: layers replace a
 //! value only by one read later (`as_of`), an invalidation leaves a tombstone, and a load that an
 //! invalidation overtook is not stored.
@@ -15,8 +15,12 @@ pub mod flight;
 pub mod invalidation;
 pub mod layer;
 pub mod local;
+mod notice;
+pub mod queue;
+pub mod rate_limit;
 mod read;
 pub mod remote;
+pub mod resilience;
 pub mod stampede;
 mod waiters;
 mod write;
@@ -37,8 +41,11 @@ use invalidation::generation::Generations;
 use invalidation::{InvalidationConfig, Talk};
 use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote, Row};
 use local::{LocalConfig, LocalLayer};
+use resilience::soft_timeout::LateLoads;
 use stampede::refresh::Refreshes;
 use waiters::Waiters;
+use write_behind::policy::WriteBehind;
+use write_behind::version::Versions;
 
 /// What an engine is made of beside its policies.
 #[derive(Clone)]
@@ -61,12 +68,17 @@ pub struct Engine<R, O> {
     instance: u64,
     local: Option<LocalLayer>,
     remote: Option<R>,
-    origin: O,
+    /// Shared with loads that go on without their reader.
+    origin: Arc<O>,
     flights: FlightTable<Fetch>,
     waiters: Waiters,
     refreshes: Refreshes,
     generations: Generations,
     talk: Talk,
+    late: LateLoads,
+    soft_timeout: Option<Duration>,
+    write_behind: WriteBehind,
+    versions: Versions,
     random: Mutex<Stream>,
 }
 
@@ -165,12 +177,31 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             instance,
             local: local.map(LocalLayer::new),
             remote,
-            origin,
+            origin: Arc::new(origin),
             flights: FlightTable::new(),
             waiters: Waiters::default(),
             refreshes: Refreshes::default(),
+            late: LateLoads::default(),
+            soft_timeout: None,
+            write_behind: WriteBehind::default(),
+            versions: Versions::default(),
             random: Mutex::new(seed.stream_of("engine", instance)),
         }
+    }
+
+    /// The same with these limits of write-behind.
+    #[must_use]
+    pub fn with_write_behind(mut self, limits: WriteBehind) -> Self {
+        self.write_behind = limits;
+        self
+    }
+
+    /// The same, with readers that have a stale value waiting no longer than `soft` for a fresh one.
+    /// Needs [`Engine::finish_late_loads`] to be polled.
+    #[must_use]
+    pub fn with_soft_timeout(mut self, soft: Option<Duration>) -> Self {
+        self.soft_timeout = soft;
+        self
     }
 
     /// The policy table.

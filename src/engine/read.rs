@@ -3,7 +3,9 @@
 use super::data_type::{Consistency, DataType, DataTypeId, Key, Stampede, Strategy};
 use super::event::Event;
 use super::flight::{Boarding, Leader};
-use super::layer::{Entry, Fill, Layer, Origin, Outcome, Remote, Version};
+use super::layer::{
+    Entry, Fill, Generation, Layer, LayerError, Origin, Outcome, Remote, Row, Version,
+};
 use super::local::LocalLayer;
 use super::{Answer, Engine, EngineError, Fetch, Fetched, How, wrong_strategy};
 use crate::clock::Timestamp;
@@ -19,6 +21,13 @@ pub(super) enum Looked {
     Absent,
     /// The layer failed.
     Failed,
+}
+
+/// How things stood when a row began to be read. What is outdated from then on, the row is, too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Began {
+    at: Timestamp,
+    generation: Generation,
 }
 
 impl<R: Remote, O: Origin> Engine<R, O> {
@@ -167,7 +176,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         key: &Key,
         looked: Looked,
     ) -> Fetch {
-        match (self.load(data_type, key).await, looked) {
+        match (self.load_for(data_type, key, &looked).await, looked) {
             (Err(_), Looked::Stale(entry)) => Ok(stale(entry)),
             (Err(error), _) => Err(error),
             (Ok(entry), Looked::Failed) => Ok(Fetched {
@@ -218,11 +227,27 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         data_type: DataTypeId,
         key: &Key,
     ) -> Result<Entry, EngineError> {
-        // Before the row is read: what outdates the row from now on outdates the entry, too.
-        let generation = self.generations.now();
-        let start = self.clock.now();
+        let began = self.begin_load();
         let loaded = self.origin.load(data_type, key).await;
-        let took = self.clock.now().since(start);
+        self.loaded_since(data_type, began, loaded)
+    }
+
+    /// To be asked before a row is read.
+    pub(super) fn begin_load(&self) -> Began {
+        Began {
+            at: self.clock.now(),
+            generation: self.generations.now(),
+        }
+    }
+
+    /// What the origin gave as an entry; tells of it.
+    pub(super) fn loaded_since(
+        &self,
+        data_type: DataTypeId,
+        began: Began,
+        loaded: Result<Row, LayerError>,
+    ) -> Result<Entry, EngineError> {
+        let took = self.clock.now().since(began.at);
         self.emit(&Event::Lookup {
             data_type,
             layer: Layer::Origin,
@@ -234,7 +259,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             EngineError::Origin(error)
         })?;
         Ok(Entry {
-            generation,
+            generation: began.generation,
             ..self.entry(self.policies.get(data_type), row, took)
         })
     }

@@ -35,10 +35,13 @@
 //!     key: "ratelimit:{api_key}:{window}"
 //!     strategy: counter              # a counter has a limit, and neither value nor row
 //!     ttl: 1h
-//!     limit: { requests: 1000, window: 1h }
+//!     limit: { requests: 1000, window: 1h, algorithm: sliding-buckets } # the default; or
+//!                                    # sliding-log, two-buckets, fixed-window, or gcra, which has
+//!                                    # also a `burst`: how many may come at once
 //!     population: 1000
 //! layers:                            # both stand here; `none` leaves one out
-//!   local: { entries: 1000, bytes: 64MiB }       # bytes may be left out
+//!   local: { entries: 1000, bytes: 64MiB, policy: s3-fifo } # bytes may be left out; the policy is
+//!                                    # lru, fifo, sieve or s3-fifo, which it is if left out
 //!   remote:
 //!     topology: standalone           # the only one in this version
 //!     maxmemory: 256MiB              # or none, which it is if left out
@@ -52,7 +55,24 @@
 //!       heartbeat: 1s                # 2.5 of them without an own notice: the instance is deaf
 //! instances: 3                       # service instances; 1 if left out
 //! origin: { connections: 40, acquire_timeout: 5s }  # 5s if left out
-//! resilience: { ttl_jitter: 10%, negative_ttl: 5s } # for every data type; 0% and none if left out
+//! resilience:                        # may be left out, as may each of its keys
+//!   ttl_jitter: 10%                  # for every data type, as the four below; 0% if left out
+//!   negative_ttl: 5s                 # none if left out
+//!   stampede: single-flight
+//!   serve_stale: none
+//!   consistency: versioned
+//!   breaker: { failures: 5, open_for: 1s, probes: 3 } # of the remote layer; the default, or none
+//!   origin:                          # what follows is for each instance
+//!     concurrency: 20                # calls at once, or none, which it is if left out
+//!     queue: 100                     # calls that wait for their turn; the default
+//!     soft_timeout: 200ms            # with a stale value nobody waits longer; none if left out
+//!     hard_timeout: 5s               # nobody waits longer; none if left out
+//!   write_behind:                    # the defaults
+//!     queue_max: 100_000             # writes that may wait
+//!     on_full: sync                  # the database commits at once; or refuse
+//!     batch: 100                     # writes in one transaction
+//!     max_deliveries: 5              # then a write goes to the dead letters
+//!     claim_after: 30s               # then a silent consumer is dead
 //! traffic:
 //!   users: 1000
 //!   ramp: 5s                         # part of the first phase; 0s if left out
@@ -70,12 +90,17 @@
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
 //! ```
 
+pub(super) mod durability;
 pub(super) mod invalidation;
+mod limit;
+mod local;
 pub(super) mod protection;
 mod traffic;
 
 use std::sync::Arc;
 
+pub(super) use self::limit::LimitFile;
+pub(super) use self::local::LocalFile;
 use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword, located};
 use super::diagnostics::{Diagnostic, Errors};
 use super::yaml::{Kind, Node, short};
@@ -83,6 +108,7 @@ use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
 use crate::environment::EvictionPolicy;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio, Span};
+use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
@@ -250,24 +276,6 @@ impl Decode for PopularityFile {
     }
 }
 
-/// The limit of a counter.
-pub(super) struct LimitFile {
-    pub(super) requests: Field<u64>,
-    pub(super) window: Field<Span>,
-}
-
-impl Decode for LimitFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "a limit", errors)?;
-        let limit = Self {
-            requests: fields.required("requests", "1000"),
-            window: fields.required("window", "1h"),
-        };
-        fields.close();
-        Some(limit)
-    }
-}
-
 /// A data type's table in the origin.
 pub(super) struct TableFile {
     pub(super) query_time: Field<ServiceTimeFile>,
@@ -320,24 +328,6 @@ impl Decode for LayersFile {
         };
         fields.close();
         Some(layers)
-    }
-}
-
-/// The local layer.
-pub(super) struct LocalFile {
-    pub(super) entries: Field<u64>,
-    pub(super) bytes: Field<ByteSize>,
-}
-
-impl Decode for LocalFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "the local layer", errors)?;
-        let local = Self {
-            entries: fields.required("entries", "1000"),
-            bytes: fields.optional("bytes"),
-        };
-        fields.close();
-        Some(local)
     }
 }
 
@@ -416,6 +406,7 @@ pub(super) struct ResilienceFile {
     pub(super) ttl_jitter: Field<Ratio>,
     pub(super) negative_ttl: Field<Switch<Span>>,
     pub(super) protection: ProtectionFile,
+    pub(super) durability: DurabilityFile,
 }
 
 impl Decode for ResilienceFile {
@@ -425,6 +416,7 @@ impl Decode for ResilienceFile {
             ttl_jitter: fields.optional("ttl_jitter"),
             negative_ttl: fields.optional("negative_ttl"),
             protection: ProtectionFile::of(&mut fields),
+            durability: DurabilityFile::of(&mut fields),
         };
         fields.close();
         Some(resilience)

@@ -3,8 +3,10 @@
 use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
 use super::yaml::Node;
-use crate::engine::data_type::{Consistency, Invalidation, Strategy};
+use crate::engine::data_type::{Consistency, Invalidation, LimitAlgorithm, Strategy};
 use crate::engine::invalidation::{Broadly, OnLoss, Transport};
+use crate::engine::local::LocalPolicy;
+use crate::engine::write_behind::policy::OnFull;
 use crate::environment::EvictionPolicy;
 
 /// A value that is written as one of a few words.
@@ -25,6 +27,12 @@ impl Word for Consistency {
     const WHAT: &'static str = "consistency";
     const WORDS: &'static [(&'static str, Self)] =
         &[("versioned", Self::Versioned), ("naive", Self::Naive)];
+}
+
+impl Word for OnFull {
+    const WHAT: &'static str = "way with a full queue";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("sync", Self::Sync), ("refuse", Self::Refuse)];
 }
 
 impl Word for Strategy {
@@ -77,6 +85,50 @@ impl Word for EvictionPolicy {
     ];
 }
 
+impl Word for LocalPolicy {
+    const WHAT: &'static str = "policy of the local layer";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("lru", Self::Lru),
+        ("fifo", Self::Fifo),
+        ("sieve", Self::Sieve),
+        ("s3-fifo", Self::S3Fifo),
+    ];
+}
+
+/// How a counter decides, without what some of the algorithms have beside their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    SlidingBuckets,
+    SlidingLog,
+    Gcra,
+    TwoBuckets,
+    FixedWindow,
+}
+
+impl Algorithm {
+    /// The name of `algorithm`.
+    pub(super) fn of(algorithm: LimitAlgorithm) -> Self {
+        match algorithm {
+            LimitAlgorithm::SlidingBuckets => Self::SlidingBuckets,
+            LimitAlgorithm::SlidingLog => Self::SlidingLog,
+            LimitAlgorithm::Gcra { .. } => Self::Gcra,
+            LimitAlgorithm::TwoBuckets => Self::TwoBuckets,
+            LimitAlgorithm::FixedWindow => Self::FixedWindow,
+        }
+    }
+}
+
+impl Word for Algorithm {
+    const WHAT: &'static str = "algorithm of a limit";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("sliding-buckets", Self::SlidingBuckets),
+        ("sliding-log", Self::SlidingLog),
+        ("gcra", Self::Gcra),
+        ("two-buckets", Self::TwoBuckets),
+        ("fixed-window", Self::FixedWindow),
+    ];
+}
+
 macro_rules! decode_words {
     ($($kind:ty),*) => {$(
         impl Decode for $kind {
@@ -93,7 +145,10 @@ decode_words!(
     EvictionPolicy,
     Transport,
     Broadly,
-    OnLoss
+    OnLoss,
+    LocalPolicy,
+    OnFull,
+    Algorithm
 );
 
 #[cfg(test)]
@@ -128,8 +183,24 @@ mod tests {
         for (word, value) in EvictionPolicy::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
+        for (word, value) in OnFull::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
         for (word, value) in Consistency::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in LocalPolicy::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        assert_eq!(LocalPolicy::WORDS.len(), 4);
+        for algorithm in [
+            LimitAlgorithm::SlidingBuckets,
+            LimitAlgorithm::SlidingLog,
+            LimitAlgorithm::Gcra { burst: 1 },
+            LimitAlgorithm::TwoBuckets,
+            LimitAlgorithm::FixedWindow,
+        ] {
+            assert_ne!(Algorithm::of(algorithm).word(), "", "{algorithm:?}");
         }
         assert_eq!((Strategy::WORDS.len(), Invalidation::WORDS.len()), (4, 2));
         assert_eq!(Consistency::WORDS.len(), 2);

@@ -7,8 +7,12 @@ mod engine;
 #[cfg(test)]
 mod invalidation;
 #[cfg(test)]
+mod rate_limit;
+#[cfg(test)]
 mod stampede;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod write_behind;

@@ -60,6 +60,11 @@ impl fmt::Display for Glob {
 }
 
 impl Glob {
+    /// The pattern of every key.
+    pub fn all() -> Self {
+        Self("*".into())
+    }
+
     /// The pattern's text.
     pub fn as_str(&self) -> &str {
         &self.0

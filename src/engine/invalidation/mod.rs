@@ -188,10 +188,10 @@ pub fn tracked_prefixes(policies: &PolicyTable) -> Vec<String> {
 fn globs_of(policies: &PolicyTable, data_type: DataTypeId) -> Vec<glob::Glob> {
     let policy = policies.get(data_type);
     let patterns = std::iter::once(&policy.key).chain(&policy.related);
-    // A key pattern that is too long to be a pattern of keys is covered by one that is not.
-    let every = || "*".parse().ok();
+    // A key pattern that is too long to be a pattern of keys is covered by that of every key.
     patterns
-        .filter_map(|pattern| pattern.glob::<u64>(&[]).parse().ok().or_else(every))
+        .map(|pattern| pattern.glob::<u64>(&[]).parse())
+        .map(|glob| glob.unwrap_or_else(|_| glob::Glob::all()))
         .collect()
 }
 

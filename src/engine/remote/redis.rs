@@ -14,6 +14,7 @@ use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{AsyncCommands, ErrorKind, RedisError, Script};
 use bytes::Bytes;
 
+use super::redis_counter::RedisCounters;
 use super::redis_queue::{RedisQueue, write_fields};
 use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
@@ -21,9 +22,10 @@ use crate::engine::data_type::{Key, Limit};
 use crate::engine::invalidation::glob::Glob;
 use crate::engine::invalidation::markers::{Marker, Scope};
 use crate::engine::layer::{
-    Admission, Entry, Fill, Generation, LayerError, Leased, Notice, QueuedWrite, Remote, Token,
-    Version,
+    Admission, Appended, Entry, Fill, Generation, LayerError, Leased, Notice, QueuedWrite, Remote,
+    Token, Version,
 };
+use crate::engine::write_behind::version::PLACES_PER_MS;
 
 pub(super) const NAME: &str = "Redis";
 
@@ -31,10 +33,6 @@ pub(super) const NAME: &str = "Redis";
 const PIPELINE_BUFFER: usize = 4_096;
 /// A load that began before an invalidation is over by then, or its value may be stored.
 const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
-/// How long the queue of write-behind outlives its last write.
-const STREAM_TTL: Duration = Duration::from_hours(24);
-/// The sub-buckets of a counter's sliding window.
-const WINDOW_BUCKETS: u32 = 32;
 
 /// How to reach Redis, and within what limits.
 #[derive(Clone, Debug)]
@@ -54,7 +52,6 @@ pub(super) struct Scripts {
     fill: Script,
     invalidate: Script,
     append: Script,
-    admit: Script,
     get_or_lease: Script,
     fill_leased: Script,
     renew_lock: Script,
@@ -70,7 +67,6 @@ impl Scripts {
             fill: Script::new(include_str!("scripts/fill.lua")),
             invalidate: Script::new(include_str!("scripts/invalidate.lua")),
             append: Script::new(include_str!("scripts/append.lua")),
-            admit: Script::new(include_str!("scripts/admit.lua")),
             get_or_lease: Script::new(include_str!("scripts/get_or_lease.lua")),
             fill_leased: Script::new(include_str!("scripts/fill_leased.lua")),
             renew_lock: Script::new(include_str!("scripts/renew_lock.lua")),
@@ -92,6 +88,7 @@ pub struct RedisRemote {
     pub(super) scripts: Scripts,
     /// Beginnings of keys whose changes subscribers are told of by Redis; none for pub/sub.
     tracked: Vec<String>,
+    counters: RedisCounters,
 }
 
 /// [`ConnectionManager`] prints nothing of itself.
@@ -131,6 +128,7 @@ impl RedisRemote {
             next: AtomicUsize::new(0),
             scripts: Scripts::new(),
             tracked: vec![],
+            counters: RedisCounters::default(),
         })
     }
 
@@ -367,18 +365,28 @@ impl Remote for RedisRemote {
         write: &QueuedWrite,
         entry: &Entry,
         ttl: Duration,
-    ) -> Result<(), LayerError> {
+        queue_max: u64,
+    ) -> Result<Appended, LayerError> {
         let mut call = self.scripts.append.key(self.key(&write.key));
         call.key(self.stream())
             .arg(&wire::encode(entry)[..])
             .arg(millis(ttl))
-            .arg(millis(STREAM_TTL));
+            .arg(write.version.0)
+            .arg(queue_max)
+            .arg(PLACES_PER_MS);
         write_fields(write, |field| {
             call.arg(field);
         });
-        call.invoke_async(&mut self.connection())
+        let (queued, version): (bool, u64) = call
+            .invoke_async(&mut self.connection())
             .await
-            .map_err(|e| failure(&e))
+            .map_err(|e| failure(&e))?;
+        let version = Version(version);
+        Ok(if queued {
+            Appended::Queued(version)
+        } else {
+            Appended::Full(version)
+        })
     }
 
     async fn queue(&self, consumer: &str) -> Result<RedisQueue, LayerError> {
@@ -386,21 +394,14 @@ impl Remote for RedisRemote {
     }
 
     async fn admit(&self, key: &Key, limit: Limit) -> Result<Admission, LayerError> {
-        let (admitted, remaining, retry_after_ms): (bool, u64, u64) = self
-            .scripts
-            .admit
-            .key(self.key(key))
-            .arg(limit.requests)
-            .arg(millis(limit.window))
-            .arg(WINDOW_BUCKETS)
-            .invoke_async(&mut self.connection())
-            .await
-            .map_err(|e| failure(&e))?;
-        Ok(Admission {
-            admitted,
-            remaining,
-            retry_after: Duration::from_millis(retry_after_ms),
-        })
+        let mut connection = self.connection();
+        let decided = self
+            .counters
+            .admit(&mut connection, &self.key(key), limit, None)
+            .await;
+        decided
+            .map(|decided| decided.admission)
+            .map_err(|e| failure(&e))
     }
 }
 

@@ -1,6 +1,8 @@
 //! One mistake at a time: each rule tells it once, in its words and at its place.
 
 mod data_types;
+mod durability;
+mod limits;
 
 use super::{Overrides, Place, SMALL, parse};
 

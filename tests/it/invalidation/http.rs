@@ -7,8 +7,9 @@ use cachestorm::drivers::http::{build_path, method_of};
 use cachestorm::engine::event::Unobserved;
 use cachestorm::engine::invalidation::InvalidationConfig;
 use cachestorm::engine::layer::Operation;
-use cachestorm::engine::local::LocalConfig;
+use cachestorm::engine::local::{LocalConfig, LocalPolicy};
 use cachestorm::engine::remote::redis::RedisOptions;
+use cachestorm::engine::resilience::Resilience;
 use cachestorm::environment::instance::{Instance, InstanceConfig};
 use cachestorm::seed::Seed;
 use cachestorm::workload::{KeyParams, Request};
@@ -23,6 +24,7 @@ async fn serve(stage: &Stage) -> Instance {
         local: Some(LocalConfig {
             entries: 100,
             bytes: None,
+            policy: LocalPolicy::default(),
         }),
         remote: Some(RedisOptions {
             url: stage.redis.url().to_owned(),
@@ -30,6 +32,7 @@ async fn serve(stage: &Stage) -> Instance {
             connections: 1,
             timeout: Duration::from_millis(500),
         }),
+        resilience: Resilience::default(),
         invalidation: InvalidationConfig::default(),
         clock: stage.clock.clone(),
         seed: Seed(1),

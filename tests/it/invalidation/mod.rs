@@ -18,7 +18,7 @@ use cachestorm::engine::invalidation::{
     Broadly, InvalidationConfig, OnLoss, Transport, tracked_prefixes,
 };
 use cachestorm::engine::layer::{InvalidationEvent, Notice};
-use cachestorm::engine::local::LocalConfig;
+use cachestorm::engine::local::{LocalConfig, LocalPolicy};
 use cachestorm::engine::remote::redis::{RedisOptions, RedisRemote};
 use cachestorm::engine::{Engine, Surroundings};
 use cachestorm::seed::Seed;
@@ -136,6 +136,7 @@ async fn deaf_instance(
     let local = LocalConfig {
         entries: 1_000,
         bytes: None,
+        policy: LocalPolicy::default(),
     };
     let mut remote = remote(stage, prefix).await;
     if config.transport == Transport::Tracking {
