@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use cachestorm::clock::Timestamp;
 use cachestorm::engine::data_type::Key;
-use cachestorm::engine::layer::{Entry, Row, Version};
+use cachestorm::engine::layer::{Entry, Generation, Row, Version};
 use cachestorm::engine::local::{LocalConfig, LocalLayer, LocalPolicy};
 
 const ROUNDS: usize = 15;
@@ -79,6 +79,7 @@ fn entry() -> Entry {
         fetched_at: NOW,
         fresh_until: Timestamp::NEVER,
         load_time: Duration::from_millis(1),
+        generation: Generation::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Engine, EngineError, Written, wrong_strategy};
 /// How things stood before a write was committed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
-    generation: Generation,
+    pub(super) generation: Generation,
     /// Of the flight table, at the key.
     epoch: u64,
 }
@@ -44,7 +44,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Ok(written(&row))
             }
             Strategy::WriteThrough => {
-                let before = self.before(key);
+                let before = self.before(key).await;
                 let row = self.store(data_type, key, value).await?;
                 self.write_through(data_type, policy, key, (row.clone(), before))
                     .await;
@@ -68,7 +68,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     /// To be asked before a write is committed or accepted.
-    pub(super) fn before(&self, key: &Key) -> Before {
+    pub(super) async fn before(&self, key: &Key) -> Before {
+        // A failure was told. What is written without knowing any generation is outdated as soon as
+        // one is known, which is safe.
+        let _ = self.get_in_step().await;
         Before {
             generation: self.generations.now(),
             epoch: self.flights.epoch(key),

@@ -12,7 +12,7 @@ use super::policy::OnFull;
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataType, DataTypeId, Invalidation, Key};
 use crate::engine::event::Event;
-use crate::engine::layer::{Layer, LayerError, Origin, Remote, Row, Version};
+use crate::engine::layer::{Entry, Layer, LayerError, Origin, Remote, Row, Version};
 use crate::engine::queue::{Appended, QueuedWrite};
 use crate::engine::write::{Before, related};
 use crate::engine::{Engine, EngineError, Written};
@@ -37,8 +37,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             version: self.versions.highest(),
             accepted_at: now,
         };
-        let before = self.before(key);
-        let version = match self.enqueue(policy, &write).await {
+        let before = self.before(key).await;
+        let version = match self.enqueue(policy, &write, before).await {
             Some(Appended::Queued(version)) => {
                 self.accepted(policy, &write, (version, before)).await;
                 return Ok(written(Layer::Remote, version, now));
@@ -58,9 +58,17 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     /// `None` if there is no queue, or if it cannot be reached.
-    async fn enqueue(&self, policy: &DataType, write: &QueuedWrite) -> Option<Appended> {
+    async fn enqueue(
+        &self,
+        policy: &DataType,
+        write: &QueuedWrite,
+        before: Before,
+    ) -> Option<Appended> {
         let remote = self.remote.as_ref()?;
-        let entry = self.entry(policy, row(write, write.version), Duration::ZERO);
+        let entry = Entry {
+            generation: before.generation,
+            ..self.entry(policy, row(write, write.version), Duration::ZERO)
+        };
         let keep_for = self.remote_ttl(policy, &entry).unwrap_or(policy.ttl);
         let queue_max = self.write_behind.queue_max;
         match remote.append(write, &entry, keep_for, queue_max).await {
@@ -89,7 +97,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             key,
             version,
         });
-        let entry = self.entry(policy, row(write, version), Duration::ZERO);
+        let entry = Entry {
+            generation: before.generation,
+            ..self.entry(policy, row(write, version), Duration::ZERO)
+        };
         self.keep_written(data_type, key, (&entry, true), before);
         let related = related(policy, key);
         if !related.is_empty() {
