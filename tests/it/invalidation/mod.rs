@@ -2,6 +2,7 @@
 
 mod broad;
 mod convergence;
+mod cost;
 mod generations;
 mod http;
 mod loss;
