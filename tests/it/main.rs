@@ -14,3 +14,5 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod write_behind;
+#[cfg(test)]
+mod write_behind_crash;
