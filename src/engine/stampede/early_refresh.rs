@@ -64,8 +64,8 @@ mod tests {
             // Earlier than this nobody is due but once in e^8 expiries.
             let ahead_s = beta * ((READS_PER_LOAD as f64).ln() + 8.0);
             for _ in 0..EXPIRIES {
-                let ahead_us = Duration::from_secs_f64(ahead_s).as_micros() as u64;
-                let mut now_us = 100_000_000 - ahead_us;
+                let before = Duration::from_secs_f64(ahead_s).as_micros() as u64;
+                let mut now_us = 100_000_000 - before;
                 let mut first_lands_us = u64::MAX;
                 while now_us < first_lands_us {
                     let uniform = 1.0 - stream.random::<f64>();
