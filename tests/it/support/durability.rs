@@ -82,6 +82,12 @@ impl Ledger {
         self.inner.dying.load(Ordering::SeqCst)
     }
 
+    /// A commit that no engine knows of.
+    pub(crate) fn write_unseen(&self, key: &Key, value: &str) {
+        let version = Version(*self.inner.commits.lock() + 1);
+        self.write(key, Bytes::from(value.to_owned()), version);
+    }
+
     pub(crate) fn value(&self, key: &Key) -> Option<Bytes> {
         let rows = self.inner.rows.lock();
         rows.get(key).map(|(value, ..)| value.clone())
