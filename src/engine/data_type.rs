@@ -114,13 +114,48 @@ pub enum Consistency {
     Naive,
 }
 
+/// How a counter decides. What each promises, exactly, stands in [`rate_limit`](super::rate_limit)
+/// and in `docs/engine/limits.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LimitAlgorithm {
+    /// The window in sub-buckets, the oldest counted in full: never over the limit.
+    #[default]
+    SlidingBuckets,
+    /// The time of every admitted request: never over the limit, and room is given back at once.
+    SlidingLog,
+    /// Requests evenly apart, with leave to come up to `burst` of them early.
+    Gcra {
+        /// How many may come at once; from 1 to the limit's requests.
+        burst: u64,
+    },
+    /// The last two windows, the older one by its share that is still in sight: up to twice the
+    /// limit.
+    TwoBuckets,
+    /// One count a window, from zero again in the next: up to twice the limit. A control, not
+    /// advice.
+    FixedWindow,
+}
+
 /// How many requests a key of a counter may make in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The most that are admitted in any one window.
+    /// The most that should be admitted in any one window; at least 1, and 0 is taken for 1.
     pub requests: u64,
     /// The window's length.
     pub window: Duration,
+    /// How it is decided.
+    pub algorithm: LimitAlgorithm,
+}
+
+impl Limit {
+    /// `requests` in any `window`, decided by the algorithm that is meant where none is named.
+    pub fn new(requests: u64, window: Duration) -> Self {
+        Self {
+            requests,
+            window,
+            algorithm: LimitAlgorithm::default(),
+        }
+    }
 }
 
 /// One row of the policy table.

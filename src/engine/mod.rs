@@ -4,7 +4,7 @@
 //! observer given from outside. It reads no environment variable, prints nothing, and knows no
 //! driver and no histogram: it emits [`event::Event`]s.
 //!
-//! The way of a read is in [`read`], the way of a write in [`write`]; both decide by the data type's
+//! The way of a read is in `read.rs`, the way of a write in `write.rs`; both decide by the data type's
 //! row of the policy table and by nothing else. Consistency rests on three rules: layers replace a
 //! value only by one read later (`as_of`), an invalidation leaves a tombstone, and a load that an
 //! invalidation overtook is not stored.
@@ -16,6 +16,7 @@ pub mod invalidation;
 pub mod layer;
 pub mod local;
 pub mod queue;
+pub mod rate_limit;
 mod read;
 pub mod remote;
 pub mod resilience;

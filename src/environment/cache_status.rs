@@ -1,7 +1,7 @@
 //! How a service instance tells over HTTP what became of an operation and which layer answered,
 //! and how a driver reads it back: the `Cache-Status` field of RFC 9211, and the status code.
 //!
-//! [`format`] is called by the instance, [`read`] by HTTP drivers. Both are pure, and they agree:
+//! [`format()`] is called by the instance, [`read`] by HTTP drivers. Both are pure, and they agree:
 //! what one writes the other reads as the same outcome and layer.
 //!
 //! Members are named `remote`, `local` and `edge` and stand in the order of the RFC, the cache

@@ -6,6 +6,7 @@
 mod data_types;
 mod durability;
 mod gates;
+mod limit;
 mod population;
 mod protection;
 mod traffic;
@@ -21,6 +22,7 @@ use super::plan::{BaselinePlan, LayersPlan, LocalPlan, Plan, RemotePlan};
 use super::resolved;
 use super::yaml::short;
 use crate::engine::data_type::PolicyTable;
+use crate::engine::local::LocalPolicy;
 use crate::environment::{DatabaseConfig, EvictionPolicy, RedisConfig};
 use crate::seed::Seed;
 use crate::units::{ByteSize, Span, thousands};
@@ -155,6 +157,7 @@ fn build_local(file: &LocalFile, errors: &mut Errors) -> Built<LocalPlan> {
     Some(LocalPlan {
         entries: entries?,
         bytes: bytes?,
+        policy: file.policy.or(LocalPolicy::default())?,
     })
 }
 

@@ -35,10 +35,13 @@
 //!     key: "ratelimit:{api_key}:{window}"
 //!     strategy: counter              # a counter has a limit, and neither value nor row
 //!     ttl: 1h
-//!     limit: { requests: 1000, window: 1h }
+//!     limit: { requests: 1000, window: 1h, algorithm: sliding-buckets } # the default; or
+//!                                    # sliding-log, two-buckets, fixed-window, or gcra, which has
+//!                                    # also a `burst`: how many may come at once
 //!     population: 1000
 //! layers:                            # both stand here; `none` leaves one out
-//!   local: { entries: 1000, bytes: 64MiB }       # bytes may be left out
+//!   local: { entries: 1000, bytes: 64MiB, policy: s3-fifo } # bytes may be left out; the policy is
+//!                                    # lru, fifo, sieve or s3-fifo, which it is if left out
 //!   remote:
 //!     topology: standalone           # the only one in this version
 //!     maxmemory: 256MiB              # or none, which it is if left out
@@ -82,11 +85,15 @@
 //! ```
 
 pub(super) mod durability;
+mod limit;
+mod local;
 pub(super) mod protection;
 mod traffic;
 
 use std::sync::Arc;
 
+pub(super) use self::limit::LimitFile;
+pub(super) use self::local::LocalFile;
 use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword, located};
 use super::diagnostics::{Diagnostic, Errors};
 use super::yaml::{Kind, Node, short};
@@ -261,24 +268,6 @@ impl Decode for PopularityFile {
     }
 }
 
-/// The limit of a counter.
-pub(super) struct LimitFile {
-    pub(super) requests: Field<u64>,
-    pub(super) window: Field<Span>,
-}
-
-impl Decode for LimitFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "a limit", errors)?;
-        let limit = Self {
-            requests: fields.required("requests", "1000"),
-            window: fields.required("window", "1h"),
-        };
-        fields.close();
-        Some(limit)
-    }
-}
-
 /// A data type's table in the origin.
 pub(super) struct TableFile {
     pub(super) query_time: Field<ServiceTimeFile>,
@@ -331,24 +320,6 @@ impl Decode for LayersFile {
         };
         fields.close();
         Some(layers)
-    }
-}
-
-/// The local layer.
-pub(super) struct LocalFile {
-    pub(super) entries: Field<u64>,
-    pub(super) bytes: Field<ByteSize>,
-}
-
-impl Decode for LocalFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "the local layer", errors)?;
-        let local = Self {
-            entries: fields.required("entries", "1000"),
-            bytes: fields.optional("bytes"),
-        };
-        fields.close();
-        Some(local)
     }
 }
 

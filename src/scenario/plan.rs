@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::data_type::PolicyTable;
+use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
 use crate::environment::{DatabaseConfig, RedisConfig};
 use crate::gates::Gate;
@@ -59,8 +60,10 @@ pub struct LayersPlan {
 pub struct LocalPlan {
     /// The most entries it holds.
     pub entries: u64,
-    /// The most bytes of values it holds; `None` for no limit of its own.
+    /// The most bytes it holds; `None` for no limit of its own.
     pub bytes: Option<ByteSize>,
+    /// What it gives up when it is full.
+    pub policy: LocalPolicy,
 }
 
 /// The remote layer.

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::plan::{LayersPlan, Plan, TrafficPlan};
-use super::words::Word;
-use crate::engine::data_type::{DataType, Stampede};
+use super::words::{Algorithm, Word};
+use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
 use crate::engine::layer::Operation;
 use crate::environment::{ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
@@ -131,11 +131,7 @@ fn data_type(policy: &DataType, table: &TableConfig, population: &Population, us
         ("ttl", Yaml::span(policy.ttl)),
     ];
     if let Some(limit) = policy.limit {
-        let limit = map([
-            ("requests", Yaml::word(limit.requests)),
-            ("window", Yaml::span(limit.window)),
-        ]);
-        row.push(("limit", limit));
+        row.push(("limit", self::limit(limit)));
     } else {
         row.extend(values(policy, table));
     }
@@ -146,6 +142,19 @@ fn data_type(policy: &DataType, table: &TableConfig, population: &Population, us
             .map(|(key, value)| (key.to_owned(), value))
             .collect(),
     )
+}
+
+fn limit(limit: Limit) -> Yaml {
+    let algorithm = Algorithm::of(limit.algorithm).word();
+    let mut entries = vec![
+        ("requests".to_owned(), Yaml::word(limit.requests)),
+        ("window".to_owned(), Yaml::span(limit.window)),
+        ("algorithm".to_owned(), Yaml::word(algorithm)),
+    ];
+    if let LimitAlgorithm::Gcra { burst } = limit.algorithm {
+        entries.push(("burst".to_owned(), Yaml::word(burst)));
+    }
+    Yaml::Map(entries)
 }
 
 /// What counters do not have.
@@ -230,6 +239,7 @@ fn layers(plan: &LayersPlan) -> Yaml {
         if let Some(bytes) = local.bytes {
             entries.push(("bytes".to_owned(), Yaml::word(size(bytes))));
         }
+        entries.push(("policy".to_owned(), Yaml::word(local.policy.word())));
         Yaml::Map(entries)
     });
     let remote = Yaml::none_or(plan.remote.as_ref(), |remote| {

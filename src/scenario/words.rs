@@ -3,7 +3,8 @@
 use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
 use super::yaml::Node;
-use crate::engine::data_type::{Consistency, Invalidation, Strategy};
+use crate::engine::data_type::{Consistency, Invalidation, LimitAlgorithm, Strategy};
+use crate::engine::local::LocalPolicy;
 use crate::engine::write_behind::policy::OnFull;
 use crate::environment::EvictionPolicy;
 
@@ -62,6 +63,50 @@ impl Word for EvictionPolicy {
     ];
 }
 
+impl Word for LocalPolicy {
+    const WHAT: &'static str = "policy of the local layer";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("lru", Self::Lru),
+        ("fifo", Self::Fifo),
+        ("sieve", Self::Sieve),
+        ("s3-fifo", Self::S3Fifo),
+    ];
+}
+
+/// How a counter decides, without what some of the algorithms have beside their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    SlidingBuckets,
+    SlidingLog,
+    Gcra,
+    TwoBuckets,
+    FixedWindow,
+}
+
+impl Algorithm {
+    /// The name of `algorithm`.
+    pub(super) fn of(algorithm: LimitAlgorithm) -> Self {
+        match algorithm {
+            LimitAlgorithm::SlidingBuckets => Self::SlidingBuckets,
+            LimitAlgorithm::SlidingLog => Self::SlidingLog,
+            LimitAlgorithm::Gcra { .. } => Self::Gcra,
+            LimitAlgorithm::TwoBuckets => Self::TwoBuckets,
+            LimitAlgorithm::FixedWindow => Self::FixedWindow,
+        }
+    }
+}
+
+impl Word for Algorithm {
+    const WHAT: &'static str = "algorithm of a limit";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("sliding-buckets", Self::SlidingBuckets),
+        ("sliding-log", Self::SlidingLog),
+        ("gcra", Self::Gcra),
+        ("two-buckets", Self::TwoBuckets),
+        ("fixed-window", Self::FixedWindow),
+    ];
+}
+
 macro_rules! decode_words {
     ($($kind:ty),*) => {$(
         impl Decode for $kind {
@@ -71,7 +116,15 @@ macro_rules! decode_words {
         }
     )*};
 }
-decode_words!(Strategy, Invalidation, Consistency, OnFull, EvictionPolicy);
+decode_words!(
+    Strategy,
+    Invalidation,
+    Consistency,
+    EvictionPolicy,
+    LocalPolicy,
+    OnFull,
+    Algorithm
+);
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +148,19 @@ mod tests {
         }
         for (word, value) in Consistency::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in LocalPolicy::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        assert_eq!(LocalPolicy::WORDS.len(), 4);
+        for algorithm in [
+            LimitAlgorithm::SlidingBuckets,
+            LimitAlgorithm::SlidingLog,
+            LimitAlgorithm::Gcra { burst: 1 },
+            LimitAlgorithm::TwoBuckets,
+            LimitAlgorithm::FixedWindow,
+        ] {
+            assert_ne!(Algorithm::of(algorithm).word(), "", "{algorithm:?}");
         }
         assert_eq!((Strategy::WORDS.len(), Invalidation::WORDS.len()), (4, 2));
         assert_eq!(Consistency::WORDS.len(), 2);

@@ -5,6 +5,8 @@ mod cli;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod rate_limit;
+#[cfg(test)]
 mod resilience;
 #[cfg(test)]
 mod stampede;

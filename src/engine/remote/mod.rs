@@ -4,6 +4,7 @@
 //! [`LayerError::Unsupported`](super::layer::LayerError::Unsupported).
 
 pub mod redis;
+pub mod redis_counter;
 mod redis_queue;
 mod redis_subscription;
 mod wire;

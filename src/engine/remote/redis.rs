@@ -14,6 +14,7 @@ use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{AsyncCommands, ErrorKind, RedisError, Script};
 use bytes::Bytes;
 
+use super::redis_counter::RedisCounters;
 use super::redis_queue::{RedisQueue, write_fields};
 use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
@@ -33,8 +34,6 @@ const PIPELINE_BUFFER: usize = 4_096;
 const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
 /// What an instance is told whose write came after its time limit.
 const TOO_LATE: &str = "the write came too late for the queue; if all do, compare the clocks";
-/// The sub-buckets of a counter's sliding window.
-const WINDOW_BUCKETS: u32 = 32;
 
 /// How to reach Redis, and within what limits.
 #[derive(Clone, Debug)]
@@ -54,7 +53,6 @@ struct Scripts {
     fill: Script,
     invalidate: Script,
     append: Script,
-    admit: Script,
     get_or_lease: Script,
     fill_leased: Script,
     renew_lock: Script,
@@ -67,7 +65,6 @@ impl Scripts {
             fill: Script::new(include_str!("scripts/fill.lua")),
             invalidate: Script::new(include_str!("scripts/invalidate.lua")),
             append: Script::new(include_str!("scripts/append.lua")),
-            admit: Script::new(include_str!("scripts/admit.lua")),
             get_or_lease: Script::new(include_str!("scripts/get_or_lease.lua")),
             fill_leased: Script::new(include_str!("scripts/fill_leased.lua")),
             renew_lock: Script::new(include_str!("scripts/renew_lock.lua")),
@@ -84,6 +81,7 @@ pub struct RedisRemote {
     connections: Box<[Connection]>,
     next: AtomicUsize,
     scripts: Scripts,
+    counters: RedisCounters,
 }
 
 /// [`ConnectionManager`] prints nothing of itself.
@@ -122,6 +120,7 @@ impl RedisRemote {
             connections: connections.into(),
             next: AtomicUsize::new(0),
             scripts: Scripts::new(),
+            counters: RedisCounters::default(),
         })
     }
 
@@ -341,21 +340,14 @@ impl Remote for RedisRemote {
     }
 
     async fn admit(&self, key: &Key, limit: Limit) -> Result<Admission, LayerError> {
-        let (admitted, remaining, retry_after_ms): (bool, u64, u64) = self
-            .scripts
-            .admit
-            .key(self.key(key))
-            .arg(limit.requests)
-            .arg(millis(limit.window))
-            .arg(WINDOW_BUCKETS)
-            .invoke_async(&mut self.connection())
-            .await
-            .map_err(|e| failure(&e))?;
-        Ok(Admission {
-            admitted,
-            remaining,
-            retry_after: Duration::from_millis(retry_after_ms),
-        })
+        let mut connection = self.connection();
+        let decided = self
+            .counters
+            .admit(&mut connection, &self.key(key), limit, None)
+            .await;
+        decided
+            .map(|decided| decided.admission)
+            .map_err(|e| failure(&e))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Write-behind: a write is accepted into the cache and a queue at once, and committed later.
 //!
-//! [`accept`] is the writer's side, this file the consumer's. What is promised: an accepted write is
+//! `accept.rs` is the writer's side, this file the consumer's. What is promised: an accepted write is
 //! in the queue until the origin has committed it or the dead letters have it, whoever dies in
 //! between; it is committed at least once and counts once, by its version. See
 //! `docs/engine/write-behind.md` for what it costs and what Redis cannot promise.

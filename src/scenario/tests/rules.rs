@@ -2,6 +2,7 @@
 
 mod data_types;
 mod durability;
+mod limits;
 
 use super::{Overrides, Place, SMALL, parse};
 

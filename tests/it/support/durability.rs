@@ -39,11 +39,14 @@ pub(crate) enum Mood {
     Slow(Duration),
 }
 
+/// Value, version, and how often the row was really written.
+type Written = (Bytes, Version, usize);
+
 #[derive(Default)]
 struct Inner {
     mood: Mutex<Mood>,
     /// Value, version, and how often the row was really written.
-    rows: Mutex<HashMap<Key, (Bytes, Version, usize)>>,
+    rows: Mutex<HashMap<Key, Written>>,
     commits: Mutex<u64>,
     /// Writes of these keys are refused.
     unwanted: Mutex<Vec<Key>>,
