@@ -7,6 +7,8 @@ mod engine;
 #[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
+mod resilience;
+#[cfg(test)]
 mod stampede;
 #[cfg(test)]
 mod support;
