@@ -382,7 +382,8 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Stores `entry` for `ttl` and appends `write` to the queue of write-behind: both or neither,
     /// and neither if `queue_max` writes wait there already. The queue gives the write and the entry
-    /// a version above `write.version` and above that of every write before it.
+    /// a version above `write.version` and above that of every write before it. Once this has
+    /// failed, the write does not get into the queue any more.
     fn append(
         &self,
         write: &QueuedWrite,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::engine::event::Event;
 use crate::engine::resilience::circuit_breaker::Circuit;
+use crate::units::thousands;
 
 /// What was done so that nothing is lost and nothing breaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +70,51 @@ impl Durability {
         }
     }
 
+    /// What a reader of the run should know, each with what to do about it.
+    pub fn warnings(&self) -> Vec<String> {
+        let counted = [
+            (
+                self.writes_lost,
+                "writes of write-behind vanished from the queue before they were committed; give \
+                 the queue a Redis of its own with noeviction, and persistence",
+            ),
+            (
+                self.queue_at_risk,
+                "looks at the queue of write-behind found its Redis about to evict it: \
+                 `policy: allkeys-…` evicts queues as it does cache entries; write noeviction or a \
+                 volatile policy, or give it more `maxmemory`",
+            ),
+            (
+                self.writes_buried,
+                "writes of write-behind went to the dead letters; look at their reasons there \
+                 (the stream …write-behind:dead) and put them right",
+            ),
+            (
+                self.writes_queue_full,
+                "writes found the queue of write-behind full; give the database more connections \
+                 or `write_behind` a larger `batch`, or a larger `queue_max` if it is a peak",
+            ),
+            (
+                self.circuits_opened,
+                "openings of a circuit kept instances from the remote layer for a while; see how \
+                 it failed, and what it was busy with",
+            ),
+            (
+                self.invalidations_forgotten,
+                "invalidations were missed by the remote layer and were too many to make up for; \
+                 what it has of these keys may be stale until its TTL ends",
+            ),
+            (
+                self.origin_calls_refused,
+                "calls were refused to protect the database; give `resilience.origin` more \
+                 `concurrency` or `queue` if the database can bear it",
+            ),
+        ];
+        let told = |(count, text): (u64, &str)| format!("{} {text}", thousands(count));
+        let some = counted.into_iter().filter(|(count, _)| *count > 0);
+        some.map(told).collect()
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         self.writes_accepted += other.writes_accepted;
         self.writes_queue_full += other.writes_queue_full;
@@ -125,5 +171,29 @@ mod tests {
             ..Durability::default()
         };
         assert_eq!(one, wanted);
+    }
+
+    #[test]
+    fn what_went_wrong_is_told_with_what_to_do() {
+        assert_eq!(Durability::default().warnings(), [""; 0]);
+        let told = Durability {
+            writes_accepted: 5_000,
+            writes_redelivered: 7,
+            writes_waiting_max: 900,
+            soft_timeouts: 3,
+            ..Durability::default()
+        };
+        assert_eq!(told.warnings(), [""; 0], "what works as it should");
+        let told = Durability {
+            writes_lost: 1_200,
+            queue_at_risk: 4,
+            circuits_opened: 2,
+            ..told
+        };
+        insta::assert_snapshot!(told.warnings().join("\n"), @"
+        1,200 writes of write-behind vanished from the queue before they were committed; give the queue a Redis of its own with noeviction, and persistence
+        4 looks at the queue of write-behind found its Redis about to evict it: `policy: allkeys-…` evicts queues as it does cache entries; write noeviction or a volatile policy, or give it more `maxmemory`
+        2 openings of a circuit kept instances from the remote layer for a while; see how it failed, and what it was busy with
+        ");
     }
 }

@@ -9,6 +9,8 @@ mod invalidation;
 #[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
+mod resilience;
+#[cfg(test)]
 mod stampede;
 #[cfg(test)]
 mod support;
@@ -16,3 +18,5 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod write_behind;
+#[cfg(test)]
+mod write_behind_crash;

@@ -18,6 +18,7 @@ use super::redis_counter::RedisCounters;
 use super::redis_queue::{RedisQueue, write_fields};
 use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
+use crate::clock::Timestamp;
 use crate::engine::data_type::{Key, Limit};
 use crate::engine::invalidation::glob::Glob;
 use crate::engine::invalidation::markers::{Marker, Scope};
@@ -33,6 +34,8 @@ pub(super) const NAME: &str = "Redis";
 const PIPELINE_BUFFER: usize = 4_096;
 /// A load that began before an invalidation is over by then, or its value may be stored.
 const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
+/// What an instance is told whose write came after its time limit.
+const TOO_LATE: &str = "the write came too late for the queue; if all do, compare the clocks";
 
 /// How to reach Redis, and within what limits.
 #[derive(Clone, Debug)]
@@ -373,20 +376,20 @@ impl Remote for RedisRemote {
             .arg(millis(ttl))
             .arg(write.version.0)
             .arg(queue_max)
-            .arg(PLACES_PER_MS);
+            .arg(PLACES_PER_MS)
+            .arg(unix_millis(write.accepted_at + self.options.timeout));
         write_fields(write, |field| {
             call.arg(field);
         });
-        let (queued, version): (bool, u64) = call
+        let (became, version): (i8, u64) = call
             .invoke_async(&mut self.connection())
             .await
             .map_err(|e| failure(&e))?;
-        let version = Version(version);
-        Ok(if queued {
-            Appended::Queued(version)
-        } else {
-            Appended::Full(version)
-        })
+        match became {
+            1 => Ok(Appended::Queued(Version(version))),
+            0 => Ok(Appended::Full(Version(version))),
+            _ => Err(LayerError::Refused(NAME, TOO_LATE.to_owned())),
+        }
     }
 
     async fn queue(&self, consumer: &str) -> Result<RedisQueue, LayerError> {
@@ -414,6 +417,11 @@ fn spelled(token: Token) -> String {
 fn filled(key: &Key) -> Result<String, LayerError> {
     serde_json::to_string(&Notice::Filled(key.as_str().to_owned()))
         .map_err(|error| LayerError::Refused(NAME, error.to_string()))
+}
+
+/// As Redis tells time.
+fn unix_millis(moment: Timestamp) -> u64 {
+    moment.as_unix_nanos() / 1_000_000
 }
 
 /// Redis takes whole milliseconds and refuses zero.

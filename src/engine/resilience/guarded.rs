@@ -337,3 +337,6 @@ impl<R: Remote> Remote for Guarded<R> {
         self.guard(self.remote.admit(key, limit)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

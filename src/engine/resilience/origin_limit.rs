@@ -137,3 +137,6 @@ impl<O: Origin> Origin for Bounded<O> {
         self.origin.admit(data_type, key, limit).await
     }
 }
+
+#[cfg(test)]
+pub(in crate::engine::resilience) mod tests;

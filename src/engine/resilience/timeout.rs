@@ -73,3 +73,34 @@ impl<O: Origin> Origin for Timed<O> {
         self.bounded(self.origin.admit(data_type, key, limit)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::origin_limit::tests::Patient;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_takes_too_long_fails_and_the_rest_is_as_it_was() {
+        let clock = Clock::real();
+        let key = Key::new("k");
+        let hard = Some(Duration::from_millis(100));
+        for (takes, hard, answers) in [(50, hard, true), (150, hard, false), (150, None, true)] {
+            let origin = Patient::new(&clock, Duration::from_millis(takes));
+            let timed = Timed::new(origin, hard, clock.clone());
+            let began_at = clock.now();
+            let load = timed.load(DataTypeId(0), &key).await;
+            let store = timed.store(DataTypeId(0), &key, Bytes::new()).await;
+            let batch = timed.store_batch(&[]).await;
+            let wanted = if answers {
+                Ok(())
+            } else {
+                Err(LayerError::TimedOut(NAME))
+            };
+            assert_eq!(load.map(drop), wanted);
+            assert_eq!(store.map(drop), wanted);
+            assert_eq!(batch, wanted);
+            let each = if answers { takes } else { 100 };
+            assert_eq!(clock.now().since(began_at), Duration::from_millis(3 * each));
+        }
+    }
+}

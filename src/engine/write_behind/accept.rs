@@ -2,7 +2,8 @@
 //!
 //! Past the queue go writes that find it full (if the limits say so) or that cannot reach it; the
 //! origin commits them at once, under a version that has its order among the queued ones, so that
-//! an older write still in the queue cannot come after it.
+//! an older write still in the queue cannot come after it. What the queue did not confirm in time it
+//! does not take later.
 
 use std::time::Duration;
 
@@ -51,7 +52,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 }
                 version
             }
-            None => self.versions.make(now, self.instance),
+            // By the time of now: a queue that did not answer may have taken the write all the same,
+            // but not after the limit that has passed meanwhile.
+            None => self.versions.make(self.clock.now(), self.instance),
         };
         let write = QueuedWrite { version, ..write };
         self.commit_at_once(policy, write, before).await

@@ -52,6 +52,9 @@ struct Inner {
     unwanted: Mutex<Vec<Key>>,
     /// A batch with one of these keys never ends.
     deadly: Mutex<Vec<Key>>,
+    loads: AtomicUsize,
+    under_way: AtomicUsize,
+    under_way_max: AtomicUsize,
     batches: AtomicUsize,
     dying: AtomicUsize,
 }
@@ -82,6 +85,12 @@ impl Ledger {
         self.inner.dying.load(Ordering::SeqCst)
     }
 
+    /// A commit that no engine knows of.
+    pub(crate) fn write_unseen(&self, key: &Key, value: &str) {
+        let version = Version(*self.inner.commits.lock() + 1);
+        self.write(key, Bytes::from(value.to_owned()), version);
+    }
+
     pub(crate) fn value(&self, key: &Key) -> Option<Bytes> {
         let rows = self.inner.rows.lock();
         rows.get(key).map(|(value, ..)| value.clone())
@@ -100,8 +109,23 @@ impl Ledger {
         self.inner.rows.lock().len()
     }
 
+    pub(crate) fn loads(&self) -> usize {
+        self.inner.loads.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn batches(&self) -> usize {
         self.inner.batches.load(Ordering::SeqCst)
+    }
+
+    /// The most calls that were under way at once.
+    pub(crate) fn under_way_max(&self) -> usize {
+        self.inner.under_way_max.load(Ordering::SeqCst)
+    }
+
+    fn begin(&self) -> UnderWay<'_> {
+        let now = self.inner.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.inner.under_way_max.fetch_max(now, Ordering::SeqCst);
+        UnderWay(&self.inner)
     }
 
     async fn endure(&self) -> Result<(), LayerError> {
@@ -129,8 +153,18 @@ impl Ledger {
     }
 }
 
+struct UnderWay<'l>(&'l Inner);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Origin for Ledger {
     async fn load(&self, _: DataTypeId, key: &Key) -> Result<Row, LayerError> {
+        let _under_way = self.begin();
+        self.inner.loads.fetch_add(1, Ordering::SeqCst);
         let row = {
             let rows = self.inner.rows.lock();
             let held = rows.get(key).cloned();
@@ -146,6 +180,7 @@ impl Origin for Ledger {
     }
 
     async fn store(&self, _: DataTypeId, key: &Key, value: Bytes) -> Result<Row, LayerError> {
+        let _under_way = self.begin();
         self.endure().await?;
         let version = Version(*self.inner.commits.lock() + 1);
         self.write(key, value.clone(), version);
@@ -158,6 +193,7 @@ impl Origin for Ledger {
     }
 
     async fn store_batch(&self, writes: &[QueuedWrite]) -> Result<(), LayerError> {
+        let _under_way = self.begin();
         self.inner.batches.fetch_add(1, Ordering::SeqCst);
         self.endure().await?;
         let any = |keys: &Mutex<Vec<Key>>| {
@@ -223,6 +259,7 @@ impl Observer for Heard {
 }
 
 pub(crate) const ACTIVITY: DataTypeId = DataTypeId(0);
+pub(crate) const CUSTOMER: DataTypeId = DataTypeId(1);
 
 pub(crate) fn policies() -> Arc<PolicyTable> {
     let row = |name: &str, key: &str, strategy| {

@@ -2,9 +2,14 @@
 -- nothing newer is there. The place in the stream is the version: Redis lets places only grow.
 -- KEYS[1] the key; KEYS[2] the stream; both in one slot.
 -- ARGV[1] the entry, whose versions are written here; ARGV[2] its TTL in ms; ARGV[3] a version that
--- the write must be above; ARGV[4] the most writes that may wait; ARGV[5] places in a ms;
--- ARGV[6..] the write. Returns {1 queued or 0 full, the version}.
+-- the write must be above; ARGV[4] the most writes that may wait; ARGV[5] places in a ms; ARGV[6] the
+-- time in ms from which on the writer has gone another way; ARGV[7..] the write.
+-- Returns {1 queued, 0 full or -1 too late, the version}.
 local floor, places = tonumber(ARGV[3]), tonumber(ARGV[5])
+-- A server that hung must not queue what its writer has given up and committed itself: with its late
+-- version it would come over everything written since.
+local time = redis.call('TIME')
+if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[6]) then return {-1, 0} end
 local full = redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4])
 -- A full queue gives a place away and takes it back: so that a write past the queue has its order.
 local function add(id)
@@ -12,7 +17,7 @@ local function add(id)
     id = redis.call('XADD', KEYS[2], id, 'place', '')
     redis.call('XDEL', KEYS[2], id)
   else
-    id = redis.call('XADD', KEYS[2], id, unpack(ARGV, 6))
+    id = redis.call('XADD', KEYS[2], id, unpack(ARGV, 7))
   end
   local ms, place = string.match(id, '(%d+)-(%d+)')
   return id, tonumber(ms), tonumber(place)
