@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cachestorm::engine::data_type::{DataType, Key, PolicyTable, Strategy};
+use cachestorm::engine::invalidation::InvalidationConfig;
 use cachestorm::engine::layer::{Layer, Outcome, Version};
 use cachestorm::engine::remote::redis::RedisRemote;
 use cachestorm::engine::resilience::circuit_breaker::{BreakerConfig, Circuit};
@@ -380,6 +381,7 @@ async fn live_an_instance_protects_the_database_and_its_callers() {
         Duration::from_mins(1),
     )]);
     let config = InstanceConfig {
+        invalidation: InvalidationConfig::default(),
         number: 0,
         policies: Arc::new(policies),
         local: None,

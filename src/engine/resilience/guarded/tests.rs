@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::engine::layer::{QueueId, Row, Subscription};
+use crate::engine::layer::{Generation, QueueId, Row, Subscription};
 use crate::engine::queue::{Delivery, Queue, TakenBack, Waiting};
 
 const NOT_HERE: LayerError = LayerError::Unsupported("the fake", "this");
@@ -210,6 +210,7 @@ fn entry(version: u64) -> Entry {
         fetched_at: Timestamp::EPOCH,
         fresh_until: Timestamp::NEVER,
         load_time: Duration::ZERO,
+        generation: Generation::default(),
     }
 }
 
