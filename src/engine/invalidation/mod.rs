@@ -10,7 +10,7 @@
 //! | [`loss`] | what becomes of the local layer when notices were lost |
 //! | [`sequence`] | finds the holes in what others said |
 //!
-//! Single and related keys are invalidated on the way of a write, in [`super::write`].
+//! Single and related keys are invalidated on the way of a write, in the write path (`engine/write.rs`).
 //! `docs/engine/invalidation.md` says what each means promises and costs. Called by the engine;
 //! knows no Redis.
 
