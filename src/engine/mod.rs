@@ -23,6 +23,7 @@ pub mod remote;
 pub mod resilience;
 pub mod stampede;
 mod waiters;
+pub mod warming;
 mod write;
 pub mod write_behind;
 
