@@ -8,6 +8,7 @@ mod evidence;
 mod monitor;
 mod pass;
 mod redis_server;
+mod warming;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -149,7 +150,7 @@ pub async fn run(
             return Err(error);
         }
     };
-    let passes = run_passes(&mut stage).await;
+    let passes = Box::pin(run_passes(&mut stage)).await;
     let leftovers = match stage.redis.take() {
         Some(redis) => {
             progress.step("cleaning up");

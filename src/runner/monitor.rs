@@ -25,6 +25,8 @@ pub(super) struct Watched {
     pub(super) recorder: Arc<Recorder>,
     pub(super) observers: Vec<Arc<EngineObserver>>,
     pub(super) database: MockDatabase,
+    /// Before anything was asked of Redis and the database.
+    pub(super) first: Reading,
 }
 
 /// Everything around the engines at one moment.
@@ -39,7 +41,7 @@ pub(super) struct Reading {
 /// What the watch saw.
 #[derive(Debug)]
 pub(super) struct Observed {
-    /// Before the first request.
+    /// Before anything was asked of Redis and the database.
     pub(super) first: Reading,
     /// When the judged time began; `None` if it never did.
     pub(super) judged_from: Option<Reading>,
@@ -84,7 +86,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
     /// Watches until `driving` has ended.
     pub(super) async fn watch<T>(mut self, driving: &JoinHandle<T>) -> Observed {
         let mut observed = Observed {
-            first: self.read().await,
+            first: self.watched.first.clone(),
             judged_from: None,
             judged_to: None,
             last: self.read().await,
@@ -183,20 +185,25 @@ impl<'m, 'r> Monitor<'m, 'r> {
     }
 
     async fn read(&mut self) -> Reading {
-        let clock = &self.stage.clock;
-        let redis = match &mut self.stage.redis {
-            Some(redis) => redis.info(clock).await,
-            None => None,
-        };
-        Reading {
+        read(self.stage, &self.watched.database).await
+    }
+}
+
+/// Everything around the engines now.
+pub(super) async fn read(stage: &mut Stage<'_>, database: &MockDatabase) -> Reading {
+    let clock = &stage.clock;
+    let redis = match &mut stage.redis {
+        Some(redis) => redis.info(clock).await,
+        None => None,
+    };
+    Reading {
+        at: clock.now(),
+        database: database.stats(),
+        redis: redis.map(|info| RedisReading {
             at: clock.now(),
-            database: self.watched.database.stats(),
-            redis: redis.map(|info| RedisReading {
-                at: clock.now(),
-                info,
-            }),
-            threads: ThreadTimes::read(),
-        }
+            info,
+        }),
+        threads: ThreadTimes::read(),
     }
 }
 

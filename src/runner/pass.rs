@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::monitor::{Monitor, Observed, Watched};
-use super::{Driver, RunError, Stage};
+use super::monitor::{self, Monitor, Observed, Watched};
+use super::{Driver, RunError, Stage, warming};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
@@ -72,6 +72,8 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         .iter()
         .map(|observer| Arc::new(Both(Arc::clone(observer), Arc::clone(&write_behind))));
     let told: Vec<Arc<dyn Observer>> = told.map(|told| told as _).collect();
+    // Before the instances, which may warm before the first user comes.
+    let first = monitor::read(stage, &database).await;
     let instances = start_instances(stage, kind, &host.host(database.clone()), told).await?;
 
     let started_at = stage.clock.now();
@@ -87,6 +89,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
         database,
+        first,
     };
     let (driven, observed) = drive(stage, &instances, watched).await?;
 
@@ -155,6 +158,7 @@ async fn start_instances(
         connections: remote.connections,
         timeout: remote.timeout,
     });
+    let warming = cached.then(|| warming::of(plan)).flatten();
     let mut instances = Vec::new();
     for (number, observer) in (0..).zip(observers) {
         let config = InstanceConfig {
@@ -164,6 +168,7 @@ async fn start_instances(
             remote: remote.clone(),
             invalidation,
             resilience: plan.resilience,
+            warming: warming.clone(),
             clock: stage.clock.clone(),
             seed: plan.seed.fork("instances"),
             observer,

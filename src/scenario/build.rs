@@ -11,6 +11,7 @@ mod limit;
 mod population;
 mod protection;
 mod traffic;
+mod warming;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -95,6 +96,8 @@ pub(super) fn build(
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);
 
+    let warming = warming::build(file, (&names, data_types.as_ref(), layers.as_ref()), errors);
+
     let (data_types, traffic) = (data_types?, traffic?);
     let (connections, acquire_timeout) = pool?;
     let mut plan = Plan {
@@ -110,6 +113,7 @@ pub(super) fn build(
             acquire_timeout,
             tables: data_types.tables,
         },
+        warming: warming?,
         workload: Workload {
             think_time: traffic.think_time,
             on_start: traffic.on_start,

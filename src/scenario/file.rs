@@ -73,6 +73,14 @@
 //!     batch: 100                     # writes in one transaction
 //!     max_deliveries: 5              # then a write goes to the dead letters
 //!     claim_after: 30s               # then a silent consumer is dead
+//! warming:                           # or none, which it is if left out
+//!   keys: { product: 200, customer: 100 }  # so many of the most popular keys
+//!   at_start: true                   # the default, as is what follows
+//!   before_traffic: true             # an instance takes users when it is warm
+//!   every: none                      # or 10m: again and again
+//!   concurrency: 16                  # keys at once, over all instances
+//!   limit: 30s                       # for a round; what is left then is skipped
+//!   target_hit_ratio: 85%            # the time to reach it is reported
 //! traffic:
 //!   users: 1000
 //!   ramp: 5s                         # part of the first phase; 0s if left out
@@ -96,6 +104,7 @@ mod limit;
 mod local;
 pub(super) mod protection;
 mod traffic;
+pub(super) mod warming;
 
 use std::sync::Arc;
 
@@ -112,6 +121,7 @@ use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
+use warming::WarmingFile;
 
 /// The whole file.
 pub(super) struct File {
@@ -123,6 +133,7 @@ pub(super) struct File {
     pub(super) instances: Field<u64>,
     pub(super) origin: Field<OriginFile>,
     pub(super) resilience: Field<ResilienceFile>,
+    pub(super) warming: Field<Switch<WarmingFile>>,
     pub(super) traffic: Field<TrafficFile>,
     pub(super) baseline: Field<Switch<BaselineFile>>,
     pub(super) gates: Field<List<GateFile>>,
@@ -143,6 +154,7 @@ impl Decode for File {
             instances: fields.optional("instances"),
             origin: fields.required("origin", "{ connections: 40 }"),
             resilience: fields.optional("resilience"),
+            warming: fields.optional("warming"),
             traffic: fields.required("traffic", "{ users: 1000, think_time: 1s..3s, … }"),
             baseline: fields.optional("baseline"),
             gates: fields.optional("gates"),

@@ -4,6 +4,7 @@
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
 mod durability;
+mod warming;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -110,6 +111,7 @@ pub(super) fn write(plan: &Plan) -> String {
             ]),
         ),
         ("resilience", durability::write(&plan.resilience)),
+        ("warming", warming::write(plan)),
         ("traffic", traffic(plan, &plan.traffic)),
         (
             "baseline",
