@@ -2,6 +2,8 @@
 //!
 //! Called by the terminal and by Markdown, so that both say the same.
 
+mod warming;
+
 use super::model::{DataTypeResult, GateResult, Improvement, RedisResult, Report};
 use super::table::{Cell, Column, Table, Tone};
 use super::words::{
@@ -312,6 +314,7 @@ impl Fact {
 /// trusted, that last.
 pub(super) fn facts(report: &Report) -> Vec<Fact> {
     let mut facts = vec![origin(report), loads(report)];
+    facts.extend(warming::facts(report));
     facts.extend(report.redis.as_ref().map(redis));
     facts.extend(errors(report));
     facts.extend(oracles(report));

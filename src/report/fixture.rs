@@ -8,6 +8,7 @@
 mod gates;
 mod results;
 mod traffic;
+mod warming;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
 use traffic::{Model, SECONDS, TRAFFIC, USERS, WARM_UP_S, summary};
+pub use warming::warmed_report;
 
 /// The ADR's run with 1,000 users: every one of its 17 targets held.
 pub fn sample_report() -> Report {
@@ -129,6 +131,7 @@ fn report_of(model: &Model) -> Report {
             origin_loads_per_flight_max: 1,
             followers: model.sum(|_, c| c.coalesced),
         },
+        warming: None,
         redis: Some(redis()),
         oracles: oracles(requests.total),
         alerts: vec![Alert {

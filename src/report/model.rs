@@ -4,6 +4,8 @@
 //! a new [`SCHEMA_VERSION`]. Units are in the names. A value that was not measured is `null`,
 //! never a zero.
 
+mod warming;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
+pub use warming::{WarmedDataType, WarmingResult};
 
 /// The version of this file's shape.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -50,6 +53,8 @@ pub struct Report {
     pub origin: OriginResult,
     /// Coalescing and its failures.
     pub stampede: Stampede,
+    /// What was loaded before users asked; `null` if the scenario says nothing of it.
+    pub warming: Option<WarmingResult>,
     /// Redis; `null` if there was none.
     pub redis: Option<RedisResult>,
     /// The keepers of truth.

@@ -17,6 +17,8 @@ mod support;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod warming;
+#[cfg(test)]
 mod write_behind;
 #[cfg(test)]
 mod write_behind_crash;

@@ -2,6 +2,7 @@
 
 mod parts;
 mod timeseries;
+mod warming;
 
 use std::thread::available_parallelism;
 
@@ -58,6 +59,7 @@ pub(super) fn report(
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
         stampede: parts::stampede(after),
+        warming: warming::result(plan, after),
         redis: parts::redis(after),
         oracles: parts::oracles(plan, passes),
         // Neither is part of a scenario yet.

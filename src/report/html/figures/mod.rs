@@ -10,6 +10,7 @@ mod held;
 mod stale;
 mod stores;
 mod trust;
+mod warming;
 
 use serde::Serialize;
 
@@ -187,6 +188,9 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
         stores::section(report, timeline),
         trust::section(report, timeline),
     ];
+    if let Some(warm) = warming::section(report, timeline) {
+        sections.insert(2, warm);
+    }
     for section in &mut sections {
         widen_the_lonely(&mut section.figures);
     }
