@@ -65,6 +65,13 @@ pub enum Event<'a> {
         /// How many writes.
         writes: usize,
     },
+    /// A layer was asked for what it cannot do at all, and the engine did without.
+    Unsupported {
+        /// The layer.
+        layer: Layer,
+        /// What it was asked to do: "tell other instances".
+        what: &'static str,
+    },
     /// A layer failed.
     LayerFailed {
         /// The layer.

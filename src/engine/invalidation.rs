@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::data_type::Key;
 use super::event::Event;
-use super::layer::{InvalidationEvent, Notice, Origin, Remote, Subscription, Version};
+use super::layer::{InvalidationEvent, LayerError, Notice, Origin, Remote, Subscription, Version};
 use super::local::LocalLayer;
 use super::{Engine, Layer};
 
@@ -17,7 +17,8 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
 impl<R: Remote, O: Origin> Engine<R, O> {
-    /// Listens to the invalidations of other instances for as long as it is polled.
+    /// Listens to the invalidations of other instances for as long as it is polled; not at all where
+    /// the remote layer cannot tell them: then local entries live until their deadlines.
     pub async fn listen(&self) {
         let Some(remote) = &self.remote else { return };
         let mut retry = RETRY_MIN;
@@ -34,7 +35,12 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                     }
                     self.flush_local();
                 }
-                Err(error) => self.failed(Layer::Remote, &error),
+                Err(error) => {
+                    self.failed(Layer::Remote, &error);
+                    if let LayerError::Unsupported(..) = error {
+                        return;
+                    }
+                }
             }
             self.clock.sleep(retry).await;
             retry = (retry * 2).min(RETRY_MAX);

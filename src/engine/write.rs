@@ -89,8 +89,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         }
     }
 
-    /// Accepts the write into the cache and the queue; without a remote layer, or if it fails, the
-    /// origin takes it at once, so that nothing acknowledged is lost.
+    /// Accepts the write into the cache and the queue; without a remote layer, or if it fails or has
+    /// no queue, the origin takes it at once, so that nothing acknowledged is lost.
     async fn write_behind(
         &self,
         data_type: DataTypeId,
@@ -130,7 +130,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Err(error) => self.failed(Layer::Remote, &error),
             }
         }
-        Ok(written(&self.store(data_type, key, value).await?))
+        let row = self.store(data_type, key, value).await?;
+        // The layers may hold the old value.
+        self.write_through(data_type, policy, key, row.clone())
+            .await;
+        Ok(written(&row))
     }
 
     async fn invalidate_everywhere(&self, policy: &DataType, keys: Vec<Key>, floor: Version) {

@@ -18,7 +18,8 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
 impl<R: Remote, O: Origin> Engine<R, O> {
-    /// Consumes the queue as `consumer` for as long as it is polled.
+    /// Consumes the queue as `consumer` for as long as it is polled; not at all where the remote
+    /// layer has none: then writes went to the origin at once.
     pub async fn consume(&self, consumer: &str) {
         let Some(remote) = &self.remote else { return };
         let mut retry = RETRY_MIN;
@@ -38,6 +39,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Err(error) => (Layer::Remote, error),
             };
             self.failed(failure.0, &failure.1);
+            if let LayerError::Unsupported(..) = failure.1 {
+                return;
+            }
             self.clock.sleep(retry).await;
             retry = (retry * 2).min(RETRY_MAX);
         }
@@ -58,7 +62,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             Ok::<_, (Layer, LayerError)>(())
         };
         match self.clock.timeout(limit, draining).await {
-            Ok(Ok(())) => true,
+            // Without a queue nothing waits in one.
+            Ok(Ok(()) | Err((_, LayerError::Unsupported(..)))) => true,
             Ok(Err((layer, error))) => {
                 self.failed(layer, &error);
                 false

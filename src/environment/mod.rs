@@ -7,7 +7,9 @@ pub mod database;
 pub mod error;
 pub mod instance;
 pub mod keyspace;
+pub mod managed_memcached;
 pub mod managed_redis;
+pub mod memcached_info;
 pub mod process;
 pub mod redis_info;
 
@@ -85,6 +87,13 @@ pub struct RedisConfig {
     pub maxmemory: Option<ByteSize>,
     /// What to evict at the limit.
     pub policy: EvictionPolicy,
+}
+
+/// The managed memcached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemcachedConfig {
+    /// The memory for items, in whole MiB; the least recently used go when it is full.
+    pub memory_mib: u32,
 }
 
 /// Told of every commit of the database, before its writer gets the answer.

@@ -12,6 +12,7 @@ use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::engine::local::LocalConfig;
+use crate::engine::remote::any::RemoteOptions;
 use crate::engine::remote::redis::RedisOptions;
 use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
 use crate::environment::instance::{Instance, InstanceConfig};
@@ -135,11 +136,13 @@ async fn start_instances(
         .as_ref()
         .zip(stage.redis.as_ref())
         .filter(|_| cached);
-    let remote = remote.map(|(remote, redis)| RedisOptions {
-        url: redis.url().to_owned(),
-        prefix: redis.prefix().as_str().to_owned(),
-        connections: remote.connections,
-        timeout: remote.timeout,
+    let remote = remote.map(|(remote, redis)| {
+        RemoteOptions::Redis(RedisOptions {
+            url: redis.url().to_owned(),
+            prefix: redis.prefix().as_str().to_owned(),
+            connections: remote.connections,
+            timeout: remote.timeout,
+        })
     });
     let mut instances = Vec::new();
     for (number, observer) in (0..).zip(observers) {

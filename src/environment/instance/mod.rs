@@ -1,5 +1,5 @@
-//! A service instance: an engine with its own local layer and its own Redis connections, behind
-//! HTTP, on a runtime of its own with a named thread.
+//! A service instance: an engine with its own local layer and its own connections to the remote
+//! layer, behind HTTP, on a runtime of its own with a named thread.
 //!
 //! A runtime of its own so that its processor time can be told apart from the generator's, and so
 //! that one instance can be taken away without the others. Started and stopped by the runner.
@@ -20,7 +20,7 @@ use crate::engine::data_type::PolicyTable;
 use crate::engine::event::Observer;
 use crate::engine::layer::Origin;
 use crate::engine::local::LocalConfig;
-use crate::engine::remote::redis::{RedisOptions, RedisRemote};
+use crate::engine::remote::any::{AnyRemote, RemoteOptions};
 use crate::engine::{Engine, Surroundings};
 use crate::seed::Seed;
 
@@ -38,7 +38,7 @@ pub struct InstanceConfig {
     /// Its local layer; `None` leaves it out.
     pub local: Option<LocalConfig>,
     /// Its remote layer; `None` leaves it out.
-    pub remote: Option<RedisOptions>,
+    pub remote: Option<RemoteOptions>,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -62,7 +62,7 @@ impl Instance {
     /// Starts an instance in front of `origin`; it listens when this returns.
     ///
     /// # Errors
-    /// If its thread, its port or its Redis connections cannot be had within 10 seconds.
+    /// If its thread, its port or its connections to the remote layer cannot be had within 10 seconds.
     pub async fn start<O: Origin>(
         config: InstanceConfig,
         origin: O,
@@ -153,7 +153,7 @@ async fn serve<O: Origin>(
     } = config;
     let remote = match remote {
         Some(options) => Some(
-            RedisRemote::connect(options)
+            AnyRemote::connect(options)
                 .await
                 .map_err(|error| error.to_string())?,
         ),
