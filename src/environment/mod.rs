@@ -46,6 +46,17 @@ pub struct TableConfig {
     pub prefilled: bool,
 }
 
+/// A cache of results inside the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryCacheConfig {
+    /// How many results it holds, of all tables together.
+    pub entries: u64,
+    /// How long it holds one; `None`: until its table is written.
+    pub ttl: Option<Duration>,
+    /// How long a hit keeps a connection.
+    pub hit_time: ServiceTime,
+}
+
 /// The mock database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseConfig {
@@ -53,6 +64,8 @@ pub struct DatabaseConfig {
     pub connections: u32,
     /// How long a query waits for a connection before it fails.
     pub acquire_timeout: Duration,
+    /// A cache of results inside the database; `None`: it has none.
+    pub query_cache: Option<QueryCacheConfig>,
     /// The tables, in the order of the policy table.
     pub tables: Vec<TableConfig>,
 }

@@ -100,6 +100,7 @@ pub(super) fn build(
         database: DatabaseConfig {
             connections,
             acquire_timeout,
+            query_cache: None,
             tables: data_types.tables,
         },
         workload: Workload {
