@@ -40,13 +40,20 @@
 //! layers:                            # both stand here; `none` leaves one out
 //!   local: { entries: 1000, bytes: 64MiB }       # bytes may be left out
 //!   remote:
+//!     store: redis                   # the default; or memcached, of which the next two are unknown
 //!     topology: standalone           # the only one in this version
 //!     maxmemory: 256MiB              # or none, which it is if left out
 //!     policy: allkeys-lru            # the default; any maxmemory-policy of Redis
 //!     timeout: 500ms                 # for a command; the default
 //!     connections: 1                 # for each instance; the default
 //! instances: 3                       # service instances; 1 if left out
-//! origin: { connections: 40, acquire_timeout: 5s }  # 5s if left out
+//! origin:
+//!   connections: 40
+//!   acquire_timeout: 5s              # the default
+//!   query_cache:                     # inside the database; none if left out
+//!     entries: 10_000
+//!     ttl: 10m                       # or none, which it is if left out: until its table is written
+//!     hit_time: { median: 1ms, p99: 4ms }
 //! resilience: { ttl_jitter: 10%, negative_ttl: 5s } # for every data type; 0% and none if left out
 //! traffic:
 //!   users: 1000
@@ -62,8 +69,12 @@
 //! gates:
 //!   - "p95(response_time) < 1s"
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
+//! variants:                          # the same with other values, run one after another; or none
+//!   - { name: full, main: true }     # decides the verdict; the first if none says so
+//!   - { name: local-only, set: { layers.remote: none } }  # paths as of --set
 //! ```
 
+pub(super) mod alternatives;
 pub(super) mod protection;
 mod traffic;
 
@@ -76,6 +87,7 @@ use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
 use crate::environment::EvictionPolicy;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio, Span};
+use alternatives::{QueryCacheFile, StoreFile};
 use protection::ProtectionFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 
@@ -113,6 +125,8 @@ impl Decode for File {
             baseline: fields.optional("baseline"),
             gates: fields.optional("gates"),
         };
+        // Each variant is a scenario of its own: the list was taken out before.
+        let _: Field<Arc<str>> = fields.optional("variants");
         fields.close();
         Some(file)
     }
@@ -361,6 +375,7 @@ impl Decode for Topology {
 
 /// The remote layer.
 pub(super) struct RemoteFile {
+    pub(super) store: Field<StoreFile>,
     pub(super) topology: Field<Topology>,
     pub(super) maxmemory: Field<Switch<ByteSize>>,
     pub(super) policy: Field<EvictionPolicy>,
@@ -372,6 +387,7 @@ impl Decode for RemoteFile {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let mut fields = Fields::of(node, "the remote layer", errors)?;
         let remote = Self {
+            store: fields.optional("store"),
             topology: fields.optional("topology"),
             maxmemory: fields.optional("maxmemory"),
             policy: fields.optional("policy"),
@@ -387,6 +403,7 @@ impl Decode for RemoteFile {
 pub(super) struct OriginFile {
     pub(super) connections: Field<u64>,
     pub(super) acquire_timeout: Field<Span>,
+    pub(super) query_cache: Field<Switch<QueryCacheFile>>,
 }
 
 impl Decode for OriginFile {
@@ -395,6 +412,7 @@ impl Decode for OriginFile {
         let origin = Self {
             connections: fields.required("connections", "40"),
             acquire_timeout: fields.optional("acquire_timeout"),
+            query_cache: fields.optional("query_cache"),
         };
         fields.close();
         Some(origin)

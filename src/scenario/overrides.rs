@@ -94,7 +94,8 @@ fn moved(node: Node, place: &Place) -> Node {
     }
 }
 
-fn set(root: &mut Node, path: &str, value: Node, place: &Place, errors: &mut Errors) {
+/// Puts `value` at `path`; `place` is where that was asked.
+pub(super) fn set(root: &mut Node, path: &str, value: Node, place: &Place, errors: &mut Errors) {
     let names: Vec<&str> = path.split('.').collect();
     if names.iter().any(|name| name.is_empty()) || names.len() > PATH_NAMES_MAX {
         errors.push(

@@ -359,11 +359,11 @@ async fn live_the_engine_does_without_what_memcached_lacks() {
     let fresh = writer.get(CUSTOMER, &key).await.expect("an answer");
     assert_eq!(fresh.entry.row.value.as_deref(), Some(&b"new"[..]));
 
-    let click = Key::new("activity:1:1");
-    let written = writer.put(ACTIVITY, &click, Bytes::from("click")).await;
+    let activity = Key::new("activity:1:1");
+    let written = writer.put(ACTIVITY, &activity, Bytes::from("click")).await;
     assert_eq!(written.expect("a commit").layer, Layer::Origin);
-    assert_eq!(origin.value(click.as_str()), Some(Bytes::from("click")));
-    let again = reader.get(ACTIVITY, &click).await.expect("an answer");
+    assert_eq!(origin.value(activity.as_str()), Some(Bytes::from("click")));
+    let again = reader.get(ACTIVITY, &activity).await.expect("an answer");
     assert_eq!((again.outcome, again.layer), (Outcome::Hit, Layer::Remote));
 
     let counter = Key::new("ratelimit:1:60");

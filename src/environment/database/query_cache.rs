@@ -1,7 +1,7 @@
-//! A cache of results inside the database, as MySQL had one until version 8: by query, and a write
+//! A cache of results inside the database, as `MySQL` had one until version 8: by query, and a write
 //! to a table throws away every result that was read from it.
 //!
-//! A hit is cheap but still takes a connection, and the whole cache is one lock, as MySQL's was. A
+//! A hit is cheap but still takes a connection, and the whole cache is one lock, as that one was. A
 //! result is kept only if its table was not written while it was read, so a hit is never stale.
 //! Used by the database alone.
 
