@@ -1,6 +1,7 @@
 //! One pass: the users of the plan against instances with or without the cache.
 //!
-//! Each pass has a database, instances and measurements of its own; only Redis is shared.
+//! Each pass has a database, instances and measurements of its own; only the remote layer's store is
+//! shared.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::measure::measurements::Measurements;
 use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseKind, Schedule};
-use crate::scenario::plan::{PhasePlan, Plan};
+use crate::scenario::plan::{PhasePlan, Plan, RemotePlan};
 use crate::workload::user::Traffic;
 
 /// With or without the cache.
@@ -130,20 +131,8 @@ async fn start_instances(
             entries: local.entries,
             bytes: local.bytes.map(|bytes| bytes.0),
         });
-    let remote = plan
-        .layers
-        .remote
-        .as_ref()
-        .zip(stage.redis.as_ref())
-        .filter(|_| cached);
-    let remote = remote.map(|(remote, redis)| {
-        RemoteOptions::Redis(RedisOptions {
-            url: redis.url().to_owned(),
-            prefix: redis.prefix().as_str().to_owned(),
-            connections: remote.connections,
-            timeout: remote.timeout,
-        })
-    });
+    let remote = (plan.layers.remote.as_ref()).filter(|_| cached);
+    let remote = remote.and_then(|remote| remote_options(stage, remote));
     let mut instances = Vec::new();
     for (number, observer) in (0..).zip(observers) {
         let config = InstanceConfig {
@@ -158,6 +147,21 @@ async fn start_instances(
         instances.push(Instance::start(config, origin.clone()).await?);
     }
     Ok(instances)
+}
+
+/// How the instances reach the store that was brought up.
+fn remote_options(stage: &Stage<'_>, remote: &RemotePlan) -> Option<RemoteOptions> {
+    if let Some(memcached) = &stage.memcached {
+        let options = memcached.options(remote, &stage.clock);
+        return Some(RemoteOptions::Memcached(options));
+    }
+    let redis = stage.redis.as_ref()?;
+    Some(RemoteOptions::Redis(RedisOptions {
+        url: redis.url().to_owned(),
+        prefix: redis.prefix().as_str().to_owned(),
+        connections: remote.connections,
+        timeout: remote.timeout,
+    }))
 }
 
 /// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or
