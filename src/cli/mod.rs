@@ -175,7 +175,17 @@ fn header(plan: &Plan) -> String {
         thousands(u64::from(plan.traffic.users)),
         plan.instances,
         lasts(plan),
-    )
+    ) + &compared(plan)
+}
+
+/// The variants by name; each lasts as long.
+fn compared(plan: &Plan) -> String {
+    if plan.variants.is_empty() {
+        return String::new();
+    }
+    let names = plan.variants.iter().map(|variant| &*variant.name);
+    let names: Vec<&str> = names.collect();
+    format!(" · each of {} variants: {}", names.len(), names.join(", "))
 }
 
 fn lasts(plan: &Plan) -> String {

@@ -126,12 +126,21 @@ fn missed(variant: &VariantResult) -> String {
     let failed = gates(variant, Verdict::Fail)
         .map(|gate| format!("{} ({}, wanted {})", gate.name, gate.observed, gate.target));
     let unknown = gates(variant, Verdict::Inconclusive).map(|gate| gate.name.clone());
-    let mut parts = Vec::new();
+    let mut parts = match variant.verdict {
+        Verdict::Pass => vec!["holds every target".to_owned()],
+        _ => Vec::new(),
+    };
     if let Some(failed) = named(failed) {
         parts.push(format!("misses {failed}"));
     }
     if let Some(unknown) = named(unknown) {
         parts.push(format!("no evidence of {unknown}"));
+    }
+    if let Some(cache) = variant.query_cache {
+        let hits = ratio(cache.hit_ratio);
+        parts.push(format!(
+            "the database's own cache answered {hits} of its loads"
+        ));
     }
     if !variant.unsupported.is_empty() {
         let lacks = variant.unsupported.iter();
@@ -145,7 +154,7 @@ fn missed(variant: &VariantResult) -> String {
         parts.push(format!("oracle {name}: {violations}, {}", oracle.worst));
     }
     if parts.is_empty() {
-        return "holds every target".to_owned();
+        return "has no targets".to_owned();
     }
     plain(&parts.join("; "))
 }
@@ -188,7 +197,7 @@ mod tests {
             .collect();
         insta::assert_snapshot!(told.join("\n"), @r#"
         no-cache: misses p95 response time, 1,000 users (1.9 s, wanted < 1.0 s), customer hit ratio (0%, wanted ≥ 95%), product hit ratio (0%, wanted ≥ 98%), inventory hit ratio (0%, wanted ≥ 85%), quote hit ratio (0%, wanted ≥ 75%), hit ratio of all reads (0%, wanted ≥ 85%), response time reduction (0%, wanted ≥ 50%), origin query reduction (0%, wanted ≥ 70%); no evidence of Redis evictions, Redis memory
-        memcached: its store cannot queue a write (1,184 times), tell other instances (431 times); oracle monotonic: 3 violations, customer:360:17 went back from version 40 to 12
+        memcached: holds every target; its store cannot queue a write (1,184 times), tell other instances (431 times); oracle monotonic: 3 violations, customer:360:17 went back from version 40 to 12
         full: holds every target
         cluster: not run: redis-server was not found on PATH
         "#);

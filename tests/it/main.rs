@@ -12,3 +12,5 @@ mod stampede;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod variants;
