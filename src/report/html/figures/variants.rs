@@ -88,7 +88,8 @@ fn p95(variant: &VariantResult) -> f64 {
 
 fn key_figures(report: &Report) -> Table {
     let mut table = Table::new(
-        "The variants, each over its judged phases",
+        "The variants, each over its judged phases: origin queries, loads of one key at once, hits of \
+         the database’s own cache, targets held",
         &[
             "variant",
             "remote",
@@ -96,12 +97,11 @@ fn key_figures(report: &Report) -> Table {
             "errors",
             "hit ratio",
             "stale reads",
-            "origin queries/s",
+            "queries/s",
             "per request",
-            "connections",
-            "loads of a key at once",
-            "database cache hits",
-            "targets held",
+            "loads at once",
+            "DB cache",
+            "held",
         ],
     );
     let rows = report.variants.iter().map(|variant| {
@@ -124,7 +124,6 @@ fn key_figures(report: &Report) -> Table {
             Cell::number(words::percent_or_nothing(stale_ratio(variant))),
             number(words::number(variant.origin_queries_per_s)),
             number(words::number(variant.origin_queries_per_request)),
-            number(variant.origin_peak_connections.to_string()),
             number(variant.origin_loads_per_flight_max.to_string()),
             Cell::number(words::percent_or_nothing(cache_hits)),
             Cell {
