@@ -19,7 +19,7 @@ use crate::report::terminal::{self, Style};
 use crate::runner::{self, RunError, RunOptions};
 use crate::scenario::{self, plan::Plan};
 use crate::units::{Span, thousands};
-use args::{Arguments, CheckArguments, Command, Driver, RunArguments, ScenarioArguments};
+use args::{Arguments, CheckArguments, Command, RunArguments, ScenarioArguments};
 use exit_code::Exit;
 use progress::{Bar, Silent};
 
@@ -62,7 +62,6 @@ fn check(arguments: &CheckArguments) -> Exit {
 
 /// `cachestorm run`.
 fn run(arguments: &RunArguments) -> Exit {
-    let Driver::Closed = arguments.driver;
     let plan = match load(&arguments.scenario) {
         Ok(plan) => plan,
         Err(exit) => return exit,

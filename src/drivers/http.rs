@@ -17,11 +17,13 @@ use reqwest::header::{ETAG, HeaderMap, HeaderName};
 use reqwest::{Client, Method, Response, StatusCode};
 
 use super::DriverError;
-use crate::clock::{Clock, Timestamp};
-use crate::engine::data_type::{Key, PolicyTable};
+use super::crowd::{Call, Caller};
+use super::key_of;
+use crate::clock::Clock;
+use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::cache_status;
-use crate::measure::{PhaseId, Sample};
+use crate::measure::Sample;
 use crate::units::ByteSize;
 use crate::workload::Request;
 use crate::workload::value::value;
@@ -45,34 +47,20 @@ pub struct HttpCaller {
     value_sizes: Vec<ByteSize>,
     request_timeout: Duration,
     clock: Clock,
-}
-
-/// One request to send.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// The base URL of the instance, without a slash at its end.
-    pub target: &'a str,
-    /// What is asked.
-    pub request: &'a Request,
-    /// Who asks, and its how-manieth request this is; a written value is made from them.
-    pub user: u64,
-    /// See `user`.
-    pub sequence: u64,
-    /// The phase of the intended start.
-    pub phase: PhaseId,
-    /// When it should start.
-    pub intended_start: Timestamp,
+    targets: Vec<String>,
 }
 
 impl HttpCaller {
     /// A caller with a connection pool of its own. `value_sizes` gives the size of the values to
     /// write, in the order of `policies`; a data type without one gets empty values. A request
-    /// that takes longer than `request_timeout` in all is given up and counts as an error.
+    /// that takes longer than `request_timeout` in all is given up and counts as an error. `targets`
+    /// are the base URLs of the instances, without a slash at the end.
     pub fn new(
         policies: Arc<PolicyTable>,
         value_sizes: Vec<ByteSize>,
         request_timeout: Duration,
         clock: Clock,
+        targets: Vec<String>,
     ) -> Result<Self, DriverError> {
         let client = Client::builder()
             .user_agent(concat!("cachestorm/", env!("CARGO_PKG_VERSION")))
@@ -91,45 +79,15 @@ impl HttpCaller {
             value_sizes,
             request_timeout,
             clock,
+            targets,
         })
-    }
-
-    /// Sends `call` now, reads its answer to the last byte, and says what became of it. Takes no
-    /// longer than the request timeout.
-    pub async fn call(&self, call: Call<'_>) -> Sample {
-        let operation = call.request.operation;
-        let sent = self.clock.now();
-        let exchange = self
-            .clock
-            .timeout(self.request_timeout, self.exchange(call));
-        let answer = match exchange.await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Answer::failed(failure_text(&error)),
-            Err(_) => Answer::failed("timeout".to_owned()),
-        };
-        let read = answer
-            .version
-            .filter(|_| operation == Operation::Get && answer.outcome != Outcome::Error)
-            .map(|version| (self.key_of(call.request), version));
-        Sample {
-            phase: call.phase,
-            data_type: call.request.data_type,
-            operation,
-            outcome: answer.outcome,
-            layer: answer.layer,
-            intended_start: call.intended_start,
-            sent,
-            finished: self.clock.now(),
-            read,
-            error: answer.error,
-        }
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Answer, reqwest::Error> {
         let operation = call.request.operation;
         let url = format!(
             "{}{}",
-            call.target,
+            self.targets[call.instance],
             build_path(&self.policies, call.request)
         );
         let mut request = self.client.request(method_of(operation), url);
@@ -153,11 +111,42 @@ impl HttpCaller {
             error: (outcome == Outcome::Error).then(|| status_text(status, &body)),
         })
     }
+}
 
-    fn key_of(&self, request: &Request) -> Key {
-        let row = self.policies.get(request.data_type);
-        let window = row.limit.map(|limit| limit.window);
-        row.key.render(request.params.as_slice(), window)
+impl Caller for HttpCaller {
+    fn instances(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Sends `call` now, reads its answer to the last byte, and says what became of it. Takes no
+    /// longer than the request timeout.
+    async fn call(&self, call: Call<'_>) -> Sample {
+        let operation = call.request.operation;
+        let sent = self.clock.now();
+        let exchange = self
+            .clock
+            .timeout(self.request_timeout, self.exchange(call));
+        let answer = match exchange.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Answer::failed(failure_text(&error)),
+            Err(_) => Answer::failed("timeout".to_owned()),
+        };
+        let read = answer
+            .version
+            .filter(|_| operation == Operation::Get && answer.outcome != Outcome::Error)
+            .map(|version| (key_of(&self.policies, call.request), version));
+        Sample {
+            phase: call.phase,
+            data_type: call.request.data_type,
+            operation,
+            outcome: answer.outcome,
+            layer: answer.layer,
+            intended_start: call.intended_start,
+            sent,
+            finished: self.clock.now(),
+            read,
+            error: answer.error,
+        }
     }
 }
 
@@ -181,25 +170,40 @@ impl Answer {
     }
 }
 
-/// The path at which an instance serves `request`: `/inventory/17/3`.
+/// The path at which an instance serves `request`: `/inventory/17/3`, or for what concerns many
+/// keys `/inventory` and `/inventory?pattern=inventory%3A17%3A%2A`.
 pub fn build_path(policies: &PolicyTable, request: &Request) -> String {
-    let name = &policies.get(request.data_type).name;
-    let mut path = String::with_capacity(name.len() + 24);
+    let policy = policies.get(request.data_type);
+    let mut path = String::with_capacity(policy.name.len() + 24);
     path.push('/');
-    for byte in name.bytes() {
+    push_encoded(&mut path, &policy.name);
+    match request.operation {
+        Operation::InvalidateAll => {}
+        Operation::InvalidatePattern => {
+            path.push_str("?pattern=");
+            push_encoded(&mut path, &request.key_glob(&policy.key));
+        }
+        Operation::Get | Operation::Put | Operation::Invalidate | Operation::Admit => {
+            for param in request.params.as_slice() {
+                let written = write!(path, "/{param}");
+                debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            }
+        }
+    }
+    path
+}
+
+/// Writes `text` with everything escaped that could mean something in a URL.
+fn push_encoded(url: &mut String, text: &str) {
+    for byte in text.bytes() {
         let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let written = if plain {
-            path.write_char(char::from(byte))
+            url.write_char(char::from(byte))
         } else {
-            write!(path, "%{byte:02X}")
+            write!(url, "%{byte:02X}")
         };
         debug_assert!(written.is_ok(), "writing to a String cannot fail");
     }
-    for param in request.params.as_slice() {
-        let written = write!(path, "/{param}");
-        debug_assert!(written.is_ok(), "writing to a String cannot fail");
-    }
-    path
 }
 
 /// The HTTP method that asks for `operation`.
@@ -207,7 +211,9 @@ pub fn method_of(operation: Operation) -> Method {
     match operation {
         Operation::Get => Method::GET,
         Operation::Put => Method::PUT,
-        Operation::Invalidate => Method::DELETE,
+        Operation::Invalidate | Operation::InvalidatePattern | Operation::InvalidateAll => {
+            Method::DELETE
+        }
         Operation::Admit => Method::POST,
     }
 }
@@ -307,10 +313,7 @@ mod tests {
             let row = DataType::new(name, key, Strategy::CacheAside, Duration::from_mins(1));
             DataType { limit, ..row }
         };
-        let limit = Limit {
-            requests: 100,
-            window: Duration::from_hours(1),
-        };
+        let limit = Limit::new(100, Duration::from_hours(1));
         PolicyTable::new(vec![
             row("inventory", "inventory:{product_id}:{warehouse_id}", None),
             row("rate limit/é", "ratelimit:{api_key}:{window}", Some(limit)),
@@ -332,19 +335,22 @@ mod tests {
         insta::assert_snapshot!(path(0, &[17, 3]), @"/inventory/17/3");
         insta::assert_snapshot!(path(1, &[4]), @"/rate%20limit%2F%C3%A9/4");
         insta::assert_snapshot!(path(2, &[]), @"/prices");
+        let broad = |operation| {
+            let request = Request {
+                operation,
+                ..request(0, &[17, 3])
+            };
+            build_path(&policies(), &request)
+        };
+        insta::assert_snapshot!(broad(Operation::InvalidateAll), @"/inventory");
+        insta::assert_snapshot!(broad(Operation::InvalidatePattern), @"/inventory?pattern=inventory%3A17%3A%2A");
     }
 
     #[test]
     fn keys_are_spelled_as_the_engine_spells_them() {
-        let caller = HttpCaller::new(
-            Arc::new(policies()),
-            vec![],
-            Duration::from_secs(1),
-            Clock::real(),
-        );
-        let caller = caller.expect("a client");
-        let key =
-            |data_type, params: &[u64]| caller.key_of(&request(data_type, params)).to_string();
+        let key = |data_type, params: &[u64]| {
+            key_of(&policies(), &request(data_type, params)).to_string()
+        };
         insta::assert_snapshot!(key(0, &[17, 3]), @"inventory:17:3");
         insta::assert_snapshot!(key(1, &[4]), @"ratelimit:4:3600");
     }

@@ -161,7 +161,7 @@ impl fmt::Display for Metric {
 pub enum Selector {
     /// A row of the policy table.
     DataType,
-    /// `get`, `put`, `invalidate` or `admit`.
+    /// `get`, `put`, `invalidate`, `invalidate_pattern`, `invalidate_all` or `admit`.
     Operation,
     /// `hit`, `miss`, …
     Outcome,
@@ -284,13 +284,13 @@ pub const METRICS: [MetricInfo; 22] = [
     scalar("origin_query_reduction", Scalar::OriginQueryReduction, Unit::Ratio, &[],
         "1 - origin queries per request / that of the baseline", &["offload"]),
     scalar("memory_usage", Scalar::MemoryUsage, Unit::Ratio, &[],
-        "Redis' memory of its `maxmemory`, at the most", &["memory"]),
+        "Redis' memory of its `maxmemory`, at the most; of memcached, its items of its memory", &["memory"]),
     scalar("rate", Scalar::Rate, Unit::PerS, &Selector::ALL,
         "requests per second", &["throughput", "rps", "qps"]),
     scalar("origin_queries_per_s", Scalar::OriginQueriesPerS, Unit::PerS, &[DataType],
         "origin queries per second", &["origin_rate"]),
     scalar("evictions_per_s", Scalar::EvictionsPerS, Unit::PerS, &[],
-        "keys that Redis evicted in one second, at the most", &["evictions", "eviction_rate"]),
+        "keys that Redis (or memcached) evicted in one second, at the most", &["evictions", "eviction_rate"]),
     scalar("requests", Scalar::Requests, Unit::Count, &Selector::ALL,
         "requests", &["samples", "total"]),
     scalar("errors", Scalar::Errors, Unit::Count, &[DataType, Operation, Phase],
@@ -300,16 +300,16 @@ pub const METRICS: [MetricInfo; 22] = [
     scalar("users", Scalar::Users, Unit::Count, &[],
         "users that were live at once, at the most", &["vus", "clients", "workers"]),
     scalar("origin_queries", Scalar::OriginQueries, Unit::Count, &[DataType],
-        "origin queries", &["queries", "database_queries"]),
+        "origin queries; hits of the database's own cache are none", &["queries", "database_queries"]),
     scalar("origin_peak_connections", Scalar::OriginPeakConnections, Unit::Count, &[],
         "origin connections in use at once, at the most", &["connections"]),
     scalar("origin_loads_per_flight", Scalar::OriginLoadsPerFlight, Unit::Count, &[],
         "origin loads of one version of one key that overlapped, at the most; more than 1 is a \
          stampede", &["stampede"]),
     scalar("redis_keys", Scalar::RedisKeys, Unit::Count, &[],
-        "keys of the run in Redis at its end", &["keys"]),
+        "keys of the run in Redis (or memcached) at its end", &["keys"]),
     scalar("redis_memory", Scalar::RedisMemory, Unit::Bytes, &[],
-        "Redis' `used_memory`, at the most", &["used_memory"]),
+        "Redis' `used_memory`, at the most; memcached's `bytes`", &["used_memory"]),
 ];
 
 #[cfg(test)]

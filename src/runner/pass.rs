@@ -10,6 +10,8 @@ use tokio::sync::watch;
 use super::monitor::{Monitor, Observed, Watched};
 use super::{RunError, Stage};
 use crate::drivers::closed_loop::ClosedLoop;
+use crate::drivers::crowd::Users;
+use crate::drivers::direct::Direct;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::engine::local::LocalConfig;
@@ -19,10 +21,12 @@ use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
 use crate::environment::instance::{Instance, InstanceConfig};
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
+use crate::measure::oracle::Both;
 use crate::measure::oracle::staleness::StalenessOracle;
+use crate::measure::oracle::write_behind::WriteBehindOracle;
 use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseKind, Schedule};
-use crate::scenario::plan::{PhasePlan, Plan, RemotePlan};
+use crate::scenario::plan::{Driver, PhasePlan, Plan, RemotePlan};
 use crate::workload::user::Traffic;
 
 /// With or without the cache.
@@ -39,6 +43,7 @@ pub(super) struct PassResult {
     pub(super) measurements: Measurements,
     pub(super) engine: EngineMeasurements,
     pub(super) oracle: Arc<StalenessOracle>,
+    pub(super) write_behind: Arc<WriteBehindOracle>,
     pub(super) observed: Observed,
     pub(super) driven: Driven,
     /// Whether all that write-behind had accepted was committed in the end.
@@ -53,18 +58,23 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         PassKind::After => "starting instances",
     });
     let oracle = Arc::new(StalenessOracle::new(Arc::clone(&plan.policies)));
+    let write_behind = Arc::new(WriteBehindOracle::new(Arc::clone(&plan.policies)));
     let host = OriginHost::start()?;
     let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
         plan.seed.fork("database"),
         stage.clock.clone(),
-        Arc::clone(&oracle) as _,
+        Arc::new(Both(Arc::clone(&oracle), Arc::clone(&write_behind))),
     );
     let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
         .map(|_| Arc::new(EngineObserver::new()))
         .collect();
-    let instances = start_instances(stage, kind, &host.host(database.clone()), &observers).await?;
+    let told = observers
+        .iter()
+        .map(|observer| Arc::new(Both(Arc::clone(observer), Arc::clone(&write_behind))));
+    let told: Vec<Arc<dyn Observer>> = told.map(|told| told as _).collect();
+    let instances = start_instances(stage, kind, &host.host(database.clone()), told).await?;
 
     let started_at = stage.clock.now();
     let schedule = Arc::new(Schedule::new(started_at, phases(plan, kind)));
@@ -94,6 +104,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         measurements,
         engine,
         oracle,
+        write_behind,
         observed,
         driven,
         drained,
@@ -119,7 +130,7 @@ async fn start_instances(
     stage: &Stage<'_>,
     kind: PassKind,
     origin: &HostedOrigin<MockDatabase>,
-    observers: &[Arc<EngineObserver>],
+    observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Vec<Instance>, RunError> {
     let plan = stage.plan;
     let cached = kind == PassKind::After;
@@ -130,8 +141,10 @@ async fn start_instances(
         .map(|local| LocalConfig {
             entries: local.entries,
             bytes: local.bytes.map(|bytes| bytes.0),
+            policy: local.policy,
         });
     let remote = (plan.layers.remote.as_ref()).filter(|_| cached);
+    let invalidation = remote.map(|remote| remote.invalidation).unwrap_or_default();
     let remote = remote.and_then(|remote| remote_options(stage, remote));
     let mut instances = Vec::new();
     for (number, observer) in (0..).zip(observers) {
@@ -140,9 +153,11 @@ async fn start_instances(
             policies: Arc::clone(&plan.policies),
             local,
             remote: remote.clone(),
+            invalidation,
+            resilience: plan.resilience,
             clock: stage.clock.clone(),
             seed: plan.seed.fork("instances"),
-            observer: Arc::clone(observer) as Arc<dyn Observer>,
+            observer,
         };
         instances.push(Instance::start(config, origin.clone()).await?);
     }
@@ -173,10 +188,10 @@ async fn drive(
 ) -> Result<(Driven, Observed), RunError> {
     let plan = stage.plan;
     let (stop, stopped) = watch::channel(*stage.stop.borrow());
-    let closed_loop = ClosedLoop {
+    let users = Users {
         traffic: Traffic::new(&plan.workload, &plan.policies, plan.seed.fork("users")),
         policies: Arc::clone(&plan.policies),
-        users: plan.traffic.users,
+        count: plan.traffic.users,
         ramp: plan.traffic.ramp,
         request_timeout: plan.traffic.request_timeout,
         value_sizes: plan
@@ -185,14 +200,22 @@ async fn drive(
             .iter()
             .map(|table| table.value_size)
             .collect(),
-        targets: instances.iter().map(Instance::url).collect(),
         clock: stage.clock.clone(),
         schedule: Arc::clone(&watched.schedule),
         sink: Arc::clone(&watched.recorder) as _,
         stop: stopped,
     };
     // On the generator's threads, apart from the thread that watches.
-    let driving = tokio::spawn(closed_loop.run());
+    let driving = match plan.traffic.driver {
+        Driver::Closed => {
+            let targets = instances.iter().map(Instance::url).collect();
+            tokio::spawn(ClosedLoop { users, targets }.run())
+        }
+        Driver::Direct => {
+            let targets = instances.iter().map(Instance::service).collect();
+            tokio::spawn(Direct { users, targets }.run())
+        }
+    };
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
     let driven = driving
         .await

@@ -5,7 +5,10 @@
 
 mod alternatives;
 mod data_types;
+mod durability;
 mod gates;
+mod invalidation;
+mod limit;
 mod population;
 mod protection;
 mod traffic;
@@ -21,6 +24,7 @@ use super::plan::{BaselinePlan, LayersPlan, LocalPlan, Plan, RemotePlan};
 use super::resolved;
 use super::yaml::short;
 use crate::engine::data_type::PolicyTable;
+use crate::engine::local::LocalPolicy;
 use crate::environment::{DatabaseConfig, EvictionPolicy, RedisConfig};
 use crate::seed::Seed;
 use crate::units::{ByteSize, Span, thousands};
@@ -93,6 +97,9 @@ pub(super) fn build(
     let phases = file.traffic.value().and_then(traffic::phase_names);
     let gates = gates::build(&file.gates, &names, phases.as_deref(), source, errors);
 
+    let rows = data_types.as_ref().map(|built| built.policies.as_slice());
+    let resilience = durability::build(file, rows, errors);
+
     let (data_types, traffic) = (data_types?, traffic?);
     let (connections, acquire_timeout) = pool?;
     let mut plan = Plan {
@@ -102,6 +109,7 @@ pub(super) fn build(
         policies: Arc::new(PolicyTable::new(data_types.policies)),
         layers: layers?,
         instances: instances? as u16,
+        resilience: resilience?,
         database: DatabaseConfig {
             connections,
             acquire_timeout,
@@ -157,6 +165,7 @@ fn build_local(file: &LocalFile, errors: &mut Errors) -> Built<LocalPlan> {
     Some(LocalPlan {
         entries: entries?,
         bytes: bytes?,
+        policy: file.policy.or(LocalPolicy::default())?,
     })
 }
 
@@ -194,6 +203,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
     // A topology that cannot be run has been reported; there is only one that can.
     let topology = file.topology.is_absent() || file.topology.given().is_some();
     let policy = file.policy.or(EvictionPolicy::default());
+    let invalidation = invalidation::build(&file.invalidation, errors);
     Some(RemotePlan {
         redis: RedisConfig {
             maxmemory: maxmemory?,
@@ -202,6 +212,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
         memcached: memcached?,
         timeout: timeout?,
         connections: topology.then_some(connections?)? as u16,
+        invalidation: invalidation?,
     })
 }
 

@@ -4,7 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::words::Word as _;
 use crate::engine::data_type::PolicyTable;
+use crate::engine::invalidation::InvalidationConfig;
+use crate::engine::local::LocalPolicy;
+use crate::engine::resilience::Resilience;
 use crate::environment::{DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::measure::PhaseKind;
@@ -27,6 +31,8 @@ pub struct Plan {
     pub layers: LayersPlan,
     /// How many service instances there are.
     pub instances: u16,
+    /// How they protect themselves and the database.
+    pub resilience: Resilience,
     /// The database behind the cache.
     pub database: DatabaseConfig,
     /// What users do.
@@ -71,8 +77,10 @@ pub struct LayersPlan {
 pub struct LocalPlan {
     /// The most entries it holds.
     pub entries: u64,
-    /// The most bytes of values it holds; `None` for no limit of its own.
+    /// The most bytes it holds; `None` for no limit of its own.
     pub bytes: Option<ByteSize>,
+    /// What it gives up when it is full.
+    pub policy: LocalPolicy,
 }
 
 /// The remote layer.
@@ -86,11 +94,15 @@ pub struct RemotePlan {
     pub timeout: Duration,
     /// How many connections each instance opens.
     pub connections: u16,
+    /// How invalidations travel between instances.
+    pub invalidation: InvalidationConfig,
 }
 
 /// How many users, how they arrive, how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrafficPlan {
+    /// What drives the users.
+    pub driver: Driver,
     /// How many closed-loop users.
     pub users: u32,
     /// In what time they all arrive, evenly; it is part of the first phase.
@@ -99,6 +111,23 @@ pub struct TrafficPlan {
     pub request_timeout: Duration,
     /// The phases, in order; at least one measures.
     pub phases: Vec<PhasePlan>,
+}
+
+/// What drives the users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// Over HTTP, each waiting for its answer.
+    #[default]
+    Closed,
+    /// The same users in process, without HTTP.
+    Direct,
+}
+
+impl Driver {
+    /// Its word in scenarios and reports.
+    pub fn name(self) -> &'static str {
+        self.word()
+    }
 }
 
 /// One phase.

@@ -3,12 +3,15 @@
 //! Made from the plan and not from the file, so that it says what is run and not what was meant;
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
+mod durability;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::plan::{LayersPlan, Plan, TrafficPlan, Variant};
-use super::words::Word;
-use crate::engine::data_type::{DataType, Stampede};
+use super::words::{Algorithm, Word};
+use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
+use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::Operation;
 use crate::environment::{DatabaseConfig, ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
@@ -129,6 +132,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         ("layers", layers(&plan.layers)),
         ("instances", Yaml::word(plan.instances)),
         ("origin", origin(&plan.database)),
+        ("resilience", durability::write(&plan.resilience)),
         ("traffic", traffic(plan, &plan.traffic)),
         (
             "baseline",
@@ -171,11 +175,7 @@ fn data_type(policy: &DataType, table: &TableConfig, population: &Population, us
         ("ttl", Yaml::span(policy.ttl)),
     ];
     if let Some(limit) = policy.limit {
-        let limit = map([
-            ("requests", Yaml::word(limit.requests)),
-            ("window", Yaml::span(limit.window)),
-        ]);
-        row.push(("limit", limit));
+        row.push(("limit", self::limit(limit)));
     } else {
         row.extend(values(policy, table));
     }
@@ -186,6 +186,19 @@ fn data_type(policy: &DataType, table: &TableConfig, population: &Population, us
             .map(|(key, value)| (key.to_owned(), value))
             .collect(),
     )
+}
+
+fn limit(limit: Limit) -> Yaml {
+    let algorithm = Algorithm::of(limit.algorithm).word();
+    let mut entries = vec![
+        ("requests".to_owned(), Yaml::word(limit.requests)),
+        ("window".to_owned(), Yaml::span(limit.window)),
+        ("algorithm".to_owned(), Yaml::word(algorithm)),
+    ];
+    if let LimitAlgorithm::Gcra { burst } = limit.algorithm {
+        entries.push(("burst".to_owned(), Yaml::word(burst)));
+    }
+    Yaml::Map(entries)
 }
 
 /// What counters do not have.
@@ -264,6 +277,7 @@ fn layers(plan: &LayersPlan) -> Yaml {
         if let Some(bytes) = local.bytes {
             entries.push(("bytes".to_owned(), Yaml::word(size(bytes))));
         }
+        entries.push(("policy".to_owned(), Yaml::word(local.policy.word())));
         Yaml::Map(entries)
     });
     let remote = Yaml::none_or(plan.remote.as_ref(), |remote| {
@@ -283,9 +297,19 @@ fn layers(plan: &LayersPlan) -> Yaml {
             ("policy", Yaml::word(remote.redis.policy.word())),
             ("timeout", Yaml::span(remote.timeout)),
             ("connections", Yaml::word(remote.connections)),
+            ("invalidation", invalidation(&remote.invalidation)),
         ])
     });
     map([("local", local), ("remote", remote)])
+}
+
+fn invalidation(config: &InvalidationConfig) -> Yaml {
+    map([
+        ("transport", Yaml::word(config.transport.word())),
+        ("broadly", Yaml::word(config.broadly.word())),
+        ("on_loss", Yaml::word(config.on_loss.word())),
+        ("heartbeat", Yaml::span(config.heartbeat)),
+    ])
 }
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
@@ -308,6 +332,7 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
         )
     });
     map([
+        ("driver", Yaml::name(traffic.driver.name())),
         ("users", Yaml::word(traffic.users)),
         ("ramp", Yaml::span(traffic.ramp)),
         ("think_time", Yaml::word(workload.think_time)),

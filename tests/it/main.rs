@@ -5,7 +5,13 @@ mod cli;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod invalidation;
+#[cfg(test)]
+mod rate_limit;
+#[cfg(test)]
 mod remote;
+#[cfg(test)]
+mod resilience;
 #[cfg(test)]
 mod stampede;
 #[cfg(test)]
@@ -14,3 +20,7 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod variants;
+#[cfg(test)]
+mod write_behind;
+#[cfg(test)]
+mod write_behind_crash;

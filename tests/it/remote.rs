@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cachestorm::clock::Clock;
-use cachestorm::engine::data_type::{Key, Limit};
+use cachestorm::engine::data_type::{Key, Limit, LimitAlgorithm};
 use cachestorm::engine::event::Observer;
 use cachestorm::engine::layer::{
-    Entry, Fill, Layer, LayerError, Leased, Notice, Outcome, Remote, Row, Token, Version,
+    Entry, Fill, Generation, Layer, LayerError, Leased, Notice, Outcome, Remote, Row, Token,
+    Version,
 };
-use cachestorm::engine::local::LocalConfig;
+use cachestorm::engine::local::{LocalConfig, LocalPolicy};
 use cachestorm::engine::remote::any::{AnyRemote, RemoteOptions};
 use cachestorm::engine::remote::memcached::MemcachedOptions;
 use cachestorm::engine::remote::redis::RedisOptions;
@@ -82,6 +83,7 @@ fn entry(as_of: u64, value: Option<&str>) -> Entry {
         fetched_at: now,
         fresh_until: now + TTL,
         load_time: Duration::from_millis(7),
+        generation: Generation::default(),
     }
 }
 
@@ -204,6 +206,7 @@ async fn counts(remote: &AnyRemote) {
     let limit = Limit {
         requests: 3,
         window: Duration::from_mins(10),
+        algorithm: LimitAlgorithm::FixedWindow,
     };
     for key in ["count:1", "count:2"] {
         let mut remaining = Vec::new();
@@ -331,6 +334,7 @@ async fn live_the_engine_does_without_what_memcached_lacks() {
         let local = LocalConfig {
             entries: 100,
             bytes: None,
+            policy: LocalPolicy::default(),
         };
         let remote = on_memcached(&server).await;
         let (policies, origin) = (Arc::new(policies()), origin.clone());
@@ -339,9 +343,10 @@ async fn live_the_engine_does_without_what_memcached_lacks() {
     let (writer, reader) = (engine(0).await, engine(1).await);
     // Both end by themselves: there is nothing to listen to and nothing to consume.
     let ended = clock
-        .timeout(Duration::from_secs(10), async {
-            tokio::join!(writer.listen(), writer.consume("c"))
-        })
+        .timeout(
+            Duration::from_secs(10),
+            Box::pin(async { tokio::join!(writer.listen(), writer.consume("c")) }),
+        )
         .await;
     ended.expect("they end");
     assert!(writer.drain("c", Duration::from_secs(1)).await);

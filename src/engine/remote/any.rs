@@ -9,10 +9,13 @@ use super::redis::{RedisOptions, RedisRemote};
 use super::redis_queue::RedisQueue;
 use super::redis_subscription::RedisSubscription;
 use crate::engine::data_type::{Key, Limit};
+use crate::engine::invalidation::glob::Glob;
+use crate::engine::invalidation::markers::{Marker, Scope};
 use crate::engine::layer::{
-    Admission, Entry, Fill, LayerError, Leased, Notice, Queue, QueueId, QueuedWrite, Remote,
-    Subscription, Token, Version,
+    Admission, Entry, Fill, Generation, LayerError, Leased, Notice, Remote, Subscription, Token,
+    Version,
 };
+use crate::engine::queue::{Appended, Delivery, Queue, QueueId, QueuedWrite, TakenBack, Waiting};
 
 /// How to reach a store.
 #[derive(Clone, Debug)]
@@ -21,6 +24,16 @@ pub enum RemoteOptions {
     Redis(RedisOptions),
     /// memcached.
     Memcached(MemcachedOptions),
+}
+
+impl RemoteOptions {
+    /// How long an operation may take.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Self::Redis(options) => options.timeout,
+            Self::Memcached(options) => options.timeout,
+        }
+    }
 }
 
 /// The remote layer on one of the stores.
@@ -45,6 +58,16 @@ impl AnyRemote {
             RemoteOptions::Memcached(options) => {
                 MemcachedRemote::connect(options).await.map(Self::Memcached)
             }
+        }
+    }
+
+    /// The same, telling by itself of changes to keys that begin with one of `prefixes`; a store that
+    /// cannot stays as it is.
+    #[must_use]
+    pub fn tracking(self, prefixes: Vec<String>) -> Self {
+        match self {
+            Self::Redis(store) => Self::Redis(Box::new(store.tracking(prefixes))),
+            store @ Self::Memcached(_) => store,
         }
     }
 }
@@ -109,6 +132,30 @@ impl Remote for AnyRemote {
         on_store!(self, store => store.invalidate(keys, version).await)
     }
 
+    async fn raise(&self, scope: &Scope, known: Generation) -> Result<Generation, LayerError> {
+        on_store!(self, store => store.raise(scope, known).await)
+    }
+
+    async fn reconcile(&self, known: &[Marker]) -> Result<Vec<Marker>, LayerError> {
+        on_store!(self, store => store.reconcile(known).await)
+    }
+
+    async fn sweep(
+        &self,
+        globs: &[Glob],
+        belongs: impl Fn(&Key) -> bool + Send + Sync,
+    ) -> Result<u64, LayerError> {
+        on_store!(self, store => store.sweep(globs, belongs).await)
+    }
+
+    async fn held(&self, keys: &[Key]) -> Result<Vec<Option<Version>>, LayerError> {
+        on_store!(self, store => store.held(keys).await)
+    }
+
+    fn announces_changes(&self) -> bool {
+        on_store!(self, store => store.announces_changes())
+    }
+
     async fn publish(&self, notice: &Notice) -> Result<(), LayerError> {
         on_store!(self, store => store.publish(notice).await)
     }
@@ -125,13 +172,17 @@ impl Remote for AnyRemote {
         write: &QueuedWrite,
         entry: &Entry,
         ttl: Duration,
-    ) -> Result<(), LayerError> {
-        on_store!(self, store => store.append(write, entry, ttl).await)
+        queue_max: u64,
+    ) -> Result<Appended, LayerError> {
+        on_store!(self, store => store.append(write, entry, ttl, queue_max).await)
     }
 
     async fn queue(&self, consumer: &str) -> Result<AnyQueue, LayerError> {
         match self {
-            Self::Redis(store) => store.queue(consumer).await.map(AnyQueue::Redis),
+            Self::Redis(store) => {
+                let queue = store.queue(consumer).await?;
+                Ok(AnyQueue::Redis(Box::new(queue)))
+            }
             Self::Memcached(store) => store.queue(consumer).await.map(AnyQueue::None),
         }
     }
@@ -163,23 +214,52 @@ impl Subscription for AnySubscription {
 #[derive(Debug)]
 pub enum AnyQueue {
     /// A stream of Redis.
-    Redis(RedisQueue),
+    Redis(Box<RedisQueue>),
     /// Stores without one have no value here.
     None(Never),
 }
 
-impl Queue for AnyQueue {
-    async fn next_batch(&mut self, max: usize) -> Result<Vec<(QueueId, QueuedWrite)>, LayerError> {
-        match self {
-            Self::Redis(queue) => queue.next_batch(max).await,
-            Self::None(never) => never.next_batch(max).await,
+/// Calls the same method of the queue, if there is one.
+macro_rules! on_queue {
+    ($any:expr, $queue:ident => $call:expr) => {
+        match $any {
+            AnyQueue::Redis($queue) => $call,
+            AnyQueue::None($queue) => $call,
         }
+    };
+}
+
+impl Queue for AnyQueue {
+    fn is_new(&self) -> bool {
+        on_queue!(self, queue => queue.is_new())
+    }
+
+    async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, LayerError> {
+        on_queue!(self, queue => queue.next_batch(max).await)
+    }
+
+    async fn take_back(
+        &mut self,
+        idle: Option<Duration>,
+        max: usize,
+        alone_from: u32,
+    ) -> Result<TakenBack, LayerError> {
+        on_queue!(self, queue => queue.take_back(idle, max, alone_from).await)
+    }
+
+    async fn keep(&mut self, ids: &[QueueId]) -> Result<bool, LayerError> {
+        on_queue!(self, queue => queue.keep(ids).await)
     }
 
     async fn acknowledge(&mut self, ids: &[QueueId]) -> Result<(), LayerError> {
-        match self {
-            Self::Redis(queue) => queue.acknowledge(ids).await,
-            Self::None(never) => never.acknowledge(ids).await,
-        }
+        on_queue!(self, queue => queue.acknowledge(ids).await)
+    }
+
+    async fn bury(&mut self, delivery: &Delivery, reason: &str) -> Result<(), LayerError> {
+        on_queue!(self, queue => queue.bury(delivery, reason).await)
+    }
+
+    async fn waiting(&mut self) -> Result<Waiting, LayerError> {
+        on_queue!(self, queue => queue.waiting().await)
     }
 }

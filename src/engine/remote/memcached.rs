@@ -26,9 +26,9 @@ use super::wire::{self, Stored};
 use crate::clock::Clock;
 use crate::engine::data_type::{Key, Limit};
 use crate::engine::layer::{
-    Admission, Entry, Fill, LayerError, Leased, Notice, Queue, QueueId, QueuedWrite, Remote,
-    Subscription, Token, Version,
+    Admission, Entry, Fill, LayerError, Leased, Notice, Remote, Subscription, Token, Version,
 };
+use crate::engine::queue::{Appended, Delivery, Queue, QueueId, QueuedWrite, TakenBack, Waiting};
 
 const NAME: &str = "memcached";
 
@@ -197,7 +197,7 @@ impl MemcachedRemote {
             return Ok(Fill::Stored);
         }
         self.rounds(key, 0, |held| {
-            let newer = as_of(held).is_some_and(|held| held > entry.row.as_of);
+            let newer = floor(held).is_some_and(|held| held > entry.row.as_of);
             Ok(if newer {
                 Step::Over(Fill::Refused)
             } else {
@@ -209,7 +209,7 @@ impl MemcachedRemote {
 
     async fn invalidate_rounds(&self, key: &WireKey, version: Version) -> Result<(), LayerError> {
         self.rounds(key, 0, |held| {
-            let newer = as_of(held).is_some_and(|held| held >= version);
+            let newer = floor(held).is_some_and(|held| held >= version);
             Ok(if newer {
                 Step::Over(())
             } else {
@@ -236,7 +236,7 @@ fn lease(held: Option<&Bytes>, token: Token, ttl: Duration) -> Result<Step<Lease
 /// without an entry, what stood there before the lease.
 fn fill_lease(held: Option<&Bytes>, token: Token, entry: Option<(&Entry, Duration)>) -> Step<Fill> {
     let ours = held.filter(|held| wire::is_lease_of(held, token));
-    let Some(floor) = as_of(ours) else {
+    let Some(floor) = floor(ours) else {
         return Step::Over(Fill::Refused);
     };
     match entry {
@@ -249,8 +249,9 @@ fn fill_lease(held: Option<&Bytes>, token: Token, entry: Option<(&Entry, Duratio
     }
 }
 
-fn as_of(held: Option<&Bytes>) -> Option<Version> {
-    wire::as_of(held?)
+/// What is older has no place here.
+fn floor(held: Option<&Bytes>) -> Option<Version> {
+    wire::floor(held?)
 }
 
 impl Remote for MemcachedRemote {
@@ -351,7 +352,13 @@ impl Remote for MemcachedRemote {
         Err(LayerError::Unsupported(NAME, "listen to other instances"))
     }
 
-    async fn append(&self, _: &QueuedWrite, _: &Entry, _: Duration) -> Result<(), LayerError> {
+    async fn append(
+        &self,
+        _: &QueuedWrite,
+        _: &Entry,
+        _: Duration,
+        _: u64,
+    ) -> Result<Appended, LayerError> {
         Err(LayerError::Unsupported(NAME, "queue a write"))
     }
 
@@ -401,11 +408,36 @@ impl Subscription for Never {
 }
 
 impl Queue for Never {
-    async fn next_batch(&mut self, _: usize) -> Result<Vec<(QueueId, QueuedWrite)>, LayerError> {
+    fn is_new(&self) -> bool {
+        match *self {}
+    }
+
+    async fn next_batch(&mut self, _: usize) -> Result<Vec<Delivery>, LayerError> {
+        match *self {}
+    }
+
+    async fn take_back(
+        &mut self,
+        _: Option<Duration>,
+        _: usize,
+        _: u32,
+    ) -> Result<TakenBack, LayerError> {
+        match *self {}
+    }
+
+    async fn keep(&mut self, _: &[QueueId]) -> Result<bool, LayerError> {
         match *self {}
     }
 
     async fn acknowledge(&mut self, _: &[QueueId]) -> Result<(), LayerError> {
+        match *self {}
+    }
+
+    async fn bury(&mut self, _: &Delivery, _: &str) -> Result<(), LayerError> {
+        match *self {}
+    }
+
+    async fn waiting(&mut self) -> Result<Waiting, LayerError> {
         match *self {}
     }
 }

@@ -6,6 +6,9 @@
 pub mod any;
 pub mod memcached;
 pub mod redis;
+pub mod redis_counter;
+mod redis_invalidation;
 mod redis_queue;
 mod redis_subscription;
+mod redis_tracking;
 mod wire;

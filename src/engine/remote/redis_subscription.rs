@@ -1,4 +1,5 @@
-//! The invalidations of other instances over Redis pub/sub.
+//! The invalidations of other instances over Redis pub/sub, or told by Redis itself (see
+//! [`super::redis_tracking`]).
 //!
 //! A connection of its own that is never repaired: when it breaks, messages may have been lost, and
 //! only the engine knows what to do about that (empty the local layer, subscribe anew).
@@ -9,14 +10,21 @@ use ::redis::aio::{PubSub, PubSubStream};
 use futures_util::StreamExt as _;
 
 use super::redis::{NAME, failure};
+use super::redis_tracking::Tracking;
 use crate::engine::layer::{LayerError, Notice, Subscription};
 
 /// How long connecting and subscribing may take.
-const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A live subscription.
 pub struct RedisSubscription {
-    messages: PubSubStream,
+    source: Source,
+}
+
+/// Where the notices come from.
+enum Source {
+    Pubsub(PubSubStream),
+    Tracking(Box<Tracking>),
 }
 
 impl std::fmt::Debug for RedisSubscription {
@@ -30,18 +38,32 @@ impl RedisSubscription {
         let opening = async {
             let mut pubsub: PubSub = client.get_async_pubsub().await.map_err(|e| failure(&e))?;
             pubsub.subscribe(channel).await.map_err(|e| failure(&e))?;
-            Ok(Self {
-                messages: pubsub.into_on_message(),
-            })
+            let source = Source::Pubsub(pubsub.into_on_message());
+            Ok(Self { source })
         };
         bounded(SUBSCRIBE_LIMIT, opening).await
+    }
+
+    pub(super) async fn track(
+        client: &::redis::Client,
+        channel: &str,
+        prefix: &str,
+        tracked: &[String],
+    ) -> Result<Self, LayerError> {
+        let opening = Tracking::open(client, channel, prefix, tracked);
+        let source = Source::Tracking(Box::new(bounded(SUBSCRIBE_LIMIT, opening).await?));
+        Ok(Self { source })
     }
 }
 
 impl Subscription for RedisSubscription {
     async fn next(&mut self) -> Option<Notice> {
+        let messages = match &mut self.source {
+            Source::Tracking(tracking) => return tracking.next().await,
+            Source::Pubsub(messages) => messages,
+        };
         loop {
-            let message = self.messages.next().await?;
+            let message = messages.next().await?;
             // Something else on our channel is no notice of ours.
             if let Ok(notice) = serde_json::from_slice(message.get_payload_bytes()) {
                 return Some(notice);

@@ -5,6 +5,7 @@
 //! that one instance can be taken away without the others. Started and stopped by the runner.
 
 mod http;
+pub mod service;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,13 +15,19 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
+use self::service::Service;
 use super::error::EnvironmentError;
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::event::Observer;
+use crate::engine::invalidation::{InvalidationConfig, Transport, tracked_prefixes};
 use crate::engine::layer::Origin;
 use crate::engine::local::LocalConfig;
 use crate::engine::remote::any::{AnyRemote, RemoteOptions};
+use crate::engine::resilience::Resilience;
+use crate::engine::resilience::guarded::Guarded;
+use crate::engine::resilience::origin_limit::Bounded;
+use crate::engine::resilience::timeout::Timed;
 use crate::engine::{Engine, Surroundings};
 use crate::seed::Seed;
 
@@ -39,6 +46,10 @@ pub struct InstanceConfig {
     pub local: Option<LocalConfig>,
     /// Its remote layer; `None` leaves it out.
     pub remote: Option<RemoteOptions>,
+    /// How its invalidations travel.
+    pub invalidation: InvalidationConfig,
+    /// How it protects itself and what is behind it.
+    pub resilience: Resilience,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -48,9 +59,9 @@ pub struct InstanceConfig {
 }
 
 /// A running instance. Dropping it ends it at once.
-#[derive(Debug)]
 pub struct Instance {
     address: SocketAddr,
+    service: Arc<dyn Service>,
     stop: watch::Sender<bool>,
     drained: oneshot::Receiver<bool>,
     clock: Clock,
@@ -77,19 +88,19 @@ impl Instance {
             .build()
             .map_err(|error| failed(error.to_string()))?;
         let (stop, stopped) = watch::channel(false);
-        let (address_to, address_from) = oneshot::channel();
+        let (ready_to, ready_from) = oneshot::channel();
         let (drained_to, drained) = oneshot::channel();
         let serving = runtime.spawn(async move {
-            let drained = serve(config, origin, stopped, address_to).await;
+            let drained = serve(config, origin, stopped, ready_to).await;
             // The runner may have gone; then nobody wants to know.
             if let Ok(drained) = drained {
                 let _ = drained_to.send(drained);
             }
             drained.err()
         });
-        let started = clock.timeout(START_LIMIT, address_from).await;
-        let address = match started {
-            Ok(Ok(address)) => address,
+        let started = clock.timeout(START_LIMIT, ready_from).await;
+        let (address, service) = match started {
+            Ok(Ok(ready)) => ready,
             Ok(Err(_)) => {
                 let reason = serving.await.ok().flatten();
                 runtime.shutdown_background();
@@ -104,6 +115,7 @@ impl Instance {
         };
         Ok(Self {
             address,
+            service,
             stop,
             drained,
             clock,
@@ -114,6 +126,11 @@ impl Instance {
     /// Where it listens, as in `http://127.0.0.1:34567`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Its engine, for drivers that leave HTTP out.
+    pub fn service(&self) -> Arc<dyn Service> {
+        Arc::clone(&self.service)
     }
 
     /// Ends it: no new connections, then what write-behind has accepted is committed. Gives whether
@@ -135,37 +152,64 @@ impl Drop for Instance {
     }
 }
 
+async fn connect(
+    options: RemoteOptions,
+    transport: Transport,
+    policies: &PolicyTable,
+) -> Result<AnyRemote, String> {
+    let remote = AnyRemote::connect(options).await;
+    let remote = remote.map_err(|error| error.to_string())?;
+    Ok(match transport {
+        Transport::Pubsub => remote,
+        Transport::Tracking => remote.tracking(tracked_prefixes(policies)),
+    })
+}
+
 /// The life of an instance. Gives whether write-behind was drained, or why it could not start.
 async fn serve<O: Origin>(
     config: InstanceConfig,
     origin: O,
     mut stopped: watch::Receiver<bool>,
-    address: oneshot::Sender<SocketAddr>,
+    ready: oneshot::Sender<(SocketAddr, Arc<dyn Service>)>,
 ) -> Result<bool, String> {
     let InstanceConfig {
         number,
         policies,
         local,
         remote,
+        invalidation,
+        resilience,
         clock,
         seed,
         observer,
     } = config;
+    let guard = |remote, limit| {
+        let observer = Arc::clone(&observer);
+        Guarded::new(remote, resilience.breaker, limit, clock.clone(), observer)
+    };
     let remote = match remote {
-        Some(options) => Some(
-            AnyRemote::connect(options)
-                .await
-                .map_err(|error| error.to_string())?,
-        ),
+        Some(options) => {
+            let limit = options.timeout();
+            let remote = connect(options, invalidation.transport, &policies).await?;
+            Some(guard(remote, limit))
+        }
         None => None,
     };
+    let protection = resilience.origin;
+    let origin = Bounded::new(origin, protection.limit, Arc::clone(&observer));
+    // Waiting for a turn counts, too.
+    let origin = Timed::new(origin, protection.hard_timeout, clock.clone());
     let surroundings = Surroundings {
         clock,
         seed,
         observer,
         instance: u64::from(number),
     };
-    let engine = Arc::new(Engine::new(policies, local, remote, origin, surroundings));
+    let engine = Engine::new(policies, local, remote, origin, surroundings)
+        .with_invalidation(invalidation)
+        .with_write_behind(resilience.write_behind)
+        .with_soft_timeout(protection.soft_timeout);
+    let engine = Arc::new(engine);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(|error| error.to_string())?;
@@ -173,9 +217,19 @@ async fn serve<O: Origin>(
     let consumer = format!("instance-{number}");
     let background = tokio::spawn({
         let (engine, consumer) = (Arc::clone(&engine), consumer.clone());
-        async move { tokio::join!(engine.listen(), engine.consume(&consumer), engine.refresh()) }
+        async move {
+            tokio::join!(
+                engine.listen(),
+                engine.consume(&consumer),
+                engine.refresh(),
+                engine.finish_late_loads()
+            )
+        }
     });
-    if address.send(bound).is_err() {
+    if ready
+        .send((bound, Arc::clone(&engine) as Arc<dyn Service>))
+        .is_err()
+    {
         return Err("nobody waits for it".to_owned());
     }
     let router = http::router(Arc::clone(&engine));

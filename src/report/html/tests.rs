@@ -148,6 +148,76 @@ fn long_series_do_not_make_the_page_longer_without_end() {
 }
 
 #[test]
+fn the_numbers_under_the_pointer_stay_within_their_plot() {
+    let page = render(&sample_report()).expect("a page");
+    let strips = page.matches("<svg class=\"tips\"").count();
+    assert!(strips > 0, "there are charts over time");
+    let bounded = ["92", "220"]
+        .map(|height| format!("<svg class=\"tips\" width=\"100%\" height=\"{height}\">"))
+        .map(|tag| page.matches(tag.as_str()).count());
+    assert_eq!(bounded.iter().sum::<usize>(), strips);
+}
+
+/// The colours of one theme of the style sheet, by name.
+fn colours(theme: &str) -> std::collections::BTreeMap<&str, f64> {
+    let pairs = theme.split("--").filter_map(|part| part.split_once(": #"));
+    pairs
+        .filter_map(|(name, rest)| Some((name, lightness(rest.get(..6)?)?)))
+        .collect()
+}
+
+/// Relative luminance, as WCAG 2.2 defines it.
+fn lightness(hex: &str) -> Option<f64> {
+    let channel = |at: usize| {
+        let value = f64::from(u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?) / 255.0;
+        Some(if value <= 0.040_45 {
+            value / 12.92
+        } else {
+            ((value + 0.055) / 1.055).powf(2.4)
+        })
+    };
+    Some(0.2126 * channel(0)? + 0.7152 * channel(2)? + 0.0722 * channel(4)?)
+}
+
+#[test]
+fn texts_can_be_read_and_layers_told_apart_without_colour() {
+    let contrast = |a: f64, b: f64| (a.max(b) + 0.05) / (a.min(b) + 0.05);
+    let style = include_str!("page.css");
+    let (light, rest) = style.split_once("@media screen").expect("two themes");
+    let (dark, _) = rest.split_once("box-sizing").expect("the themes end");
+    for (name, theme) in [("light", colours(light)), ("dark", colours(dark))] {
+        let paper = theme["paper"];
+        for ink in [
+            "ink",
+            "muted",
+            "main",
+            "calm",
+            "extreme",
+            "limit",
+            "error",
+            "ink-local",
+            "ink-remote",
+            "ink-origin",
+            "pass",
+            "fail",
+            "inconclusive",
+            "fault",
+        ] {
+            let found = contrast(theme[ink], paper);
+            assert!(found >= 4.5, "{name}: {ink} has {found:.2}");
+        }
+        for (a, b) in [
+            ("local", "remote"),
+            ("remote", "origin"),
+            ("origin", "error"),
+        ] {
+            let found = contrast(theme[a], theme[b]);
+            assert!(found >= 1.4, "{name}: {a} and {b} have {found:.2}");
+        }
+    }
+}
+
+#[test]
 fn the_pages_can_be_looked_at() {
     let Ok(folder) = std::env::var(FOLDER_VARIABLE) else {
         return;

@@ -52,7 +52,7 @@ pub(super) fn report(
             overrides: options.overrides.clone(),
         },
         seed: plan.seed.0,
-        driver: "closed".to_owned(),
+        driver: plan.traffic.driver.name().to_owned(),
         time: "real".to_owned(),
         started_at: started_at.to_string(),
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
@@ -133,6 +133,8 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
             after.driven.users_lost
         ));
     }
+    let durability = after.engine.happened(Phases::All).durability;
+    judgement.warnings.extend(durability.warnings());
     Validity {
         valid: judgement.valid(),
         reasons: judgement.reasons,

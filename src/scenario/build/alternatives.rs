@@ -27,6 +27,7 @@ pub(super) fn memcached(file: &RemoteFile, errors: &mut Errors) -> Built<Option<
     let of_redis = [
         ("topology", file.topology.place()),
         ("policy", file.policy.place()),
+        ("invalidation", file.invalidation.place()),
     ];
     for (key, place) in of_redis {
         if let Some(place) = place {

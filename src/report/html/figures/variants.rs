@@ -8,7 +8,7 @@ use crate::report::html::chart::scale::Scale;
 use crate::report::html::table::{Cell, Table};
 use crate::report::html::words;
 use crate::report::model::{Report, VariantResult};
-use crate::report::variants::{held, misses, stale_ratio};
+use crate::report::variants::{held, loads_per_expiry, misses, stale_ratio};
 
 /// `None` for a scenario without variants: then nobody asked.
 pub(super) fn section(report: &Report) -> Option<Section> {
@@ -88,8 +88,8 @@ fn p95(variant: &VariantResult) -> f64 {
 
 fn key_figures(report: &Report) -> Table {
     let mut table = Table::new(
-        "The variants, each over its judged phases: origin queries, loads of one key at once, hits of \
-         the database’s own cache, targets held",
+        "The variants, each over its judged phases: origin queries, how often a key was loaded when it \
+         expired or was first asked for, hits of the database’s own cache, targets held",
         &[
             "variant",
             "remote",
@@ -99,7 +99,7 @@ fn key_figures(report: &Report) -> Table {
             "stale reads",
             "queries/s",
             "per request",
-            "loads at once",
+            "loads per expiry",
             "DB cache",
             "held",
         ],
@@ -124,7 +124,7 @@ fn key_figures(report: &Report) -> Table {
             Cell::number(words::percent_or_nothing(stale_ratio(variant))),
             number(words::number(variant.origin_queries_per_s)),
             number(words::number(variant.origin_queries_per_request)),
-            number(variant.origin_loads_per_flight_max.to_string()),
+            number(loads_per_expiry(variant)),
             Cell::number(words::percent_or_nothing(cache_hits)),
             Cell {
                 text: held(variant),
