@@ -3,6 +3,7 @@
 //! Each part reports all it can see and goes on; a part that is wrong becomes `None`, and the plan
 //! exists only if no part is. Called by the scenario's front door.
 
+mod alternatives;
 mod data_types;
 mod durability;
 mod gates;
@@ -74,10 +75,10 @@ pub(super) fn build(
         1..=INSTANCES_MAX,
         errors,
     );
-    let pool = file
-        .origin
-        .value()
-        .and_then(|origin| build_pool(origin, errors));
+    let origin = file.origin.value();
+    let pool = origin.and_then(|origin| build_pool(origin, errors));
+    let query_cache =
+        origin.and_then(|origin| alternatives::query_cache(&origin.query_cache, errors));
     let baseline = build_baseline(file, errors);
 
     let users = file
@@ -95,7 +96,6 @@ pub(super) fn build(
 
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);
-
     let warming = warming::build(file, (&names, data_types.as_ref(), layers.as_ref()), errors);
 
     let (data_types, traffic) = (data_types?, traffic?);
@@ -111,6 +111,7 @@ pub(super) fn build(
         database: DatabaseConfig {
             connections,
             acquire_timeout,
+            query_cache: query_cache?,
             tables: data_types.tables,
         },
         warming: warming?,
@@ -123,6 +124,7 @@ pub(super) fn build(
         traffic: traffic.plan,
         baseline: baseline?,
         gates: gates?,
+        variants: Vec::new(),
         resolved_yaml: String::new(),
     };
     plan.resolved_yaml = resolved::write(&plan);
@@ -167,6 +169,8 @@ fn build_local(file: &LocalFile, errors: &mut Errors) -> Built<LocalPlan> {
 }
 
 fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
+    let memcached = alternatives::memcached(file, errors);
+    let is_redis = matches!(memcached, Some(None));
     let maxmemory = match file.maxmemory.given() {
         None => file.maxmemory.is_absent().then_some(None),
         Some(Located {
@@ -176,7 +180,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
             value: Switch::On(size),
             place,
         }) => {
-            if size.0 < MAXMEMORY_MIN {
+            if is_redis && size.0 < MAXMEMORY_MIN {
                 let message = "Redis needs more memory than this for itself";
                 let advice = format!(
                     "write {} or more, or `none` for no limit",
@@ -204,6 +208,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
             maxmemory: maxmemory?,
             policy: policy?,
         },
+        memcached: memcached?,
         timeout: timeout?,
         connections: topology.then_some(connections?)? as u16,
         invalidation: invalidation?,
@@ -283,7 +288,7 @@ fn span_within(
 }
 
 /// Whether `name` can be part of a path, a selector and a report.
-fn check_name(name: &Located<Arc<str>>, what: &str, errors: &mut Errors) -> bool {
+pub(super) fn check_name(name: &Located<Arc<str>>, what: &str, errors: &mut Errors) -> bool {
     let text = &name.value;
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !text.is_empty() && text.len() <= NAME_CHARS_MAX && text.chars().all(good) {

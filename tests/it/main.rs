@@ -9,6 +9,8 @@ mod invalidation;
 #[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod resilience;
 #[cfg(test)]
 mod stampede;
@@ -16,6 +18,8 @@ mod stampede;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod variants;
 #[cfg(test)]
 mod warming;
 #[cfg(test)]

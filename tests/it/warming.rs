@@ -75,6 +75,7 @@ impl Scene {
         let database = DatabaseConfig {
             connections: 200,
             acquire_timeout: Duration::from_secs(5),
+            query_cache: None,
             tables: vec![table],
         };
         let database = MockDatabase::new(
@@ -251,6 +252,7 @@ fn run(more: &[&str]) -> Value {
         .args(["--set", "traffic.phases.after.for=3s"])
         .args(["--set", "warming.keys={ product: 300, customer: 200 }"])
         .args(["--set", "warming.target_hit_ratio=70%"])
+        .args(["--set", "variants=[]"])
         .args(more)
         .arg("--out")
         .arg(&out)

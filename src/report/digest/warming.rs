@@ -11,10 +11,21 @@ pub(super) fn facts(report: &Report) -> Vec<Fact> {
         return Vec::new();
     };
     let rounds = Fact::new("warming", rounds(warming), Tone::Plain);
-    vec![
+    let mut facts = vec![
         rounds,
         Fact::new("warm", warm_after(warming), tone(warming)),
-    ]
+    ];
+    // The same question to the other variants: a cold start, say.
+    let others = report.variants.iter().filter(|variant| !variant.main);
+    facts.extend(others.filter_map(|variant| {
+        let text = format!(
+            "{}: {}",
+            variant.name,
+            warm_after(variant.warming.as_ref()?)
+        );
+        Some(Fact::new("", text, Tone::Plain))
+    }));
+    facts
 }
 
 fn rounds(warming: &WarmingResult) -> String {
@@ -83,7 +94,7 @@ fn tone(warming: &WarmingResult) -> Tone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{bare_report, warmed_report};
+    use crate::report::fixture::{bare_report, variants_report, warmed_report};
 
     fn told(report: &Report) -> String {
         let lines = facts(report).into_iter();
@@ -98,15 +109,17 @@ mod tests {
         warming: 3 rounds of 300 keys, 16 at once: 300 loaded, 600 found; 4.2 s before the first user
         warm: hit ratio 85% reached by all reads after 9 s, customer after 1 s, product after 1 s; 79% in the first 5 s
         ");
+        report.variants = variants_report().variants;
+        report.variants[1].warming = report.warming.clone();
+        if let Some(cold) = &mut report.variants[1].warming {
+            cold.time_to_target_s = None;
+            cold.first_hit_ratio = None;
+        }
+        insta::assert_snapshot!(facts(&report)[2].text, @"no-cache: hit ratio 85% reached by all reads never, customer after 1 s, product after 1 s; – in the first 5 s");
         if let Some(warming) = &mut report.warming {
             warming.rounds = 0;
-            warming.time_to_target_s = None;
-            warming.first_hit_ratio = None;
         }
-        insta::assert_snapshot!(told(&report), @"
-        warming: none: a cold start
-        warm: hit ratio 85% reached by all reads never, customer after 1 s, product after 1 s; – in the first 5 s
-        ");
+        insta::assert_snapshot!(facts(&report)[0].text, @"none: a cold start");
         assert_eq!(told(&bare_report()), "");
     }
 }

@@ -10,6 +10,7 @@ mod held;
 mod stale;
 mod stores;
 mod trust;
+mod variants;
 mod warming;
 
 use serde::Serialize;
@@ -191,6 +192,7 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
     if let Some(warm) = warming::section(report, timeline) {
         sections.insert(2, warm);
     }
+    sections.extend(variants::section(report));
     for section in &mut sections {
         widen_the_lonely(&mut section.figures);
     }
