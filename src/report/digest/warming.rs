@@ -115,7 +115,7 @@ mod tests {
             cold.time_to_target_s = None;
             cold.first_hit_ratio = None;
         }
-        insta::assert_snapshot!(facts(&report)[2].text, @"no-cache: hit ratio 85% reached by all reads never, customer after 1 s, product after 1 s; – in the first 5 s");
+        insta::assert_snapshot!(facts(&report)[2].text, @"memcached: hit ratio 85% reached by all reads never, customer after 1 s, product after 1 s; – in the first 5 s");
         if let Some(warming) = &mut report.warming {
             warming.rounds = 0;
         }
