@@ -7,7 +7,9 @@
 //! The way of a read is in `read.rs`, the way of a write in `write.rs`; both decide by the data type's
 //! row of the policy table and by nothing else. Consistency rests on three rules: layers replace a
 //! value only by one read later (`as_of`), an invalidation leaves a tombstone, and a load that an
-//! invalidation overtook is not stored.
+//! invalidation overtook is not stored. What can be chosen, and what each choice promises and costs,
+//! is in `docs/engine.md`.
+#![doc = include_str!("examples.md")]
 
 pub mod data_type;
 pub mod event;

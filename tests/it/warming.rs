@@ -245,7 +245,7 @@ fn run(more: &[&str]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cachestorm"));
     command
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .args(["run", "scenarios/deployment.yaml", "--driver", "direct"])
+        .args(["run", "scenarios/deployment.yaml"])
         .args(["--users", "150", "--quiet"])
         .args(["--set", "traffic.think_time=100ms..300ms"])
         .args(["--set", "traffic.phases.first-seconds.for=2s"])
