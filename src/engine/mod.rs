@@ -23,6 +23,7 @@ pub mod rate_limit;
 mod read;
 pub mod remote;
 pub mod resilience;
+pub mod sliding;
 pub mod stampede;
 mod waiters;
 pub mod warming;
@@ -283,15 +284,17 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     /// The entry of a row that the origin gave just now, after `load_time`.
     fn entry(&self, policy: &DataType, row: Row, load_time: Duration) -> Entry {
         let now = self.clock.now();
-        let ttl = match row.value {
-            Some(_) => policy.ttl,
-            None => policy.negative_ttl.unwrap_or_default(),
+        let row = sliding::at(policy, row, now);
+        let fresh_until = match (&row.value, &policy.sliding) {
+            (None, _) => now + self.jittered(policy, policy.negative_ttl.unwrap_or_default()),
+            (Some(_), None) => now + self.jittered(policy, policy.ttl),
+            (Some(_), Some(sliding)) => sliding.end(&row),
         };
         Entry {
             row,
             // The age counts from the read's start: the row may have changed since then.
             fetched_at: now - load_time,
-            fresh_until: now + self.jittered(policy, ttl),
+            fresh_until,
             load_time,
             // Who loads corrects it to what it knew at the beginning.
             generation: self.generations.now(),
@@ -302,6 +305,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     fn remote_ttl(&self, policy: &DataType, entry: &Entry) -> Option<Duration> {
         let kept = entry.row.value.is_some() || policy.negative_ttl.is_some();
         let fresh_for = entry.fresh_until.since(self.clock.now());
+        if policy.sliding.is_some() {
+            return kept.then(|| fresh_for.min(policy.ttl));
+        }
         kept.then(|| fresh_for + policy.serve_stale.unwrap_or_default())
     }
 
@@ -311,7 +317,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let (Some(local), Some(local_ttl)) = (&self.local, policy.local_ttl) else {
             return;
         };
-        if entry.row.value.is_none() && policy.negative_ttl.is_none() {
+        // What slides, the remote layer alone keeps.
+        let absent = entry.row.value.is_none() && policy.negative_ttl.is_none();
+        if absent || policy.sliding.is_some() {
             return;
         }
         // Never longer than the entry itself is fresh.

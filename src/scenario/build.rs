@@ -11,6 +11,7 @@ mod invalidation;
 mod limit;
 mod population;
 mod protection;
+mod sliding;
 mod traffic;
 mod warming;
 
@@ -96,6 +97,7 @@ pub(super) fn build(
 
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);
+    sliding::check_layers(file, layers.as_ref(), errors);
     let warming = warming::build(file, (&names, data_types.as_ref(), layers.as_ref()), errors);
 
     let (data_types, traffic) = (data_types?, traffic?);

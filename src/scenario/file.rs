@@ -21,6 +21,7 @@
 //!                                    # adr-lock, lock, lease, stale-while-revalidate and
 //!                                    # early-refresh or { early-refresh: 1.0 }, its beta
 //!     serve_stale: 1h                # or none; as in `resilience`, or none, if left out
+//!     sliding: { max_lifetime: 72h } # a read lets an entry live for its ttl again; or none
 //!     consistency: versioned         # as in `resilience`, or this, if left out; or naive
 //!     population: 50_000             # or by parameter: { product_id: 500, warehouse_id: 10 },
 //!                                    # where `unique` stands for a running number
@@ -118,6 +119,7 @@ pub(super) mod invalidation;
 mod limit;
 mod local;
 pub(super) mod protection;
+pub(super) mod sliding;
 mod traffic;
 pub(super) mod warming;
 
@@ -136,6 +138,7 @@ use alternatives::{QueryCacheFile, StoreFile};
 use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
+use sliding::SlidingFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 use warming::WarmingFile;
 
@@ -198,6 +201,7 @@ pub(super) struct DataTypeFile {
     pub(super) prefilled: Field<bool>,
     pub(super) limit: Field<LimitFile>,
     pub(super) origin: Field<TableFile>,
+    pub(super) sliding: Field<Switch<SlidingFile>>,
     pub(super) protection: ProtectionFile,
 }
 
@@ -219,6 +223,7 @@ impl Decode for DataTypeFile {
             prefilled: fields.optional("prefilled"),
             limit: fields.optional("limit"),
             origin: fields.optional("origin"),
+            sliding: fields.optional("sliding"),
             protection: ProtectionFile::of(&mut fields),
         };
         fields.close();

@@ -13,6 +13,8 @@ mod remote;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod stampede;
 #[cfg(test)]
 mod support;

@@ -6,127 +6,21 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachestorm::clock::Clock;
-use cachestorm::engine::data_type::{DataType, DataTypeId, Key, PolicyTable, Strategy};
-use cachestorm::engine::event::Unobserved;
+use cachestorm::engine::data_type::{DataType, DataTypeId, Key, Strategy};
 use cachestorm::engine::layer::{Origin as _, Outcome, is_hit};
-use cachestorm::engine::local::{LocalConfig, LocalPolicy};
-use cachestorm::engine::remote::redis::{RedisOptions, RedisRemote};
 use cachestorm::engine::warming::{Warming, Warmth};
-use cachestorm::engine::{Engine, Surroundings};
-use cachestorm::environment::database::MockDatabase;
-use cachestorm::environment::managed_redis::ManagedRedis;
-use cachestorm::environment::{
-    CommitListener, DatabaseConfig, EvictionPolicy, RedisConfig, ServiceTime, TableConfig,
-};
-use cachestorm::seed::Seed;
-use cachestorm::units::ByteSize;
 use serde_json::Value;
+
+use crate::support::scene::Scene;
 
 const ITEM: DataTypeId = DataTypeId(0);
 
-type WarmEngine = Engine<RedisRemote, MockDatabase>;
-
-struct Nobody;
-
-impl CommitListener for Nobody {
-    fn committed(
-        &self,
-        _: DataTypeId,
-        _: &Key,
-        _: cachestorm::engine::layer::Version,
-        _: cachestorm::clock::Timestamp,
-    ) {
-    }
-}
-
-/// A database with room for more than is wanted, a Redis, and instances.
-struct Scene {
-    clock: Clock,
-    redis: ManagedRedis,
-    policies: Arc<PolicyTable>,
-    database: MockDatabase,
-}
-
-impl Scene {
-    async fn new(ttl: Duration) -> Self {
-        let clock = Clock::real();
-        let config = RedisConfig {
-            maxmemory: None,
-            policy: EvictionPolicy::AllkeysLru,
-        };
-        let redis = ManagedRedis::start(&config, &clock)
-            .await
-            .expect("redis-server starts");
-        let key = "item:{id}".parse().expect("a key pattern");
-        let mut item = DataType::new("item", key, Strategy::CacheAside, ttl);
-        item.local_ttl = Some(ttl);
-        let policies = Arc::new(PolicyTable::new(vec![item]));
-        let time = ServiceTime {
-            median: Duration::from_millis(2),
-            p99: Duration::from_millis(5),
-        };
-        let table = TableConfig {
-            read_time: time,
-            write_time: time,
-            value_size: ByteSize(64),
-            prefilled: true,
-        };
-        let database = DatabaseConfig {
-            connections: 200,
-            acquire_timeout: Duration::from_secs(5),
-            query_cache: None,
-            tables: vec![table],
-        };
-        let database = MockDatabase::new(
-            database,
-            Arc::clone(&policies),
-            Seed(1),
-            clock.clone(),
-            Arc::new(Nobody),
-        );
-        Self {
-            clock,
-            redis,
-            policies,
-            database,
-        }
-    }
-
-    async fn instance(&self, number: u64) -> Arc<WarmEngine> {
-        let options = RedisOptions {
-            url: self.redis.url().to_owned(),
-            prefix: "warm:".to_owned(),
-            connections: 1,
-            timeout: Duration::from_secs(2),
-        };
-        let remote = RedisRemote::connect(options).await.expect("Redis answers");
-        let surroundings = Surroundings {
-            clock: self.clock.clone(),
-            seed: Seed(1),
-            observer: Arc::new(Unobserved),
-            instance: number,
-        };
-        let local = LocalConfig {
-            entries: 10_000,
-            bytes: None,
-            policy: LocalPolicy::default(),
-        };
-        let engine = Arc::new(Engine::new(
-            Arc::clone(&self.policies),
-            Some(local),
-            Some(remote),
-            self.database.clone(),
-            surroundings,
-        ));
-        let background = Arc::clone(&engine);
-        tokio::spawn(async move { background.listen().await });
-        engine
-    }
-
-    fn loads(&self) -> u64 {
-        self.database.stats().tables[0].reads
-    }
+/// One data type, kept in both layers for `ttl`.
+async fn scene(ttl: Duration) -> Scene {
+    let key = "item:{id}".parse().expect("a key pattern");
+    let mut item = DataType::new("item", key, Strategy::CacheAside, ttl);
+    item.local_ttl = Some(ttl);
+    Scene::new(vec![item]).await
 }
 
 fn keys(count: usize) -> Vec<(DataTypeId, Key)> {
@@ -148,7 +42,7 @@ fn warming(count: usize) -> Warming {
 /// is loaded twice, and afterwards each instance has all of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_three_instances_warm_a_thousand_keys_with_eight_loads_at_once() {
-    let scene = Scene::new(Duration::from_mins(5)).await;
+    let scene = scene(Duration::from_mins(5)).await;
     let mut rounds = Vec::new();
     let mut engines = Vec::new();
     for number in 0..3 {
@@ -178,7 +72,7 @@ async fn live_three_instances_warm_a_thousand_keys_with_eight_loads_at_once() {
 /// An instance that dies while it warms does not keep the others from it for longer than its lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_a_round_that_was_given_up_lets_the_next_instance_begin() {
-    let scene = Scene::new(Duration::from_mins(5)).await;
+    let scene = scene(Duration::from_mins(5)).await;
     let (dying, next) = (scene.instance(0).await, scene.instance(1).await);
     let round = tokio::spawn(async move { dying.warm(&warming(100_000)).await });
     let deadline = scene.clock.now() + Duration::from_secs(10);
@@ -195,7 +89,7 @@ async fn live_a_round_that_was_given_up_lets_the_next_instance_begin() {
 /// Entries of two seconds, rounds of a second: for four lifetimes no reader ever misses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_periodic_rounds_renew_entries_before_they_end() {
-    let scene = Scene::new(Duration::from_secs(3)).await;
+    let scene = scene(Duration::from_secs(3)).await;
     let (first, second) = (scene.instance(0).await, scene.instance(1).await);
     let periodic = Warming {
         every: Some(Duration::from_secs(1)),
@@ -226,7 +120,7 @@ async fn live_periodic_rounds_renew_entries_before_they_end() {
 /// Without Redis each instance goes alone and is none the worse.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_a_dead_redis_does_not_stop_the_warming() {
-    let scene = Scene::new(Duration::from_mins(5)).await;
+    let scene = scene(Duration::from_mins(5)).await;
     let engine = scene.instance(0).await;
     let Scene {
         redis, database, ..

@@ -244,6 +244,23 @@ impl<R: Remote> Remote for Guarded<R> {
         filled
     }
 
+    async fn get_and_extend(&self, key: &Key, ttl: Duration) -> Result<Option<Entry>, LayerError> {
+        self.guard(self.remote.get_and_extend(key, ttl)).await
+    }
+
+    async fn fill_sliding(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> Result<Fill, LayerError> {
+        let filled = self.guard(self.remote.fill_sliding(key, entry, ttl)).await;
+        if filled.is_err() {
+            self.remember(std::slice::from_ref(key), entry.row.as_of);
+        }
+        filled
+    }
+
     async fn overwrite(&self, key: &Key, entry: &Entry, ttl: Duration) -> Result<(), LayerError> {
         self.guard(self.remote.overwrite(key, entry, ttl)).await
     }

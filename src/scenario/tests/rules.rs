@@ -4,6 +4,7 @@ mod data_types;
 mod durability;
 mod invalidation;
 mod limits;
+mod sliding;
 mod warming;
 
 use super::{Overrides, Place, SMALL, parse};
