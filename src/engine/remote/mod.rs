@@ -12,4 +12,5 @@ mod redis_invalidation;
 mod redis_queue;
 mod redis_subscription;
 mod redis_tracking;
+pub mod split;
 mod wire;
