@@ -146,7 +146,7 @@ fn run(more: &[&str]) -> Value {
         .args(["--set", "traffic.phases.after.for=3s"])
         .args(["--set", "warming.keys={ product: 300, customer: 200 }"])
         .args(["--set", "warming.target_hit_ratio=70%"])
-        .args(["--set", "variants=[]"])
+        .args(["--set", "variants=none"])
         .args(more)
         .arg("--out")
         .arg(&out)
