@@ -12,12 +12,17 @@ use crate::measure::query::{Phases, Query};
 use crate::measure::{PhaseId, Staleness};
 use crate::report::model::Improvement;
 
+use super::monitor::Reading;
 use super::pass::PassResult;
+
+mod watched;
 
 /// The evidence of a run.
 pub(super) struct RunEvidence<'r> {
     pub(super) after: &'r PassResult,
     pub(super) improvement: Option<Improvement>,
+    /// Whether there should have been a Redis.
+    pub(super) has_redis: bool,
 }
 
 impl Evidence for RunEvidence<'_> {
@@ -40,7 +45,7 @@ impl Evidence for RunEvidence<'_> {
             Metric::Distribution(Distribution::Staleness, statistic) => {
                 self.staleness(&query, statistic)
             }
-            Metric::Scalar(scalar) => self.scalar(scalar, &query),
+            Metric::Scalar(scalar) => self.scalar(scalar, &query, check),
         }
     }
 }
@@ -86,7 +91,7 @@ impl RunEvidence<'_> {
         }
     }
 
-    fn scalar(&self, scalar: Scalar, query: &Query) -> Observation {
+    fn scalar(&self, scalar: Scalar, query: &Query, check: &Check) -> Observation {
         match scalar {
             Scalar::HitRatio
             | Scalar::ErrorRatio
@@ -105,6 +110,10 @@ impl RunEvidence<'_> {
             | Scalar::EvictionsPerS
             | Scalar::RedisKeys
             | Scalar::RedisMemory => self.of_redis(scalar),
+            Scalar::RedisUp
+            | Scalar::BreakersOpen
+            | Scalar::WriteBehindWaiting
+            | Scalar::AlertsFired => self.of_watch(scalar, check),
         }
     }
 
@@ -277,8 +286,8 @@ impl PassResult {
             .staleness(query.data_type, query.phases, self.measurements.schedule())
     }
 
-    /// What was read of Redis in the judged time.
-    pub(super) fn redis_readings(&self) -> Vec<&super::redis_server::RedisReading> {
+    /// What was read in the judged time: at its borders and once a second between.
+    pub(super) fn judged_readings(&self) -> Vec<&Reading> {
         let Some(from) = &self.observed.judged_from else {
             return Vec::new();
         };
@@ -295,6 +304,13 @@ impl PassResult {
         std::iter::once(from)
             .chain(between)
             .chain(std::iter::once(to))
+            .collect()
+    }
+
+    /// What was read of Redis in the judged time.
+    pub(super) fn redis_readings(&self) -> Vec<&super::redis_server::RedisReading> {
+        let readings = self.judged_readings().into_iter();
+        readings
             .filter_map(|reading| reading.redis.as_ref())
             .collect()
     }

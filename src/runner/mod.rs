@@ -3,6 +3,7 @@
 //! The only room that knows all others. Whatever happens on the way, what it started is ended and
 //! what was measured is written.
 
+mod alerts;
 mod assemble;
 mod evidence;
 mod monitor;

@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::alerts::{Alarmed, Alarms};
 use super::redis_server::RedisReading;
 use super::{Moment, Stage};
 use crate::clock::Timestamp;
 use crate::environment::database::{DatabaseStats, MockDatabase};
+use crate::environment::instance::metrics::{InstanceMetrics, InstanceReading};
 use crate::measure::cpu::ThreadTimes;
 use crate::measure::engine_observer::EngineObserver;
 use crate::measure::recorder::Recorder;
@@ -25,6 +27,8 @@ pub(super) struct Watched {
     pub(super) recorder: Arc<Recorder>,
     pub(super) observers: Vec<Arc<EngineObserver>>,
     pub(super) database: MockDatabase,
+    pub(super) instances: Vec<Arc<InstanceMetrics>>,
+    pub(super) alarms: Alarms,
 }
 
 /// Everything around the engines at one moment.
@@ -34,6 +38,7 @@ pub(super) struct Reading {
     pub(super) database: DatabaseStats,
     pub(super) redis: Option<RedisReading>,
     pub(super) threads: Option<ThreadTimes>,
+    pub(super) instances: Vec<InstanceReading>,
 }
 
 /// What the watch saw.
@@ -55,6 +60,8 @@ pub(super) struct Observed {
     pub(super) interrupted: bool,
     /// How Redis died, if it did.
     pub(super) redis_died: Option<String>,
+    /// What became of the alerts.
+    pub(super) alerts: Alarmed,
 }
 
 pub(super) struct Monitor<'m, 'r> {
@@ -92,6 +99,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             redis_keys: None,
             interrupted: false,
             redis_died: None,
+            alerts: Vec::new(),
         };
         while !driving.is_finished() {
             self.enter_phase();
@@ -103,6 +111,12 @@ impl<'m, 'r> Monitor<'m, 'r> {
         }
         // Those the loop may have missed by a tick, or that an early end left open.
         observed.last = self.read().await;
+        if observed.redis_died.is_some() {
+            // What ended the run must not be missed for want of a look.
+            observed.seconds.push(observed.last.clone());
+            self.watched.alarms.look(&observed.first, &observed.seconds);
+            observed.seconds.pop();
+        }
         if observed.judged_from.is_some() && observed.judged_to.is_none() {
             observed.judged_to = Some(observed.last.clone());
         }
@@ -111,6 +125,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
         {
             observed.redis_keys = redis.keys(&reading.info, &self.stage.clock).await;
         }
+        observed.alerts = self.watched.alarms.finish();
         observed
     }
 
@@ -147,6 +162,11 @@ impl<'m, 'r> Monitor<'m, 'r> {
         if since.as_secs() as usize > observed.seconds.len() {
             let reading = self.read().await;
             observed.seconds.push(reading);
+            // Users that leave because it is over are no news.
+            let over = *self.stop.borrow() || self.stage.clock.now() >= self.watched.schedule.end();
+            if !over {
+                self.watched.alarms.look(&observed.first, &observed.seconds);
+            }
         }
     }
 
@@ -188,8 +208,13 @@ impl<'m, 'r> Monitor<'m, 'r> {
             Some(redis) => redis.info(clock).await,
             None => None,
         };
+        for instance in &self.watched.instances {
+            instance.redis_read(redis.as_ref());
+        }
+        let instances = self.watched.instances.iter();
         Reading {
             at: clock.now(),
+            instances: instances.map(|instance| instance.read()).collect(),
             database: self.watched.database.stats(),
             redis: redis.map(|info| RedisReading {
                 at: clock.now(),

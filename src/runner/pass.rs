@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::alerts::Alarms;
 use super::monitor::{Monitor, Observed, Watched};
 use super::{Driver, RunError, Stage};
 use crate::drivers::closed_loop::ClosedLoop;
@@ -82,11 +83,23 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         Arc::clone(&plan.policies),
         Some(Arc::clone(&oracle)),
     ));
+    let alerts = match kind {
+        PassKind::Before => &[],
+        PassKind::After => &*plan.alerts,
+    };
     let watched = Watched {
         schedule: Arc::clone(&schedule),
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
         database,
+        instances: instances.iter().map(Instance::metrics).collect(),
+        alarms: Alarms::new(
+            alerts,
+            &plan.policies,
+            &recorder,
+            &schedule,
+            stage.redis.is_some(),
+        ),
     };
     let (driven, observed) = drive(stage, &instances, watched).await?;
 

@@ -10,6 +10,7 @@ use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
 use crate::environment::{DatabaseConfig, RedisConfig};
 use crate::gates::Gate;
+use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
 use crate::units::ByteSize;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub traffic: TrafficPlan,
     /// The same traffic with caching off, first; `None` leaves it out.
     pub baseline: Option<BaselinePlan>,
+    /// What somebody should be told of.
+    pub alerts: Vec<Alert>,
     /// What must hold.
     pub gates: Vec<Gate>,
     /// The scenario as resolved, to be written beside the report: overrides applied and defaults

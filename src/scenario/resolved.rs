@@ -14,6 +14,7 @@ use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::Operation;
 use crate::environment::{ServiceTime, TableConfig};
+use crate::gates::alert::Alert;
 use crate::units::{ByteSize, Ratio, Span};
 use crate::workload::{Dimension, Popularity, Population};
 
@@ -117,12 +118,26 @@ pub(super) fn write(plan: &Plan) -> String {
                 map([("for", Yaml::span(baseline.duration))])
             }),
         ),
+        (
+            "alerts",
+            Yaml::List(plan.alerts.iter().map(alert).collect()),
+        ),
         ("gates", Yaml::List(gates.collect())),
     ]);
     let mut out =
         "# A scenario as cachestorm ran it: overrides applied, defaults filled in.\n".to_owned();
     write_block(&root, 0, &mut out);
     out
+}
+
+fn alert(alert: &Alert) -> Yaml {
+    map([
+        ("name", Yaml::text(&alert.name)),
+        ("source", Yaml::text(&alert.source)),
+        ("check", Yaml::text(&alert.check.text)),
+        ("for", Yaml::span(alert.hold)),
+        ("window", Yaml::span(alert.window)),
+    ])
 }
 
 fn data_type(policy: &DataType, table: &TableConfig, population: &Population, users: u32) -> Yaml {

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
 use self::http::Face;
-use self::metrics::{Counted, InstanceMetrics, Metered, Told};
+use self::metrics::{Counted, InstanceMetrics, Metered};
 use self::service::Service;
 use super::error::EnvironmentError;
 use crate::clock::Clock;
@@ -86,10 +86,7 @@ impl Instance {
         let clock = config.clock.clone();
         let failed = |reason: String| EnvironmentError::Instance { number, reason };
         let metrics = metrics_of(&config).map_err(|error| failed(error.to_string()))?;
-        config.observer = Arc::new(Told {
-            metrics: Arc::clone(&metrics),
-            observer: config.observer,
-        });
+        config.observer = InstanceMetrics::observer(&metrics, config.observer);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name(format!("instance-{number}"))

@@ -32,7 +32,11 @@ pub(super) fn report(
         .as_ref()
         .and_then(|baseline| improvement(baseline, after));
     let validity = validity(plan, passes);
-    let evidence = RunEvidence { after, improvement };
+    let evidence = RunEvidence {
+        after,
+        improvement,
+        has_redis: passes.redis.is_some(),
+    };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     Report {
         schema_version: SCHEMA_VERSION,

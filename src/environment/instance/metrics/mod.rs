@@ -147,6 +147,12 @@ impl InstanceMetrics {
         })
     }
 
+    /// An observer that counts for `metrics`, and tells `observer` the same.
+    pub fn observer(metrics: &Arc<Self>, observer: Arc<dyn Observer>) -> Arc<dyn Observer> {
+        let metrics = Arc::clone(metrics);
+        Arc::new(Told { metrics, observer })
+    }
+
     /// What the runner read of Redis; `None` if it did not answer.
     pub fn redis_read(&self, info: Option<&RedisInfo>) {
         self.redis.set(info);
@@ -260,9 +266,9 @@ fn circuit_number(circuit: Circuit) -> i64 {
 }
 
 /// Counts for the metrics, and tells another observer the same.
-pub(super) struct Told {
-    pub(super) metrics: Arc<InstanceMetrics>,
-    pub(super) observer: Arc<dyn Observer>,
+struct Told {
+    metrics: Arc<InstanceMetrics>,
+    observer: Arc<dyn Observer>,
 }
 
 impl Observer for Told {
