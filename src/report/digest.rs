@@ -4,6 +4,7 @@
 
 use super::model::{DataTypeResult, GateResult, Improvement, RedisResult, Report};
 use super::table::{Cell, Column, Table, Tone};
+use super::watched;
 use super::words::{
     NOTHING, change, common_source, cores, counted, of, plain, rate, ratio, seconds, share, us,
     verdict,
@@ -13,7 +14,7 @@ use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Summary};
 use crate::units::{ByteSize, thousands};
 
-/// The most alerts, faults or kinds of error that are listed one by one.
+/// The most faults or kinds of error that are listed one by one.
 const LISTED_MAX: usize = 5;
 
 /// The run beside the same traffic with caching off, and what that changed.
@@ -299,7 +300,7 @@ pub(super) struct Fact {
 }
 
 impl Fact {
-    fn new(label: &'static str, text: impl AsRef<str>, tone: Tone) -> Self {
+    pub(super) fn new(label: &'static str, text: impl AsRef<str>, tone: Tone) -> Self {
         Self {
             label,
             text: plain(text.as_ref()),
@@ -313,6 +314,7 @@ impl Fact {
 pub(super) fn facts(report: &Report) -> Vec<Fact> {
     let mut facts = vec![origin(report), loads(report)];
     facts.extend(report.redis.as_ref().map(redis));
+    facts.extend(watched::ttls(report));
     facts.extend(errors(report));
     facts.extend(oracles(report));
     facts.extend(happenings(report));
@@ -419,14 +421,7 @@ fn oracles(report: &Report) -> Vec<Fact> {
 }
 
 fn happenings(report: &Report) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    if !report.alerts.is_empty() {
-        let alerts = report.alerts.iter().map(|alert| {
-            let end = alert.end_s.map_or_else(|| "the end".to_owned(), seconds);
-            format!("{} from {} to {end}", alert.name, seconds(alert.start_s))
-        });
-        facts.push(Fact::new("alerts", listed(alerts), Tone::Doubtful));
-    }
+    let mut facts = watched::alerts(report);
     if !report.faults.is_empty() {
         let faults = report.faults.iter();
         let faults = faults.map(|fault| format!("{} at {}", fault.name, seconds(fault.at_s)));

@@ -120,6 +120,8 @@ pub trait Progress: Send + Sync {
     fn step(&self, doing: &str);
     /// Users are being driven.
     fn moment(&self, moment: &Moment);
+    /// Something that is worth knowing while the run goes on.
+    fn note(&self, _text: &str) {}
 }
 
 /// Runs `plan` until it is done or `stop` turns true.
@@ -150,7 +152,7 @@ pub async fn run(
             return Err(error);
         }
     };
-    let passes = run_passes(&mut stage).await;
+    let passes = Box::pin(run_passes(&mut stage)).await;
     let leftovers = match stage.redis.take() {
         Some(redis) => {
             progress.step("cleaning up");

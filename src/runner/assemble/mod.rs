@@ -1,7 +1,9 @@
 //! From what was measured to the report: every number in its place, every gate judged.
 
+mod alerts;
 mod parts;
 mod timeseries;
+mod ttls;
 
 use std::thread::available_parallelism;
 
@@ -64,8 +66,9 @@ pub(super) fn report(
         stampede: parts::stampede(after),
         redis: parts::redis(after),
         oracles: parts::oracles(plan, passes),
-        // Neither is part of a scenario yet.
-        alerts: Vec::new(),
+        alerts: alerts::fired(after),
+        alerts_watched: alerts::watched(after),
+        // No part of a scenario yet.
         faults: Vec::new(),
         baseline,
         improvement,
