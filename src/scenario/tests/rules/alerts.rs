@@ -57,7 +57,7 @@ fn what_cannot_be_watched_is_refused_at_its_place() {
         ),
         (
             "{ check: \"redis_up == 0\", window: 1500ms }",
-            "`window` cannot be 1.5s",
+            "`window` cannot be 1s 500ms",
             "1500ms",
         ),
         (
