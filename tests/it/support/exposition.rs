@@ -92,7 +92,8 @@ pub(crate) fn parse(text: &str) -> Result<Page, String> {
     }
     histograms_add_up(&page)?;
     let never_below = page.samples.iter().find(|((name, _), value)| {
-        page.kinds.get(name).is_some_and(|kind| kind == "counter") && !(**value >= 0.0)
+        page.kinds.get(name).is_some_and(|kind| kind == "counter")
+            && (value.is_nan() || **value < 0.0)
     });
     match never_below {
         Some((series, value)) => Err(format!("the counter {series:?} is {value}")),

@@ -66,6 +66,7 @@ struct Counts {
     notices_lost: IntCounter,
     subscriptions_silent: IntCounter,
     local_flushes: IntCounter,
+    local_revalidations: IntCounter,
     refreshes_dropped: IntCounter,
     writes_accepted: IntCounter,
     writes_committed: IntCounter,
@@ -214,6 +215,7 @@ impl InstanceMetrics {
             Event::NoticesMissed { missed, .. } => counts.notices_lost.inc_by(missed),
             Event::SubscriptionSilent { .. } => counts.subscriptions_silent.inc(),
             Event::LocalFlushed { .. } => counts.local_flushes.inc(),
+            Event::LocalRevalidated { .. } => counts.local_revalidations.inc(),
             Event::RefreshDropped { .. } => counts.refreshes_dropped.inc(),
             Event::InvalidationsReplayed { keys } => {
                 counts.invalidations_replayed.inc_by(keys as u64);

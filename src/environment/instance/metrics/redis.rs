@@ -1,6 +1,6 @@
 //! What the runner last read of Redis, shown by every instance: up, memory, keys, TTLs, evictions.
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Gauge, IntCounter, IntGauge};
 
 use super::MetricsError;
 use super::shape::Shape;
@@ -12,7 +12,7 @@ pub(super) struct RedisSeries {
     memory_max: IntGauge,
     keys: IntGauge,
     keys_with_ttl: IntGauge,
-    ttl_mean_ms: IntGauge,
+    ttl_mean: Gauge,
     evicted: IntCounter,
     expired: IntCounter,
 }
@@ -26,7 +26,7 @@ impl RedisSeries {
             memory_max: shape.gauge("redis_memory_max_bytes", "maxmemory of Redis; 0 for no limit.")?,
             keys: shape.gauge("redis_keys", "Keys in Redis.")?,
             keys_with_ttl: shape.gauge("redis_keys_with_ttl", "Keys in Redis that have a TTL.")?,
-            ttl_mean_ms: shape.gauge("redis_ttl_mean_milliseconds", "The mean TTL that keys have left, as Redis estimates it.")?,
+            ttl_mean: shape.fraction("redis_ttl_mean_seconds", "The mean TTL that keys have left, as Redis estimates it.")?,
             evicted: shape.counter("redis_evicted_keys_total", "Keys that Redis evicted for want of memory, since its start.")?,
             expired: shape.counter("redis_expired_keys_total", "Keys that expired in Redis, since its start.")?,
         })
@@ -43,7 +43,7 @@ impl RedisSeries {
         self.memory_max.set(limit.cast_signed());
         self.keys.set(keyspace.keys.cast_signed());
         self.keys_with_ttl.set(keyspace.expires.cast_signed());
-        self.ttl_mean_ms.set(keyspace.avg_ttl_ms.cast_signed());
+        self.ttl_mean.set(keyspace.avg_ttl_ms as f64 / 1e3);
         for (counter, now) in [
             (&self.evicted, info.evicted_keys),
             (&self.expired, info.expired_keys),

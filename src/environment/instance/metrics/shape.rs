@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry,
 };
 
 use super::{Counts, MetricsError, place_of};
@@ -55,6 +56,12 @@ impl<'r> Shape<'r> {
     pub(super) fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
         let opts = Opts::new(name, help).namespace("cachestorm");
         self.known(IntGauge::with_opts(opts)?)
+    }
+
+    /// A gauge that is no whole number.
+    pub(super) fn fraction(&self, name: &str, help: &str) -> Result<Gauge, MetricsError> {
+        let opts = Opts::new(name, help).namespace("cachestorm");
+        self.known(Gauge::with_opts(opts)?)
     }
 
     pub(super) fn counter(&self, name: &str, help: &str) -> Result<IntCounter, MetricsError> {
@@ -143,6 +150,7 @@ impl<'r> Shape<'r> {
             notices_lost: counter("notices_lost_total", "Notices of other instances that never came.")?,
             subscriptions_silent: counter("subscriptions_silent_total", "Times that the subscription stood but was silent.")?,
             local_flushes: counter("local_flushes_total", "Times that the local layer was emptied because notices may have been lost.")?,
+            local_revalidations: counter("local_revalidations_total", "Times that the local layer was compared with the remote layer for the same reason.")?,
             refreshes_dropped: counter("refreshes_dropped_total", "Background loads left out because too many were asked for.")?,
             writes_accepted: counter("write_behind_accepted_total", "Writes of write-behind that were accepted.")?,
             writes_committed: counter("write_behind_committed_total", "Writes of write-behind that were committed.")?,
