@@ -116,8 +116,14 @@ fn every_event_moves_its_metric() {
     swept_keys_total 8
     "#);
     assert!(metrics.read().breaker_open);
-    let circuit = Circuit::HalfOpen;
-    let back = moved(&metrics, &[Event::CircuitChanged { circuit }]);
+}
+
+#[test]
+fn a_circuit_that_tries_again_is_not_open() {
+    let metrics = metrics();
+    let changed = |circuit| Event::CircuitChanged { circuit };
+    moved(&metrics, &[changed(Circuit::Open)]);
+    let back = moved(&metrics, &[changed(Circuit::HalfOpen)]);
     assert_eq!(back, ["breaker_state 1"]);
     assert!(!metrics.read().breaker_open);
 }
