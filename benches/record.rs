@@ -78,7 +78,7 @@ fn main() {
         let observer = EngineObserver::new();
         observer.enter_phase(PhaseId(0));
         let layers = [Layer::Local, Layer::Remote, Layer::Origin];
-        let metrics = InstanceMetrics::new(&policies, &layers).expect("metrics");
+        let metrics = InstanceMetrics::new(&policies, &layers, true).expect("metrics");
         let told = InstanceMetrics::observer(&Arc::new(metrics), Arc::new(Unobserved));
         report("observe a lookup, for Prometheus", threads, || {
             move_through(0..CALLS, |n| told.observe(&black_box(lookup(n))))

@@ -9,6 +9,7 @@ mod alerts;
 mod gates;
 mod results;
 mod traffic;
+mod variants;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,13 @@ pub fn failed_report() -> Report {
     }
     report.verdict = Verdict::Fail;
     alerts::fire(&mut report);
+    report
+}
+
+/// The first beside three alternatives.
+pub fn variants_report() -> Report {
+    let mut report = sample_report();
+    report.variants = variants::of(&report);
     report
 }
 
@@ -127,6 +135,7 @@ fn report_of(model: &Model) -> Report {
             followers: model.sum(|_, c| c.coalesced),
         },
         redis: Some(redis()),
+        memcached: None,
         oracles: oracles(requests.total),
         alerts: alerts::fired(),
         alerts_watched: alerts::watched(),
@@ -136,6 +145,7 @@ fn report_of(model: &Model) -> Report {
         }],
         gates: Vec::new(),
         verdict: Verdict::Pass,
+        variants: Vec::new(),
         timeseries: (0..SECONDS).map(|t_s| second(model, t_s)).collect(),
         origin,
         requests,
@@ -153,6 +163,7 @@ fn environment() -> EnvironmentInfo {
         redis_version: Some("7.0.15".to_owned()),
         redis_topology: Some("standalone".to_owned()),
         redis_managed: true,
+        memcached_version: None,
         origin_connections: 60,
     }
 }

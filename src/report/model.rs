@@ -4,6 +4,9 @@
 //! a new [`SCHEMA_VERSION`]. Units are in the names. A value that was not measured is `null`,
 //! never a zero.
 
+mod alternatives;
+mod monitoring;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -11,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
+pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
+pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 
 /// The version of this file's shape.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -52,6 +57,9 @@ pub struct Report {
     pub stampede: Stampede,
     /// Redis; `null` if there was none.
     pub redis: Option<RedisResult>,
+    /// memcached; `null` if there was none.
+    #[serde(default)]
+    pub memcached: Option<MemcachedResult>,
     /// The keepers of truth.
     pub oracles: BTreeMap<String, OracleResult>,
     /// Alerts that fired, with begin and end.
@@ -69,6 +77,9 @@ pub struct Report {
     pub gates: Vec<GateResult>,
     /// The verdict of the run as a whole.
     pub verdict: Verdict,
+    /// The alternatives that were run beside the main one, and itself; empty if there were none.
+    #[serde(default)]
+    pub variants: Vec<VariantResult>,
     /// One row for each second of the judged run, warm-up included.
     pub timeseries: Vec<Second>,
 }
@@ -112,6 +123,9 @@ pub struct EnvironmentInfo {
     pub redis_topology: Option<String>,
     /// Whether the run started Redis itself.
     pub redis_managed: bool,
+    /// The memcached server's version; `null` without memcached.
+    #[serde(default)]
+    pub memcached_version: Option<String>,
     /// Connections in the database's pool.
     pub origin_connections: u32,
 }
@@ -242,6 +256,9 @@ pub struct OriginResult {
     pub service_time_us: Summary,
     /// Queries that got no connection in time.
     pub timeouts: u64,
+    /// Its own cache of results; `null` without one.
+    #[serde(default)]
+    pub query_cache: Option<QueryCacheResult>,
 }
 
 /// Coalescing.
@@ -289,36 +306,6 @@ pub struct RedisResult {
     pub cpu_cores: f64,
 }
 
-/// The TTLs that keys of this run had left in Redis when the last user had gone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TtlDistribution {
-    /// Keys that were looked at.
-    pub looked_at: u64,
-    /// Whether these are all; if not, they are a sample.
-    pub complete: bool,
-    /// By data type; `bookkeeping` are keys of the engine's own: locks, generations, queues.
-    pub data_types: BTreeMap<String, Ttls>,
-}
-
-/// The TTLs of one data type's keys.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Ttls {
-    /// Keys that were looked at.
-    pub keys: u64,
-    /// Those without a TTL: they stay until they are evicted or deleted.
-    pub without_ttl: u64,
-    /// The shortest; this and the others are `null` if no key has a TTL.
-    pub min_s: Option<f64>,
-    /// A tenth is not longer.
-    pub p10_s: Option<f64>,
-    /// Half are not longer.
-    pub p50_s: Option<f64>,
-    /// Nine of ten are not longer.
-    pub p90_s: Option<f64>,
-    /// The longest.
-    pub max_s: Option<f64>,
-}
-
 /// What one keeper of truth found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OracleResult {
@@ -328,56 +315,6 @@ pub struct OracleResult {
     pub violations: u64,
     /// The worst case in words; empty if there was none.
     pub worst: String,
-}
-
-/// An alert that fired.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Alert {
-    /// Its name.
-    pub name: String,
-    /// When its condition began, from the start of the run.
-    pub start_s: f64,
-    /// When it ended; `null` if it lasted to the end.
-    pub end_s: Option<f64>,
-    /// When its condition had held for long enough; `null` in reports that did not say.
-    #[serde(default)]
-    pub fired_s: Option<f64>,
-    /// Where it comes from: a section of the ADR.
-    #[serde(default)]
-    pub source: String,
-    /// The condition as written.
-    #[serde(default)]
-    pub check: String,
-    /// What was farthest beyond the condition's target, for a person: `71.2%`.
-    #[serde(default)]
-    pub worst: String,
-    /// The same in the unit of `unit`; `null` in reports that did not say.
-    #[serde(default)]
-    pub worst_value: Option<f64>,
-    /// `us`, `ratio`, `per_s`, `count` or `bytes`.
-    #[serde(default)]
-    pub unit: String,
-}
-
-/// An alert that was watched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct WatchedAlert {
-    /// Its name.
-    pub name: String,
-    /// Where it comes from: a section of the ADR.
-    pub source: String,
-    /// The condition as written.
-    pub check: String,
-    /// How long the condition must hold before it fires.
-    pub for_s: f64,
-    /// Over how long it looks back.
-    pub window_s: f64,
-    /// How often it fired; the first 100 firings are in `alerts`.
-    pub fired: u64,
-    /// How often somebody looked, once a second.
-    pub looks: u64,
-    /// At how many looks there was no evidence, so that it could not fire.
-    pub blind_looks: u64,
 }
 
 /// A fault that was injected.

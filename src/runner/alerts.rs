@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::monitor::Reading;
-use super::redis_server::RedisReading;
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::Layer;
@@ -33,8 +32,8 @@ pub(super) struct Alarms {
     policies: Arc<PolicyTable>,
     recorder: Arc<Recorder>,
     schedule: Arc<Schedule>,
-    /// Whether there should be a Redis.
-    redis: bool,
+    /// Whether there should be a Redis, or a memcached in its place.
+    has_store: bool,
 }
 
 /// What became of the alerts of a run.
@@ -46,7 +45,7 @@ impl Alarms {
         policies: &Arc<PolicyTable>,
         recorder: &Arc<Recorder>,
         schedule: &Arc<Schedule>,
-        redis: bool,
+        has_store: bool,
     ) -> Self {
         let quiet = |alert: &Alert| (alert.clone(), Watch::default());
         Self {
@@ -54,7 +53,7 @@ impl Alarms {
             policies: Arc::clone(policies),
             recorder: Arc::clone(recorder),
             schedule: Arc::clone(schedule),
-            redis,
+            has_store,
         }
     }
 
@@ -72,7 +71,7 @@ impl Alarms {
                 window,
                 policies: &self.policies,
                 users: self.recorder.live_users(),
-                redis: self.redis,
+                has_store: self.has_store,
             };
             let seen = sight.observe(&alert.check);
             watch.look(alert, now.at, seen);
@@ -114,7 +113,7 @@ struct Sight<'r> {
     window: &'r Window,
     policies: &'r PolicyTable,
     users: u64,
-    redis: bool,
+    has_store: bool,
 }
 
 const NOTHING: Observation = Observation {
@@ -151,7 +150,7 @@ impl Evidence for Sight<'_> {
             Metric::Scalar(scalar) => self
                 .of_requests(scalar)
                 .or_else(|| self.of_origin(scalar, data_type))
-                .or_else(|| self.of_redis(scalar))
+                .or_else(|| self.of_store(scalar))
                 .or_else(|| self.of_instances(scalar))
                 .unwrap_or(NOTHING),
         }
@@ -219,37 +218,36 @@ impl Sight<'_> {
         }
     }
 
-    fn of_redis(&self, scalar: Scalar) -> Option<Observation> {
-        let now = self.readings.last()?.redis.as_ref();
-        let info = now.map(|reading| &reading.info);
+    fn of_store(&self, scalar: Scalar) -> Option<Observation> {
+        let now = self.readings.last()?.store();
         let value = match scalar {
-            Scalar::RedisUp if self.redis => Some(f64::from(u8::from(info.is_some()))),
+            Scalar::RedisUp if self.has_store => Some(f64::from(u8::from(now.is_some()))),
             Scalar::RedisUp => None,
-            Scalar::MemoryUsage => info.and_then(|info| {
-                let limit = info.maxmemory.filter(|limit| limit.0 > 0)?;
-                Some(info.used_memory.0 as f64 / limit.0 as f64)
+            Scalar::MemoryUsage => now.and_then(|now| {
+                let limit = now.limit_bytes.filter(|limit| *limit > 0)?;
+                Some(now.used_bytes as f64 / limit as f64)
             }),
-            Scalar::RedisMemory => info.map(|info| info.used_memory.0 as f64),
-            Scalar::RedisKeys => info.map(|info| info.keys_in(0) as f64),
+            Scalar::RedisMemory => now.map(|now| now.used_bytes as f64),
+            Scalar::RedisKeys => now.map(|now| now.keys as f64),
             Scalar::EvictionsPerS => self.evictions_per_s(),
             _ => return None,
         };
         Some(value.map_or(NOTHING, seen))
     }
 
-    /// Over the readings that there are, if Redis answers now.
+    /// Over the readings that there are, if the store answers now.
     fn evictions_per_s(&self) -> Option<f64> {
-        self.readings.last()?.redis.as_ref()?;
-        let answered = self.readings.iter().filter_map(|r| r.redis.as_ref());
-        let answered: Vec<&RedisReading> = answered.collect();
-        let evicted = answered.windows(2).map(|pair| {
-            let activity = pair[1].info.since(&pair[0].info);
-            activity.evicted_keys
-        });
-        let (first, last) = (answered.first()?, answered.last()?);
+        let last = self.readings.last()?.store()?;
+        let answered = self.readings.iter().filter(|r| r.store().is_some());
+        let answered: Vec<&Reading> = answered.copied().collect();
+        let first = answered.first()?.store()?;
+        let evicted = answered.windows(2);
+        let evicted: u64 = evicted
+            .filter_map(|pair| pair[1].evicted_since(pair[0]))
+            .sum();
         // Over a shorter time a handful would look like a storm.
         let seconds = last.at.since(first.at).as_secs_f64().max(1.0);
-        (answered.len() > 1).then(|| evicted.sum::<u64>() as f64 / seconds)
+        (answered.len() > 1).then(|| evicted as f64 / seconds)
     }
 
     fn of_instances(&self, scalar: Scalar) -> Option<Observation> {

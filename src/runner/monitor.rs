@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::alerts::{Alarmed, Alarms};
+use super::memcached_server::{MemcachedReading, MemcachedServer};
 use super::redis_server::RedisReading;
 use super::{Moment, Stage};
 use crate::clock::Timestamp;
@@ -37,8 +38,49 @@ pub(super) struct Reading {
     pub(super) at: Timestamp,
     pub(super) database: DatabaseStats,
     pub(super) redis: Option<RedisReading>,
+    pub(super) memcached: Option<MemcachedReading>,
     pub(super) threads: Option<ThreadTimes>,
     pub(super) instances: Vec<InstanceReading>,
+}
+
+/// What Redis, or memcached in its place, said of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoreReading {
+    pub(super) at: Timestamp,
+    pub(super) used_bytes: u64,
+    /// `None` for no limit.
+    pub(super) limit_bytes: Option<u64>,
+    pub(super) keys: u64,
+}
+
+impl Reading {
+    /// What the store said; `None` if it did not answer, or if there is none.
+    pub(super) fn store(&self) -> Option<StoreReading> {
+        let of_redis = self.redis.as_ref().map(|redis| StoreReading {
+            at: redis.at,
+            used_bytes: redis.info.used_memory.0,
+            limit_bytes: redis.info.maxmemory.map(|limit| limit.0),
+            keys: redis.info.keys_in(0),
+        });
+        of_redis.or_else(|| {
+            self.memcached.as_ref().map(|memcached| StoreReading {
+                at: memcached.at,
+                used_bytes: memcached.info.bytes.0,
+                limit_bytes: Some(memcached.info.limit.0),
+                keys: memcached.info.items,
+            })
+        })
+    }
+
+    /// How many keys the store evicted since `earlier`; `None` if one of the two is missing.
+    pub(super) fn evicted_since(&self, earlier: &Self) -> Option<u64> {
+        let of_redis = self.redis.as_ref().zip(earlier.redis.as_ref());
+        let of_redis = of_redis.map(|(now, then)| now.info.since(&then.info).evicted_keys);
+        of_redis.or_else(|| {
+            let (now, then) = (self.memcached.as_ref()?, earlier.memcached.as_ref()?);
+            Some(now.info.since(&then.info).evictions)
+        })
+    }
 }
 
 /// What the watch saw.
@@ -60,6 +102,8 @@ pub(super) struct Observed {
     pub(super) interrupted: bool,
     /// How Redis died, if it did.
     pub(super) redis_died: Option<String>,
+    /// How memcached died, if it did.
+    pub(super) memcached_died: Option<String>,
     /// What became of the alerts.
     pub(super) alerts: Alarmed,
 }
@@ -99,6 +143,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             redis_keys: None,
             interrupted: false,
             redis_died: None,
+            memcached_died: None,
             alerts: Vec::new(),
         };
         while !driving.is_finished() {
@@ -176,8 +221,13 @@ impl<'m, 'r> Monitor<'m, 'r> {
         {
             observed.redis_died = redis.died();
         }
+        if observed.memcached_died.is_none() {
+            let memcached = self.stage.memcached.as_mut();
+            observed.memcached_died = memcached.and_then(MemcachedServer::died);
+        }
         observed.interrupted |= *self.stage.stop.borrow();
-        if observed.interrupted || observed.redis_died.is_some() {
+        let died = observed.redis_died.is_some() || observed.memcached_died.is_some();
+        if observed.interrupted || died {
             self.stop.send_replace(true);
         }
     }
@@ -194,8 +244,9 @@ impl<'m, 'r> Monitor<'m, 'r> {
     fn show(&self) {
         let Some(id) = self.phase else { return };
         let phase = self.watched.schedule.get(id);
+        let of_variant = |variant| format!("{variant}: {}", phase.name);
         self.stage.progress.moment(&Moment {
-            phase: phase.name.clone(),
+            phase: (self.stage.variant).map_or_else(|| phase.name.clone(), of_variant),
             elapsed: self.stage.clock.now().since(phase.start),
             total: phase.end.since(phase.start),
             live: self.watched.recorder.live(),
@@ -206,6 +257,10 @@ impl<'m, 'r> Monitor<'m, 'r> {
         let clock = &self.stage.clock;
         let redis = match &mut self.stage.redis {
             Some(redis) => redis.info(clock).await,
+            None => None,
+        };
+        let memcached = match &self.stage.memcached {
+            Some(memcached) => memcached.read(clock).await,
             None => None,
         };
         for instance in &self.watched.instances {
@@ -220,6 +275,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
                 at: clock.now(),
                 info,
             }),
+            memcached,
             threads: ThreadTimes::read(),
         }
     }

@@ -1,6 +1,7 @@
 //! One pass: the users of the plan against instances with or without the cache.
 //!
-//! Each pass has a database, instances and measurements of its own; only Redis is shared.
+//! Each pass has a database, instances and measurements of its own; only the remote layer's store is
+//! shared.
 
 use std::sync::Arc;
 
@@ -8,13 +9,14 @@ use tokio::sync::watch;
 
 use super::alerts::Alarms;
 use super::monitor::{Monitor, Observed, Watched};
-use super::{Driver, RunError, Stage};
+use super::{RunError, Stage};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::engine::local::LocalConfig;
+use crate::engine::remote::any::RemoteOptions;
 use crate::engine::remote::redis::RedisOptions;
 use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
 use crate::environment::instance::{Instance, InstanceConfig};
@@ -26,7 +28,7 @@ use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::oracle::write_behind::WriteBehindOracle;
 use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseKind, Schedule};
-use crate::scenario::plan::{PhasePlan, Plan};
+use crate::scenario::plan::{Driver, PhasePlan, Plan, RemotePlan};
 use crate::workload::user::Traffic;
 
 /// What is told when the users have gone and the instances are still there.
@@ -126,8 +128,8 @@ async fn ttls(stage: &mut Stage<'_>, kind: PassKind) -> Option<TtlSample> {
     if kind == PassKind::Before {
         return None;
     }
-    stage.progress.step(LAST_LOOK);
     let redis = stage.redis.as_mut()?;
+    stage.progress.step(LAST_LOOK);
     redis.ttls(&stage.plan.policies, &stage.clock).await
 }
 
@@ -148,7 +150,7 @@ fn alarms(
         &plan.policies,
         recorder,
         schedule,
-        stage.redis.is_some(),
+        stage.redis.is_some() || stage.memcached.is_some(),
     )
 }
 
@@ -184,20 +186,9 @@ async fn start_instances(
             bytes: local.bytes.map(|bytes| bytes.0),
             policy: local.policy,
         });
-    let remote = plan
-        .layers
-        .remote
-        .as_ref()
-        .zip(stage.redis.as_ref())
-        .filter(|_| cached);
-    let invalidation = remote.map(|(remote, _)| remote.invalidation);
-    let invalidation = invalidation.unwrap_or_default();
-    let remote = remote.map(|(remote, redis)| RedisOptions {
-        url: redis.url().to_owned(),
-        prefix: redis.prefix().as_str().to_owned(),
-        connections: remote.connections,
-        timeout: remote.timeout,
-    });
+    let remote = (plan.layers.remote.as_ref()).filter(|_| cached);
+    let invalidation = remote.map(|remote| remote.invalidation).unwrap_or_default();
+    let remote = remote.and_then(|remote| remote_options(stage, remote));
     let mut instances = Vec::new();
     for (number, observer) in (0..).zip(observers) {
         let config = InstanceConfig {
@@ -220,6 +211,21 @@ async fn start_instances(
 fn metrics_of(instances: &[Instance]) -> String {
     let urls: Vec<String> = instances.iter().map(Instance::metrics_url).collect();
     format!("metrics: {}", urls.join(" "))
+}
+
+/// How the instances reach the store that was brought up.
+fn remote_options(stage: &Stage<'_>, remote: &RemotePlan) -> Option<RemoteOptions> {
+    if let Some(memcached) = &stage.memcached {
+        let options = memcached.options(remote, &stage.clock);
+        return Some(RemoteOptions::Memcached(options));
+    }
+    let redis = stage.redis.as_ref()?;
+    Some(RemoteOptions::Redis(RedisOptions {
+        url: redis.url().to_owned(),
+        prefix: redis.prefix().as_str().to_owned(),
+        connections: remote.connections,
+        timeout: remote.timeout,
+    }))
 }
 
 /// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or
@@ -249,7 +255,7 @@ async fn drive(
         stop: stopped,
     };
     // On the generator's threads, apart from the thread that watches.
-    let driving = match stage.driver {
+    let driving = match plan.traffic.driver {
         Driver::Closed => {
             let targets = instances.iter().map(Instance::url).collect();
             tokio::spawn(ClosedLoop { users, targets }.run())

@@ -4,6 +4,7 @@
 //! exists only if no part is. Called by the scenario's front door.
 
 mod alerts;
+mod alternatives;
 mod data_types;
 mod durability;
 mod gates;
@@ -78,6 +79,10 @@ pub(super) fn build(
         .origin
         .value()
         .and_then(|origin| build_pool(origin, errors));
+    let query_cache = file
+        .origin
+        .value()
+        .and_then(|origin| alternatives::query_cache(&origin.query_cache, errors));
     let baseline = build_baseline(file, errors);
 
     let users = file
@@ -90,14 +95,8 @@ pub(super) fn build(
         .traffic
         .value()
         .and_then(|traffic| traffic::build(traffic, users, &names, duration, errors));
-    let phases = file.traffic.value().and_then(traffic::phase_names);
     let alerts = alerts::build(&file.alerts, &names, source, errors);
-    let known = gates::Known {
-        data_types: &names,
-        phases: phases.as_deref(),
-        alerts: alerts::names(&file.alerts),
-    };
-    let gates = gates::build(&file.gates, &known, source, errors);
+    let gates = gates::build(file, &names, source, errors);
 
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);
@@ -115,6 +114,7 @@ pub(super) fn build(
         database: DatabaseConfig {
             connections,
             acquire_timeout,
+            query_cache: query_cache?,
             tables: data_types.tables,
         },
         workload: Workload {
@@ -127,6 +127,7 @@ pub(super) fn build(
         baseline: baseline?,
         alerts: alerts?,
         gates: gates?,
+        variants: Vec::new(),
         resolved_yaml: String::new(),
     };
     plan.resolved_yaml = resolved::write(&plan);
@@ -171,6 +172,8 @@ fn build_local(file: &LocalFile, errors: &mut Errors) -> Built<LocalPlan> {
 }
 
 fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
+    let memcached = alternatives::memcached(file, errors);
+    let is_redis = matches!(memcached, Some(None));
     let maxmemory = match file.maxmemory.given() {
         None => file.maxmemory.is_absent().then_some(None),
         Some(Located {
@@ -180,7 +183,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
             value: Switch::On(size),
             place,
         }) => {
-            if size.0 < MAXMEMORY_MIN {
+            if is_redis && size.0 < MAXMEMORY_MIN {
                 let message = "Redis needs more memory than this for itself";
                 let advice = format!(
                     "write {} or more, or `none` for no limit",
@@ -208,6 +211,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
             maxmemory: maxmemory?,
             policy: policy?,
         },
+        memcached: memcached?,
         timeout: timeout?,
         connections: topology.then_some(connections?)? as u16,
         invalidation: invalidation?,
@@ -287,7 +291,7 @@ fn span_within(
 }
 
 /// Whether `name` can be part of a path, a selector and a report.
-fn check_name(name: &Located<Arc<str>>, what: &str, errors: &mut Errors) -> bool {
+pub(super) fn check_name(name: &Located<Arc<str>>, what: &str, errors: &mut Errors) -> bool {
     let text = &name.value;
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !text.is_empty() && text.len() <= NAME_CHARS_MAX && text.chars().all(good) {

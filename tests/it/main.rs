@@ -11,6 +11,8 @@ mod monitoring;
 #[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod resilience;
 #[cfg(test)]
 mod stampede;
@@ -18,6 +20,8 @@ mod stampede;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod variants;
 #[cfg(test)]
 mod write_behind;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! A service instance: an engine with its own local layer and its own Redis connections, behind
-//! HTTP, on a runtime of its own with a named thread.
+//! A service instance: an engine with its own local layer and its own connections to the remote
+//! layer, behind HTTP, on a runtime of its own with a named thread.
 //!
 //! A runtime of its own so that its processor time can be told apart from the generator's, and so
 //! that one instance can be taken away without the others. Started and stopped by the runner.
@@ -26,7 +26,7 @@ use crate::engine::event::Observer;
 use crate::engine::invalidation::{InvalidationConfig, Transport, tracked_prefixes};
 use crate::engine::layer::{Layer, Origin};
 use crate::engine::local::LocalConfig;
-use crate::engine::remote::redis::{RedisOptions, RedisRemote};
+use crate::engine::remote::any::{AnyRemote, RemoteOptions};
 use crate::engine::resilience::Resilience;
 use crate::engine::resilience::guarded::Guarded;
 use crate::engine::resilience::origin_limit::Bounded;
@@ -48,7 +48,7 @@ pub struct InstanceConfig {
     /// Its local layer; `None` leaves it out.
     pub local: Option<LocalConfig>,
     /// Its remote layer; `None` leaves it out.
-    pub remote: Option<RedisOptions>,
+    pub remote: Option<RemoteOptions>,
     /// How its invalidations travel.
     pub invalidation: InvalidationConfig,
     /// How it protects itself and what is behind it.
@@ -77,7 +77,7 @@ impl Instance {
     /// Starts an instance in front of `origin`; it listens when this returns.
     ///
     /// # Errors
-    /// If its thread, its port or its Redis connections cannot be had within 10 seconds.
+    /// If its thread, its port or its connections to the remote layer cannot be had within 10 seconds.
     pub async fn start<O: Origin>(
         mut config: InstanceConfig,
         origin: O,
@@ -180,7 +180,8 @@ fn metrics_of(config: &InstanceConfig) -> Result<Arc<InstanceMetrics>, metrics::
         .into_iter()
         .filter_map(|(layer, present)| present.then_some(layer))
         .collect();
-    InstanceMetrics::new(&config.policies, &layers).map(Arc::new)
+    let redis = matches!(config.remote, Some(RemoteOptions::Redis(_)));
+    InstanceMetrics::new(&config.policies, &layers, redis).map(Arc::new)
 }
 
 async fn bind() -> std::io::Result<(TcpListener, SocketAddr)> {
@@ -190,11 +191,11 @@ async fn bind() -> std::io::Result<(TcpListener, SocketAddr)> {
 }
 
 async fn connect(
-    options: RedisOptions,
+    options: RemoteOptions,
     transport: Transport,
     policies: &PolicyTable,
-) -> Result<RedisRemote, String> {
-    let remote = RedisRemote::connect(options).await;
+) -> Result<AnyRemote, String> {
+    let remote = AnyRemote::connect(options).await;
     let remote = remote.map_err(|error| error.to_string())?;
     Ok(match transport {
         Transport::Pubsub => remote,
@@ -227,7 +228,7 @@ async fn serve<O: Origin>(
     };
     let remote = match remote {
         Some(options) => {
-            let limit = options.timeout;
+            let limit = options.timeout();
             let remote = connect(options, invalidation.transport, &policies).await?;
             Some(guard(remote, limit))
         }

@@ -11,6 +11,7 @@ use crate::environment::redis_info::RedisInfo;
 use crate::gates::alert::check;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseId, PhaseKind, Sample};
+use crate::runner::redis_server::RedisReading;
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
 
@@ -46,11 +47,13 @@ fn reading(tenths: u64, redis: Option<RedisReading>) -> Reading {
             connections_in_use: 0,
             peak_connections: 0,
             timeouts: 0,
+            query_cache: None,
             wait_time_us: times(),
             service_time_us: times(),
             flights: FlightStats::default(),
         },
         redis,
+        memcached: None,
         threads: None,
         instances: Vec::new(),
     }
@@ -151,7 +154,7 @@ fn a_redis_that_does_not_answer_is_down_and_says_nothing_else() {
 #[test]
 fn without_a_redis_of_the_plan_nothing_is_down() {
     let mut alarms = alarms(&["redis_up == 0"], 10);
-    alarms.redis = false;
+    alarms.has_store = false;
     look_at_each(&mut alarms, &[reading(0, None), reading(10, None)]);
     let (_, watch) = &alarms.finish()[0];
     assert_eq!((watch.fired(), watch.blind_looks()), (0, 1));
@@ -210,7 +213,7 @@ fn requests_count_in_the_window_in_which_they_ended() {
 #[test]
 fn a_hit_ratio_of_a_layer_is_what_its_lookups_found_in_the_window() {
     let policies = policies();
-    let metrics = InstanceMetrics::new(&policies, &[Layer::Remote]).expect("metrics");
+    let metrics = InstanceMetrics::new(&policies, &[Layer::Remote], true).expect("metrics");
     let metrics = Arc::new(metrics);
     let told = InstanceMetrics::observer(&metrics, Arc::new(Unobserved));
     let mut alarms = alarms(

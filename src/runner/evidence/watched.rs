@@ -15,9 +15,9 @@ impl RunEvidence<'_> {
         let samples = readings.len() as u64;
         let instances = || readings.iter().map(|reading| &*reading.instances);
         match scalar {
-            Scalar::RedisUp if !self.has_redis => NOTHING,
+            Scalar::RedisUp if !self.has_store => NOTHING,
             Scalar::RedisUp => {
-                let up = readings.iter().all(|reading| reading.redis.is_some());
+                let up = readings.iter().all(|reading| reading.store().is_some());
                 counted(u64::from(up), samples)
             }
             Scalar::BreakersOpen => {

@@ -4,38 +4,44 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::decode::{Field, List, Located};
+use super::super::decode::{Field, Located};
 use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
-use super::super::file::GateFile;
+use super::super::file::{File, GateFile};
 use super::super::yaml::short;
-use super::Built;
 use super::data_types::Names;
+use super::{Built, alerts, traffic};
 use crate::gates::Gate;
 use crate::gates::grammar::Check;
 
 /// What checks may name. Phases and alerts are unset if their names are not all known; then they are
 /// not checked.
-pub(super) struct Known<'n> {
-    pub(super) data_types: &'n Names,
-    pub(super) phases: Option<&'n [Arc<str>]>,
-    pub(super) alerts: Option<Vec<Arc<str>>>,
+struct Known<'n> {
+    data_types: &'n Names,
+    phases: Option<Vec<Arc<str>>>,
+    alerts: Option<Vec<Arc<str>>>,
 }
 
-/// Builds the gates.
+/// Builds the gates of `file`, whose data types are called `names`.
 pub(super) fn build(
-    field: &Field<List<GateFile>>,
-    known: &Known<'_>,
+    file: &File,
+    names: &Names,
     source: &str,
     errors: &mut Errors,
 ) -> Built<Vec<Gate>> {
+    let field = &file.gates;
     let Some(list) = field.value() else {
         return field.is_absent().then(Vec::new);
+    };
+    let known = Known {
+        data_types: names,
+        phases: file.traffic.value().and_then(traffic::phase_names),
+        alerts: alerts::names(&file.alerts),
     };
     let mut seen = Vec::new();
     let mut built = Vec::new();
     for gate in list {
         let gate = gate.as_ref().map(|gate| &gate.value);
-        let one = gate.and_then(|gate| build_one(gate, known, source, errors));
+        let one = gate.and_then(|gate| build_one(gate, &known, source, errors));
         if let Some(GateFile { name, check, .. }) = gate {
             only_once(
                 &mut seen,
@@ -64,7 +70,7 @@ impl Titled<'_> {
     pub(super) fn read(&self, errors: &mut Errors) -> Built<Arc<str>> {
         match self.name.given() {
             Some(name) if name.value.trim().is_empty() => {
-                let message = format!("the name of {} {} is empty", article(self.what), self.what);
+                let message = format!("{} {}'s name is empty", article(self.what), self.what);
                 errors.push(Diagnostic::new(&name.place, message).label("leave it out"));
                 None
             }
@@ -135,7 +141,7 @@ fn build_one(file: &GateFile, known: &Known<'_>, source: &str, errors: &mut Erro
         let names = known.map(|names| names.iter().map(|name| &**name));
         names.is_none_or(|names| check_selector(&selected(what, name), names, errors))
     };
-    let in_phase = named("phase", check.phase(), known.phases);
+    let in_phase = named("phase", check.phase(), known.phases.as_deref());
     let of_alert = named("alert", check.alert(), known.alerts.as_deref());
     if !of_data_type || !in_phase || !of_alert {
         return None;

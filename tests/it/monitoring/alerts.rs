@@ -8,7 +8,6 @@ use cachestorm::clock::Clock;
 use cachestorm::environment::managed_redis::ManagedRedis;
 use cachestorm::environment::{EvictionPolicy, RedisConfig};
 use cachestorm::report::model::{Alert, Report, WatchedAlert};
-use cachestorm::runner::Driver;
 
 use super::{Once, run};
 
@@ -28,6 +27,7 @@ layers:
 instances: 2
 origin: { connections: 20 }
 traffic:
+  driver: direct
   users: 20
   think_time: 10ms..30ms
   phases: [ { name: steady, for: 6s } ]
@@ -83,7 +83,7 @@ async fn live_a_redis_that_is_silent_for_a_while_is_down_for_a_while() {
         let url = url.clone();
         move || pause(&url, Duration::from_millis(1_900))
     });
-    let report = run(PAUSED, Driver::Direct, Some(url), &progress).await;
+    let report = run(PAUSED, Some(url), &progress).await;
 
     let down = fired(&report, "Redis down");
     assert!(!down.is_empty(), "{:?}", report.alerts);
@@ -141,6 +141,7 @@ layers:
   remote: { maxmemory: 4MiB, policy: allkeys-lru }
 origin: { connections: 100 }
 traffic:
+  driver: direct
   users: 50
   think_time: 5ms..15ms
   phases: [ { name: steady, for: 6s } ]
@@ -155,7 +156,7 @@ alerts:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_a_redis_that_is_too_small_evicts_and_is_full() {
     let progress = Once::new(Duration::ZERO, || ());
-    let report = run(SMALL_REDIS, Driver::Direct, None, &progress).await;
+    let report = run(SMALL_REDIS, None, &progress).await;
     for name in ["evictions", "memory", "cold", "remote"] {
         let alerts = fired(&report, name);
         let alert = *alerts

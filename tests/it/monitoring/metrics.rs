@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use cachestorm::report::model::Report;
-use cachestorm::runner::{Driver, Moment, Progress};
+use cachestorm::runner::{Moment, Progress};
 
 use super::{get, run};
 use crate::support::exposition::{Page, parse};
@@ -101,7 +101,7 @@ fn sum(pages: &[Page], name: &str, labels: &[(&str, &str)]) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_the_metrics_of_a_run_agree_with_its_report() {
     let scraper = Scraper::default();
-    let report = run(SCENARIO, Driver::Closed, None, &scraper).await;
+    let report = run(SCENARIO, None, &scraper).await;
     let pages = scraper.at_the_end.into_inner().expect("no panic");
     assert_eq!(pages.len(), 2, "one page of each instance");
     assert_eq!(report.requests.errors, 0, "{:?}", report.requests);

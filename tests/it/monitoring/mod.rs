@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use cachestorm::report::model::Report;
-use cachestorm::runner::{self, Driver, Moment, Progress, RunOptions};
+use cachestorm::runner::{self, Moment, Progress, RunOptions};
 use cachestorm::scenario::{Overrides, parse};
 use tokio::sync::watch;
 
@@ -16,12 +16,7 @@ use tokio::sync::watch;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs `scenario`; `progress` sees it from within.
-async fn run(
-    scenario: &str,
-    driver: Driver,
-    redis_url: Option<String>,
-    progress: &dyn Progress,
-) -> Report {
+async fn run(scenario: &str, redis_url: Option<String>, progress: &dyn Progress) -> Report {
     let plan = parse("test.yaml", scenario, &Overrides::default());
     let plan = plan.unwrap_or_else(|errors| panic!("{errors}"));
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -29,7 +24,6 @@ async fn run(
         scenario_file: "test.yaml".to_owned(),
         overrides: Vec::new(),
         redis_url,
-        driver,
         out: Some(folder.path().join("report")),
     };
     let (_stop, stopped) = watch::channel(false);

@@ -46,7 +46,8 @@ pub struct InstanceMetrics {
     /// By layer.
     failures: Vec<IntCounter>,
     served: ServedSeries,
-    redis: RedisSeries,
+    /// `None` without Redis.
+    redis: Option<RedisSeries>,
     origin_in_flight: IntGauge,
     counts: Counts,
     local: LocalSeries,
@@ -115,18 +116,23 @@ fn place_of(data_type: DataTypeId, layer: Layer) -> usize {
 }
 
 impl InstanceMetrics {
-    /// All at zero, for an instance with these data types and layers.
+    /// All at zero, for an instance with these data types and layers, and with `redis` if its remote
+    /// layer is one.
     ///
     /// # Errors
     /// If two metrics have one name, which a test holds against.
-    pub fn new(policies: &Arc<PolicyTable>, layers: &[Layer]) -> Result<Self, MetricsError> {
+    pub fn new(
+        policies: &Arc<PolicyTable>,
+        layers: &[Layer],
+        redis: bool,
+    ) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let shape = Shape::new(&registry);
         Ok(Self {
             lookups: shape.lookups(policies, layers)?,
             failures: shape.failures()?,
             served: ServedSeries::new(&shape, Arc::clone(policies))?,
-            redis: RedisSeries::new(&shape)?,
+            redis: redis.then(|| RedisSeries::new(&shape)).transpose()?,
             origin_in_flight: shape.gauge(
                 "origin_in_flight",
                 "Calls of the origin that are under way.",
@@ -156,7 +162,9 @@ impl InstanceMetrics {
 
     /// What the runner read of Redis; `None` if it did not answer.
     pub fn redis_read(&self, info: Option<&RedisInfo>) {
-        self.redis.set(info);
+        if let Some(redis) = &self.redis {
+            redis.set(info);
+        }
     }
 
     /// What it knows of itself now.

@@ -24,7 +24,7 @@ fn policies() -> Arc<PolicyTable> {
 
 fn metrics() -> Arc<InstanceMetrics> {
     let layers = [Layer::Local, Layer::Remote, Layer::Origin];
-    Arc::new(InstanceMetrics::new(&policies(), &layers).expect("metrics"))
+    Arc::new(InstanceMetrics::new(&policies(), &layers, true).expect("metrics"))
 }
 
 fn page(metrics: &InstanceMetrics) -> String {

@@ -67,7 +67,7 @@ fn what_cannot_be_watched_is_refused_at_its_place() {
         ),
         (
             "{ name: \" \", check: \"redis_up == 0\" }",
-            "the name of an alert is empty",
+            "an alert's name is empty",
             "\" \"",
         ),
         (
