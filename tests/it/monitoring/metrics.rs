@@ -11,8 +11,9 @@ use crate::support::exposition::{Page, parse};
 const SCENARIO: &str = r#"
 name: scraped
 data_types:
-  product:
-    key: "product:{id}"
+  # The name of a path that is taken.
+  metrics:
+    key: "metrics:{id}"
     strategy: cache-aside
     ttl: 10m
     local_ttl: 1m
@@ -21,9 +22,8 @@ data_types:
     popularity: { zipf: 0.9 }
     value_size: 100B
     origin: { query_time: { median: 2ms, p99: 5ms } }
-  # A name that a path and a label must survive.
-  metrics:
-    key: "metrics:{user}:{n}"
+  activity:
+    key: "activity:{user}:{n}"
     strategy: write-behind
     ttl: 10m
     popularity: per-user
@@ -39,7 +39,7 @@ traffic:
   users: 20
   think_time: 10ms..40ms
   phases: [ { name: steady, for: 4s } ]
-  mix: { product.get: 90, product.invalidate: 5, product.invalidate_all: 0.1, metrics.put: 5 }
+  mix: { metrics.get: 90, metrics.invalidate: 5, metrics.invalidate_all: 0.3, activity.put: 5 }
 "#;
 
 /// Scrapes every instance when the users are about to go, and while they are there.
@@ -164,7 +164,7 @@ fn agree(pages: &[Page], report: &Report) {
     assert!(some("flight_followers_total") >= report.stampede.followers);
     assert!(some("invalidations_sent_total") > 0);
     assert!(some("scopes_outdated_total") > 0);
-    assert!(some("write_behind_accepted_total") >= report.data_types["metrics"].requests);
+    assert!(some("write_behind_accepted_total") >= report.data_types["activity"].requests);
     // Twenty entries cannot hold two hundred.
     assert!(
         (1..=40).contains(&some("local_entries")),
@@ -172,7 +172,9 @@ fn agree(pages: &[Page], report: &Report) {
         some("local_entries")
     );
     assert!(some("local_bytes") > 0 && some("local_evictions_total") > 0);
-    assert_eq!((some("origin_in_flight"), some("breaker_state")), (0, 0));
+    // Each instance's consumer of write-behind may be at it.
+    assert!(some("origin_in_flight") <= 2);
+    assert_eq!(some("breaker_state"), 0);
     assert_eq!(some("notices_lost_total"), 0);
     let page = &pages[0];
     assert!(page.has("cachestorm_write_behind_queue_length"));
