@@ -20,6 +20,7 @@ mod sharded;
 pub mod sink;
 pub mod validity;
 pub mod warming;
+pub mod window;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -7,11 +7,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::alerts::{Alarmed, Alarms};
 use super::memcached_server::{MemcachedReading, MemcachedServer};
 use super::redis_server::RedisReading;
 use super::{Moment, Stage};
 use crate::clock::Timestamp;
 use crate::environment::database::{DatabaseStats, MockDatabase};
+use crate::environment::instance::metrics::{InstanceMetrics, InstanceReading};
+use crate::environment::redis_info::RedisInfo;
 use crate::measure::cpu::ThreadTimes;
 use crate::measure::engine_observer::EngineObserver;
 use crate::measure::recorder::Recorder;
@@ -26,8 +29,10 @@ pub(super) struct Watched {
     pub(super) recorder: Arc<Recorder>,
     pub(super) observers: Vec<Arc<EngineObserver>>,
     pub(super) database: MockDatabase,
-    /// Before anything was asked of Redis and the database.
-    pub(super) first: Reading,
+    /// Before anything was asked of the store and the database.
+    pub(super) untouched: Untouched,
+    pub(super) instances: Vec<Arc<InstanceMetrics>>,
+    pub(super) alarms: Alarms,
 }
 
 /// Everything around the engines at one moment.
@@ -38,12 +43,83 @@ pub(super) struct Reading {
     pub(super) redis: Option<RedisReading>,
     pub(super) memcached: Option<MemcachedReading>,
     pub(super) threads: Option<ThreadTimes>,
+    pub(super) instances: Vec<InstanceReading>,
+}
+
+/// What Redis, or memcached in its place, said of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoreReading {
+    pub(super) at: Timestamp,
+    pub(super) used_bytes: u64,
+    /// `None` for no limit.
+    pub(super) limit_bytes: Option<u64>,
+    pub(super) keys: u64,
+}
+
+impl Reading {
+    /// What the store said; `None` if it did not answer, or if there is none.
+    pub(super) fn store(&self) -> Option<StoreReading> {
+        let of_redis = self.redis.as_ref().map(|redis| StoreReading {
+            at: redis.at,
+            used_bytes: redis.info.used_memory.0,
+            limit_bytes: redis.info.maxmemory.map(|limit| limit.0),
+            keys: redis.info.keys_in(0),
+        });
+        of_redis.or_else(|| {
+            self.memcached.as_ref().map(|memcached| StoreReading {
+                at: memcached.at,
+                used_bytes: memcached.info.bytes.0,
+                limit_bytes: Some(memcached.info.limit.0),
+                keys: memcached.info.items,
+            })
+        })
+    }
+
+    /// How many keys the store evicted since `earlier`; `None` if one of the two is missing.
+    pub(super) fn evicted_since(&self, earlier: &Self) -> Option<u64> {
+        let of_redis = self.redis.as_ref().zip(earlier.redis.as_ref());
+        let of_redis = of_redis.map(|(now, then)| now.info.since(&then.info).evicted_keys);
+        of_redis.or_else(|| {
+            let (now, then) = (self.memcached.as_ref()?, earlier.memcached.as_ref()?);
+            Some(now.info.since(&then.info).evictions)
+        })
+    }
+}
+
+/// The store and the database before the instances started, which may warm: what the books are
+/// balanced against.
+#[derive(Clone, Debug)]
+pub(super) struct Untouched {
+    pub(super) database: DatabaseStats,
+    pub(super) redis: Option<RedisInfo>,
+    pub(super) memcached: Option<MemcachedReading>,
+}
+
+impl Untouched {
+    pub(super) async fn read(stage: &mut Stage<'_>, database: &MockDatabase) -> Self {
+        let clock = &stage.clock;
+        let redis = match &mut stage.redis {
+            Some(redis) => redis.info(clock).await,
+            None => None,
+        };
+        let memcached = match &stage.memcached {
+            Some(memcached) => memcached.read(clock).await,
+            None => None,
+        };
+        Self {
+            database: database.stats(),
+            redis,
+            memcached,
+        }
+    }
 }
 
 /// What the watch saw.
 #[derive(Debug)]
 pub(super) struct Observed {
-    /// Before anything was asked of Redis and the database.
+    /// Before anything was asked of the store and the database.
+    pub(super) untouched: Untouched,
+    /// Before the first request; instances may have warmed already.
     pub(super) first: Reading,
     /// When the judged time began; `None` if it never did.
     pub(super) judged_from: Option<Reading>,
@@ -61,6 +137,8 @@ pub(super) struct Observed {
     pub(super) redis_died: Option<String>,
     /// How memcached died, if it did.
     pub(super) memcached_died: Option<String>,
+    /// What became of the alerts.
+    pub(super) alerts: Alarmed,
 }
 
 pub(super) struct Monitor<'m, 'r> {
@@ -90,7 +168,8 @@ impl<'m, 'r> Monitor<'m, 'r> {
     /// Watches until `driving` has ended.
     pub(super) async fn watch<T>(mut self, driving: &JoinHandle<T>) -> Observed {
         let mut observed = Observed {
-            first: self.watched.first.clone(),
+            untouched: self.watched.untouched.clone(),
+            first: self.read().await,
             judged_from: None,
             judged_to: None,
             last: self.read().await,
@@ -99,6 +178,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             interrupted: false,
             redis_died: None,
             memcached_died: None,
+            alerts: Vec::new(),
         };
         while !driving.is_finished() {
             self.enter_phase();
@@ -110,6 +190,12 @@ impl<'m, 'r> Monitor<'m, 'r> {
         }
         // Those the loop may have missed by a tick, or that an early end left open.
         observed.last = self.read().await;
+        if observed.redis_died.is_some() {
+            // What ended the run must not be missed for want of a look.
+            observed.seconds.push(observed.last.clone());
+            self.watched.alarms.look(&observed.first, &observed.seconds);
+            observed.seconds.pop();
+        }
         if observed.judged_from.is_some() && observed.judged_to.is_none() {
             observed.judged_to = Some(observed.last.clone());
         }
@@ -118,6 +204,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
         {
             observed.redis_keys = redis.keys(&reading.info, &self.stage.clock).await;
         }
+        observed.alerts = self.watched.alarms.finish();
         observed
     }
 
@@ -154,6 +241,11 @@ impl<'m, 'r> Monitor<'m, 'r> {
         if since.as_secs() as usize > observed.seconds.len() {
             let reading = self.read().await;
             observed.seconds.push(reading);
+            // Users that leave because it is over are no news.
+            let over = *self.stop.borrow() || self.stage.clock.now() >= self.watched.schedule.end();
+            if !over {
+                self.watched.alarms.look(&observed.first, &observed.seconds);
+            }
         }
     }
 
@@ -196,30 +288,30 @@ impl<'m, 'r> Monitor<'m, 'r> {
     }
 
     async fn read(&mut self) -> Reading {
-        read(self.stage, &self.watched.database).await
-    }
-}
-
-/// Everything around the engines now.
-pub(super) async fn read(stage: &mut Stage<'_>, database: &MockDatabase) -> Reading {
-    let clock = &stage.clock;
-    let redis = match &mut stage.redis {
-        Some(redis) => redis.info(clock).await,
-        None => None,
-    };
-    let memcached = match &stage.memcached {
-        Some(memcached) => memcached.read(clock).await,
-        None => None,
-    };
-    Reading {
-        at: clock.now(),
-        database: database.stats(),
-        redis: redis.map(|info| RedisReading {
+        let clock = &self.stage.clock;
+        let redis = match &mut self.stage.redis {
+            Some(redis) => redis.info(clock).await,
+            None => None,
+        };
+        let memcached = match &self.stage.memcached {
+            Some(memcached) => memcached.read(clock).await,
+            None => None,
+        };
+        for instance in &self.watched.instances {
+            instance.redis_read(redis.as_ref());
+        }
+        let instances = self.watched.instances.iter();
+        Reading {
             at: clock.now(),
-            info,
-        }),
-        memcached,
-        threads: ThreadTimes::read(),
+            instances: instances.map(|instance| instance.read()).collect(),
+            database: self.watched.database.stats(),
+            redis: redis.map(|info| RedisReading {
+                at: clock.now(),
+                info,
+            }),
+            memcached,
+            threads: ThreadTimes::read(),
+        }
     }
 }
 

@@ -6,8 +6,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
 
 use crate::clock::{Clock, Timestamp};
+use crate::engine::data_type::PolicyTable;
 use crate::environment::RedisConfig;
 use crate::environment::error::EnvironmentError;
+use crate::environment::keyspace::ttl::{self, TtlBudget, TtlSample};
 use crate::environment::keyspace::{self, RunPrefix, probe};
 use crate::environment::managed_redis::ManagedRedis;
 use crate::environment::redis_info::RedisInfo;
@@ -16,6 +18,11 @@ use crate::environment::redis_info::RedisInfo;
 const ASK_LIMIT: Duration = Duration::from_millis(800);
 /// How long deleting the keys of a run may take.
 const CLEAN_LIMIT: Duration = Duration::from_secs(10);
+/// How much is looked at for the distribution of TTLs, when nothing is measured any more.
+const TTL_BUDGET: TtlBudget = TtlBudget {
+    keys_max: 50_000,
+    limit: Duration::from_secs(2),
+};
 /// How many questions in a row must fail until an existing Redis counts as gone.
 const FAILURES_MAX: u32 = 3;
 
@@ -111,6 +118,19 @@ impl RedisServer {
         let prefix = self.prefix.clone();
         let connection = self.connect(clock).await?;
         keyspace::count_keys(connection, &prefix, clock, CLEAN_LIMIT)
+            .await
+            .ok()
+    }
+
+    /// The TTLs that this run's keys have left, as far as a look at them may take.
+    pub(super) async fn ttls(
+        &mut self,
+        policies: &PolicyTable,
+        clock: &Clock,
+    ) -> Option<TtlSample> {
+        let prefix = self.prefix.clone();
+        let nodes = std::slice::from_mut(self.connect(clock).await?);
+        ttl::sample(nodes, &prefix, policies, (clock, TTL_BUDGET))
             .await
             .ok()
     }

@@ -239,6 +239,7 @@ pub(super) fn redis(pass: &PassResult) -> Option<RedisResult> {
             .map(|limit| limit.0)
             .filter(|limit| *limit > 0),
         keys: pass.observed.redis_keys.unwrap_or(0),
+        ttl_distribution: super::ttls::distribution(pass),
         evictions: activity.evicted_keys,
         evictions_per_s_max: pass.evictions_per_s_max().unwrap_or(0.0),
         expired: activity.expired_keys,
@@ -336,7 +337,7 @@ fn origin_queries(pass: &PassResult) -> Finding {
         hits + reads.sum::<u64>()
     };
     let observed = &pass.observed;
-    let ran = reads(&observed.last.database).saturating_sub(reads(&observed.first.database));
+    let ran = reads(&observed.last.database).saturating_sub(reads(&observed.untouched.database));
     accounting::origin_queries_ran(asked.lookups, asked.failures, ran)
 }
 
@@ -344,13 +345,13 @@ fn origin_queries(pass: &PassResult) -> Finding {
 fn remote_lookups(pass: &PassResult) -> Option<Finding> {
     let asked = pass.engine.layer(Layer::Remote, Phases::All);
     let (first, last) = (
-        pass.observed.first.redis.as_ref()?,
+        pass.observed.untouched.redis.as_ref()?,
         pass.observed.last.redis.as_ref()?,
     );
     let gets = last
         .info
         .calls_of("get")
-        .saturating_sub(first.info.calls_of("get"));
+        .saturating_sub(first.calls_of("get"));
     Some(accounting::remote_lookups_arrived(
         asked.lookups,
         asked.failures,
@@ -361,7 +362,7 @@ fn remote_lookups(pass: &PassResult) -> Option<Finding> {
 /// The same against memcached's count of looks, without those made to compare.
 fn memcached_lookups(pass: &PassResult) -> Option<Finding> {
     let asked = pass.engine.layer(Layer::Remote, Phases::All);
-    let first = pass.observed.first.memcached.as_ref()?;
+    let first = pass.observed.untouched.memcached.as_ref()?;
     let last = pass.observed.last.memcached.as_ref()?;
     let compared = last.comparisons.saturating_sub(first.comparisons);
     let gets = last.info.since(&first.info).gets;
