@@ -155,7 +155,8 @@ async fn serve<O: Origin>(
         Some(options) => Some(
             RedisRemote::connect(options)
                 .await
-                .map_err(|error| error.to_string())?,
+                .map_err(|error| error.to_string())?
+                .serving(&policies),
         ),
         None => None,
     };

@@ -1,0 +1,151 @@
+//! How keys of the engine are spelled in Redis: the run's prefix, and in a Cluster a hash tag where
+//! keys must lie together.
+//!
+//! Write-behind stores an entry and appends to a stream, both or neither, so both must lie in one
+//! slot. Streams cannot be as many as slots, for each has to be read. So in a Cluster the queue is
+//! cut into [`PARTITIONS`] streams, and a key that write-behind writes gets the hash tag of its
+//! partition: `run:{7}:activity:4711:3` lies beside the stream `run:write-behind:{7}`. Every other
+//! key is left as it is, and spreads over all slots. Pure.
+
+use super::slots::slot_of;
+use crate::engine::data_type::{Key, PolicyTable, Strategy};
+
+/// The streams of a Cluster's queue: enough to keep every primary busy, few enough to read each of
+/// them several times a second.
+pub(super) const PARTITIONS: u16 = 16;
+
+/// The spelling of one run's keys.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+    cluster: bool,
+    /// Keys that begin so may be written behind.
+    queued: Vec<String>,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: String, cluster: bool) -> Self {
+        Self {
+            prefix,
+            cluster,
+            queued: Vec::new(),
+        }
+    }
+
+    /// Keys of these policies are to be spelled. A key that only looks as if it were written behind
+    /// gets a tag too; that costs nothing but its share of the slots.
+    pub(super) fn serve(&mut self, policies: &PolicyTable) {
+        let behind = policies
+            .iter()
+            .filter(|(_, policy)| policy.strategy == Strategy::WriteBehind);
+        let fixed = behind.map(|(_, policy)| {
+            let pattern = policy.key.to_string();
+            pattern.split('{').next().unwrap_or_default().to_owned()
+        });
+        self.queued = fixed.collect();
+    }
+
+    /// How `key` is spelled in Redis.
+    pub(super) fn spell(&self, key: &Key) -> String {
+        match self.partition_of(key) {
+            Some(partition) => {
+                format!("{}{{{partition}}}:{}", self.prefix, key.as_str())
+            }
+            None => [&self.prefix, key.as_str()].concat(),
+        }
+    }
+
+    /// The stream that a write of `key` is appended to; `None` if there is none in its slot.
+    pub(super) fn stream_of(&self, key: &Key) -> Option<String> {
+        match (self.cluster, self.partition_of(key)) {
+            (false, _) => Some(self.stream(0)),
+            (true, partition) => partition.map(|partition| self.stream(partition)),
+        }
+    }
+
+    /// All streams of the queue.
+    pub(super) fn streams(&self) -> Vec<String> {
+        let count = if self.cluster { PARTITIONS } else { 1 };
+        (0..count).map(|partition| self.stream(partition)).collect()
+    }
+
+    /// The channel on which instances tell each other.
+    pub(super) fn channel(&self) -> String {
+        format!("{}invalidations", self.prefix)
+    }
+
+    fn stream(&self, partition: u16) -> String {
+        if self.cluster {
+            format!("{}write-behind:{{{partition}}}", self.prefix)
+        } else {
+            format!("{}write-behind", self.prefix)
+        }
+    }
+
+    /// In a Cluster, the partition of a key that may be written behind.
+    fn partition_of(&self, key: &Key) -> Option<u16> {
+        let text = key.as_str();
+        let queued = self.cluster && self.queued.iter().any(|start| text.starts_with(start));
+        queued.then(|| slot_of(text.as_bytes()) % PARTITIONS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::data_type::DataType;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    fn keys(cluster: bool) -> Keys {
+        let row = |name: &str, key: &str, strategy| {
+            let key = key.parse().expect("a pattern");
+            DataType::new(name, key, strategy, Duration::from_mins(1))
+        };
+        let policies = PolicyTable::new(vec![
+            row("customer", "customer:{id}", Strategy::CacheAside),
+            row("activity", "activity:{user}:{n}", Strategy::WriteBehind),
+        ]);
+        let mut keys = Keys::new("run:".to_owned(), cluster);
+        keys.serve(&policies);
+        keys
+    }
+
+    #[test]
+    fn outside_of_a_cluster_keys_are_plain() {
+        let keys = keys(false);
+        assert_eq!(keys.spell(&Key::new("activity:1:2")), "run:activity:1:2");
+        assert_eq!(keys.streams(), ["run:write-behind"]);
+        assert_eq!(
+            keys.stream_of(&Key::new("x")).as_deref(),
+            Some("run:write-behind")
+        );
+        assert_eq!(keys.channel(), "run:invalidations");
+    }
+
+    #[test]
+    fn the_streams_of_a_cluster_keep_every_primary_busy() {
+        let streams = keys(true).streams();
+        for primaries in 3..=8_u32 {
+            let owner =
+                |stream: &String| u32::from(slot_of(stream.as_bytes())) * primaries / 16_384;
+            let owners: BTreeSet<u32> = streams.iter().map(owner).collect();
+            assert_eq!(owners.len(), primaries as usize, "of {primaries} primaries");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn in_a_cluster_what_is_written_behind_lies_beside_its_stream(user: u32, n: u32) {
+            let keys = keys(true);
+            let key = Key::new(format!("activity:{user}:{n}"));
+            let stream = keys.stream_of(&key).expect("a stream");
+            prop_assert!(keys.streams().contains(&stream));
+            prop_assert_eq!(slot_of(keys.spell(&key).as_bytes()), slot_of(stream.as_bytes()));
+            let other = Key::new(format!("customer:{user}"));
+            prop_assert_eq!(keys.spell(&other), format!("run:customer:{user}"));
+            prop_assert_eq!(keys.stream_of(&other), None);
+        }
+    }
+}
