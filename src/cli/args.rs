@@ -127,6 +127,8 @@ impl ScenarioArguments {
 pub(super) enum Driver {
     /// Users who wait for an answer, think, and ask again, over HTTP.
     Closed,
+    /// The same users in this process, without HTTP.
+    Direct,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -62,7 +62,6 @@ fn check(arguments: &CheckArguments) -> Exit {
 
 /// `cachestorm run`.
 fn run(arguments: &RunArguments) -> Exit {
-    let Driver::Closed = arguments.driver;
     let plan = match load(&arguments.scenario) {
         Ok(plan) => plan,
         Err(exit) => return exit,
@@ -71,6 +70,10 @@ fn run(arguments: &RunArguments) -> Exit {
         scenario_file: arguments.scenario.file.display().to_string(),
         overrides: arguments.scenario.as_typed(),
         redis_url: arguments.redis.clone(),
+        driver: match arguments.driver {
+            Driver::Closed => runner::Driver::Closed,
+            Driver::Direct => runner::Driver::Direct,
+        },
         out: arguments.out.clone(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -17,11 +17,13 @@ use reqwest::header::{ETAG, HeaderMap, HeaderName};
 use reqwest::{Client, Method, Response, StatusCode};
 
 use super::DriverError;
-use crate::clock::{Clock, Timestamp};
-use crate::engine::data_type::{Key, PolicyTable};
+use super::crowd::{Call, Caller};
+use super::key_of;
+use crate::clock::Clock;
+use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::cache_status;
-use crate::measure::{PhaseId, Sample};
+use crate::measure::Sample;
 use crate::units::ByteSize;
 use crate::workload::Request;
 use crate::workload::value::value;
@@ -45,34 +47,20 @@ pub struct HttpCaller {
     value_sizes: Vec<ByteSize>,
     request_timeout: Duration,
     clock: Clock,
-}
-
-/// One request to send.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// The base URL of the instance, without a slash at its end.
-    pub target: &'a str,
-    /// What is asked.
-    pub request: &'a Request,
-    /// Who asks, and its how-manieth request this is; a written value is made from them.
-    pub user: u64,
-    /// See `user`.
-    pub sequence: u64,
-    /// The phase of the intended start.
-    pub phase: PhaseId,
-    /// When it should start.
-    pub intended_start: Timestamp,
+    targets: Vec<String>,
 }
 
 impl HttpCaller {
     /// A caller with a connection pool of its own. `value_sizes` gives the size of the values to
     /// write, in the order of `policies`; a data type without one gets empty values. A request
-    /// that takes longer than `request_timeout` in all is given up and counts as an error.
+    /// that takes longer than `request_timeout` in all is given up and counts as an error. `targets`
+    /// are the base URLs of the instances, without a slash at the end.
     pub fn new(
         policies: Arc<PolicyTable>,
         value_sizes: Vec<ByteSize>,
         request_timeout: Duration,
         clock: Clock,
+        targets: Vec<String>,
     ) -> Result<Self, DriverError> {
         let client = Client::builder()
             .user_agent(concat!("cachestorm/", env!("CARGO_PKG_VERSION")))
@@ -91,45 +79,15 @@ impl HttpCaller {
             value_sizes,
             request_timeout,
             clock,
+            targets,
         })
-    }
-
-    /// Sends `call` now, reads its answer to the last byte, and says what became of it. Takes no
-    /// longer than the request timeout.
-    pub async fn call(&self, call: Call<'_>) -> Sample {
-        let operation = call.request.operation;
-        let sent = self.clock.now();
-        let exchange = self
-            .clock
-            .timeout(self.request_timeout, self.exchange(call));
-        let answer = match exchange.await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Answer::failed(failure_text(&error)),
-            Err(_) => Answer::failed("timeout".to_owned()),
-        };
-        let read = answer
-            .version
-            .filter(|_| operation == Operation::Get && answer.outcome != Outcome::Error)
-            .map(|version| (self.key_of(call.request), version));
-        Sample {
-            phase: call.phase,
-            data_type: call.request.data_type,
-            operation,
-            outcome: answer.outcome,
-            layer: answer.layer,
-            intended_start: call.intended_start,
-            sent,
-            finished: self.clock.now(),
-            read,
-            error: answer.error,
-        }
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Answer, reqwest::Error> {
         let operation = call.request.operation;
         let url = format!(
             "{}{}",
-            call.target,
+            self.targets[call.instance],
             build_path(&self.policies, call.request)
         );
         let mut request = self.client.request(method_of(operation), url);
@@ -153,11 +111,42 @@ impl HttpCaller {
             error: (outcome == Outcome::Error).then(|| status_text(status, &body)),
         })
     }
+}
 
-    fn key_of(&self, request: &Request) -> Key {
-        let row = self.policies.get(request.data_type);
-        let window = row.limit.map(|limit| limit.window);
-        row.key.render(request.params.as_slice(), window)
+impl Caller for HttpCaller {
+    fn instances(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Sends `call` now, reads its answer to the last byte, and says what became of it. Takes no
+    /// longer than the request timeout.
+    async fn call(&self, call: Call<'_>) -> Sample {
+        let operation = call.request.operation;
+        let sent = self.clock.now();
+        let exchange = self
+            .clock
+            .timeout(self.request_timeout, self.exchange(call));
+        let answer = match exchange.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Answer::failed(failure_text(&error)),
+            Err(_) => Answer::failed("timeout".to_owned()),
+        };
+        let read = answer
+            .version
+            .filter(|_| operation == Operation::Get && answer.outcome != Outcome::Error)
+            .map(|version| (key_of(&self.policies, call.request), version));
+        Sample {
+            phase: call.phase,
+            data_type: call.request.data_type,
+            operation,
+            outcome: answer.outcome,
+            layer: answer.layer,
+            intended_start: call.intended_start,
+            sent,
+            finished: self.clock.now(),
+            read,
+            error: answer.error,
+        }
     }
 }
 
@@ -336,15 +325,9 @@ mod tests {
 
     #[test]
     fn keys_are_spelled_as_the_engine_spells_them() {
-        let caller = HttpCaller::new(
-            Arc::new(policies()),
-            vec![],
-            Duration::from_secs(1),
-            Clock::real(),
-        );
-        let caller = caller.expect("a client");
-        let key =
-            |data_type, params: &[u64]| caller.key_of(&request(data_type, params)).to_string();
+        let key = |data_type, params: &[u64]| {
+            key_of(&policies(), &request(data_type, params)).to_string()
+        };
         insta::assert_snapshot!(key(0, &[17, 3]), @"inventory:17:3");
         insta::assert_snapshot!(key(1, &[4]), @"ratelimit:4:3600");
     }

@@ -5,8 +5,13 @@
 
 pub mod alarm;
 pub mod closed_loop;
+pub mod crowd;
+pub mod direct;
 pub mod http;
 pub mod interrupt;
+
+use crate::engine::data_type::{Key, PolicyTable};
+use crate::workload::Request;
 
 /// What a driver did, beside the samples it recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,4 +52,13 @@ pub enum DriverError {
     /// The load tool refused or failed.
     #[error("the closed-loop driver failed: {0}")]
     Attack(String),
+}
+
+/// The key that `request` asks for.
+fn key_of(policies: &PolicyTable, request: &Request) -> Key {
+    let row = policies.get(request.data_type);
+    row.key.render(
+        request.params.as_slice(),
+        row.limit.map(|limit| limit.window),
+    )
 }

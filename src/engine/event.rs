@@ -50,6 +50,11 @@ pub enum Event<'a> {
         /// How many keys.
         keys: usize,
     },
+    /// A key was to be loaded anew in the background, but too many are already.
+    RefreshDropped {
+        /// The data type of the key.
+        data_type: DataTypeId,
+    },
     /// The local layer was emptied because invalidations may have been lost.
     LocalFlushed {
         /// How many entries were dropped.

@@ -47,7 +47,21 @@ impl<T> Flight<T> {
     }
 }
 
-type Shard<T> = HashMap<Key, Arc<Flight<T>>, BuildHasherDefault<FxHasher>>;
+#[derive(Debug)]
+struct Shard<T> {
+    flights: HashMap<Key, Arc<Flight<T>>, BuildHasherDefault<FxHasher>>,
+    /// How many invalidations there were.
+    epoch: u64,
+}
+
+impl<T> Default for Shard<T> {
+    fn default() -> Self {
+        Self {
+            flights: HashMap::default(),
+            epoch: 0,
+        }
+    }
+}
 
 /// The flights of one instance.
 #[derive(Debug)]
@@ -87,14 +101,14 @@ impl<T: Clone> FlightTable<T> {
     /// Joins the flight of `key`, or starts it.
     pub fn board(&self, key: &Key) -> Boarding<'_, T> {
         let mut shard = self.shard(key).lock();
-        if let Some(flight) = shard.get(key) {
+        if let Some(flight) = shard.flights.get(key) {
             flight.followers.fetch_add(1, Ordering::Relaxed);
             return Boarding::Follower(Follower {
                 flight: Arc::clone(flight),
             });
         }
         let flight = Arc::new(Flight::new());
-        shard.insert(key.clone(), Arc::clone(&flight));
+        shard.flights.insert(key.clone(), Arc::clone(&flight));
         Boarding::Leader(Leader {
             table: self,
             key: key.clone(),
@@ -107,7 +121,8 @@ impl<T: Clone> FlightTable<T> {
     /// store what was read before the commit `floor`, and does `change` in the same breath.
     pub fn invalidate(&self, key: &Key, floor: Version, change: impl FnOnce()) {
         let mut shard = self.shard(key).lock();
-        if let Some(flight) = shard.remove(key) {
+        shard.epoch += 1;
+        if let Some(flight) = shard.flights.remove(key) {
             // A purge (version 0) says nothing of newer commits, yet the load under way must not
             // bring back what was dropped.
             let floor = if floor == Version(0) {
@@ -123,17 +138,27 @@ impl<T: Clone> FlightTable<T> {
     /// The same for every flight.
     pub fn invalidate_all(&self, change: impl FnOnce()) {
         for shard in &self.shards {
-            for (_, flight) in shard.lock().drain() {
+            let mut shard = shard.lock();
+            shard.epoch += 1;
+            for (_, flight) in shard.flights.drain() {
                 flight.floor.store(u64::MAX, Ordering::Relaxed);
             }
         }
         change();
     }
 
-    /// Does `change` while nobody can board, land or invalidate a flight of `key`.
-    pub fn with_key<R>(&self, key: &Key, change: impl FnOnce() -> R) -> R {
-        let _shard = self.shard(key).lock();
-        change()
+    /// How many invalidations the neighbourhood of `key` has seen: for loads outside of flights.
+    pub fn epoch(&self, key: &Key) -> u64 {
+        self.shard(key).lock().epoch
+    }
+
+    /// Does `change` if no invalidation came since `epoch`. One of a neighbour counts, too: then a
+    /// value is left out that could have been stored, which costs a look at the next layer.
+    pub fn if_still(&self, key: &Key, epoch: u64, change: impl FnOnce()) {
+        let shard = self.shard(key).lock();
+        if shard.epoch == epoch {
+            change();
+        }
     }
 }
 
@@ -166,10 +191,11 @@ impl<T: Clone> Leader<'_, T> {
     /// Removes this flight from the table, if an invalidation has not done so.
     fn leave(&self, shard: &mut Shard<T>) {
         if shard
+            .flights
             .get(&self.key)
             .is_some_and(|now| Arc::ptr_eq(now, &self.flight))
         {
-            shard.remove(&self.key);
+            shard.flights.remove(&self.key);
         }
     }
 

@@ -260,6 +260,56 @@ pub trait Remote: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<Fill, LayerError>> + Send;
 
+    /// Stores `entry` for `ttl` whatever is there: for [`Consistency::Naive`](super::data_type::Consistency).
+    fn overwrite(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+
+    /// The entry at `key`, or if there is none and nobody loads it, a lease for `ttl`: until then
+    /// nobody else gets one, and [`Remote::fill_leased`] with the same token is accepted.
+    fn get_or_lease(
+        &self,
+        key: &Key,
+        token: Token,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Leased, LayerError>> + Send;
+
+    /// Stores `entry` for `ttl` if the lease with `token` still stands, which no invalidation has
+    /// taken away, and tells who waits. `None` gives the lease back without an entry.
+    fn fill_leased(
+        &self,
+        key: &Key,
+        token: Token,
+        entry: Option<(&Entry, Duration)>,
+    ) -> impl Future<Output = Result<Fill, LayerError>> + Send;
+
+    /// Takes the lock of `key` for `ttl`, if nobody has it.
+    fn lock(
+        &self,
+        key: &Key,
+        token: Token,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<bool, LayerError>> + Send;
+
+    /// Holds the lock of `key` for `ttl` from now on. False if it is not ours any more.
+    fn renew_lock(
+        &self,
+        key: &Key,
+        token: Token,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<bool, LayerError>> + Send;
+
+    /// Gives the lock of `key` back if it is ours, and tells who waits. Without a token: whoever
+    /// has it, which is the ADR's mistake and only for its control.
+    fn unlock(
+        &self,
+        key: &Key,
+        token: Option<Token>,
+    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+
     /// Drops `keys` and leaves tombstones that refuse fills read before the commit `version`.
     /// Version 0 drops without tombstones: nothing newer is known to exist.
     fn invalidate(
@@ -293,6 +343,21 @@ pub trait Remote: Send + Sync + 'static {
         limit: Limit,
     ) -> impl Future<Output = Result<Admission, LayerError>> + Send;
 }
+
+/// What a layer says to a reader that would load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leased {
+    /// There is an entry.
+    Found(Entry),
+    /// There is none, and this reader alone may load and fill.
+    Granted,
+    /// There is none, and another reader loads it.
+    Taken,
+}
+
+/// A proof of ownership that nobody guesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token(pub u128);
 
 /// What instances tell each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

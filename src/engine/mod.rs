@@ -17,6 +17,7 @@ pub mod layer;
 pub mod local;
 mod read;
 pub mod remote;
+pub mod stampede;
 mod waiters;
 mod write;
 pub mod write_behind;
@@ -34,6 +35,7 @@ use event::{Event, Observer};
 use flight::FlightTable;
 use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote, Row};
 use local::{LocalConfig, LocalLayer};
+use stampede::refresh::Refreshes;
 use waiters::Waiters;
 
 /// What an engine is made of beside its policies.
@@ -60,7 +62,8 @@ pub struct Engine<R, O> {
     origin: O,
     flights: FlightTable<Fetch>,
     waiters: Waiters,
-    jitter: Mutex<Stream>,
+    refreshes: Refreshes,
+    random: Mutex<Stream>,
 }
 
 /// The answer to a read.
@@ -114,10 +117,22 @@ type Fetch = Result<Fetched, EngineError>;
 struct Fetched {
     entry: Entry,
     layer: Layer,
-    /// The remote layer was there but failed.
-    bypassed: bool,
+    how: How,
     /// Whether layers above may keep it: not if the remote layer knew of something newer.
     keep: bool,
+}
+
+/// How a fetch came by its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// As it should.
+    Plainly,
+    /// Another instance loaded it, and this one waited.
+    Waited,
+    /// The remote layer was there but failed.
+    Bypassed,
+    /// It is past its TTL, and nothing fresh could be had at once.
+    Stale,
 }
 
 impl<R: Remote, O: Origin> Engine<R, O> {
@@ -145,7 +160,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             origin,
             flights: FlightTable::new(),
             waiters: Waiters::default(),
-            jitter: Mutex::new(seed.stream_of("engine/ttl-jitter", instance)),
+            refreshes: Refreshes::default(),
+            random: Mutex::new(seed.stream_of("engine", instance)),
         }
     }
 
@@ -200,7 +216,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         if policy.ttl_jitter.0 <= 0.0 {
             return ttl;
         }
-        let share: f64 = self.jitter.lock().random();
+        let share: f64 = self.random.lock().random();
         ttl.mul_f64(1.0 - policy.ttl_jitter.0 * share)
     }
 
@@ -239,6 +255,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         // Never longer than the entry itself is fresh.
         let local_ttl = self.jittered(policy, local_ttl);
         let deadline = (self.clock.now() + local_ttl).min(entry.fresh_until);
+        if policy.consistency == data_type::Consistency::Naive {
+            local.remove(key);
+        }
         if local.fill(key, entry.clone(), deadline) == layer::Fill::Refused {
             self.emit(&Event::FillRefused {
                 data_type,

@@ -1,10 +1,23 @@
 //! The way of a read: local, then in one flight per key remote and origin, then back up, filling.
 
-use super::data_type::{DataType, DataTypeId, Key, Strategy};
+use super::data_type::{Consistency, DataType, DataTypeId, Key, Stampede, Strategy};
 use super::event::Event;
 use super::flight::{Boarding, Leader};
-use super::layer::{Entry, Fill, Layer, Origin, Outcome, Remote};
-use super::{Answer, Engine, EngineError, Fetch, Fetched, wrong_strategy};
+use super::layer::{Entry, Fill, Layer, Origin, Outcome, Remote, Version};
+use super::{Answer, Engine, EngineError, Fetch, Fetched, How, wrong_strategy};
+
+/// What a look into the remote layer found.
+#[derive(Clone, Debug)]
+pub(super) enum Looked {
+    /// An entry within its TTL.
+    Fresh(Entry),
+    /// An entry past it, kept because it may be served stale.
+    Stale(Entry),
+    /// Nothing.
+    Absent,
+    /// The layer failed.
+    Failed,
+}
 
 impl<R: Remote, O: Origin> Engine<R, O> {
     /// Reads the value at `key`.
@@ -25,23 +38,43 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             });
         }
         if let Some(entry) = self.look_locally(data_type, policy, key) {
+            self.refresh_early(data_type, policy, key, &entry);
             return Ok(answer(Outcome::Hit, Layer::Local, entry));
+        }
+        if matches!(policy.stampede, Stampede::None | Stampede::AdrLock) {
+            return self.get_alone(data_type, policy, key).await;
         }
         loop {
             match self.flights.board(key) {
                 Boarding::Leader(leader) => return self.lead(data_type, policy, key, leader).await,
                 Boarding::Follower(follower) => {
                     if let Some(fetch) = follower.landing().await {
-                        let Fetched { entry, layer, .. } = fetch?;
-                        return Ok(Answer {
-                            outcome: Outcome::Coalesced,
-                            layer,
-                            entry,
-                        });
+                        return fetch.map(follow);
                     }
                 }
             }
         }
+    }
+
+    /// Fetches for this request alone.
+    async fn get_alone(
+        &self,
+        data_type: DataTypeId,
+        policy: &DataType,
+        key: &Key,
+    ) -> Result<Answer, EngineError> {
+        let epoch = self.flights.epoch(key);
+        let fetched = match policy.stampede {
+            Stampede::AdrLock => self.fetch_with_adr_lock(data_type, policy, key).await?,
+            _ => self.fetch_alone(data_type, policy, key).await?,
+        };
+        let keep = || self.keep_locally(data_type, key, &fetched.entry);
+        match policy.consistency {
+            Consistency::Naive => keep(),
+            Consistency::Versioned if fetched.keep => self.flights.if_still(key, epoch, keep),
+            Consistency::Versioned => {}
+        }
+        Ok(lead_answer(fetched))
     }
 
     /// Fetches for this request and for all that wait for it.
@@ -53,34 +86,27 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         leader: Leader<'_, Fetch>,
     ) -> Result<Answer, EngineError> {
         // The flight before this one may have landed between our look and our boarding.
-        if let Some(entry) = self.peek_locally(policy, key) {
-            let fetched = Fetched {
+        let fetch = match self.peek_locally(policy, key) {
+            Some(entry) => Ok(Fetched {
                 entry,
                 layer: Layer::Local,
-                bypassed: false,
+                how: How::Plainly,
                 keep: false,
-            };
-            let entry = fetched.entry.clone();
-            self.land(data_type, key, leader, Ok(fetched));
-            return Ok(answer(Outcome::Hit, Layer::Local, entry));
-        }
-        let fetch = self.fetch(data_type, policy, key).await;
-        self.land(data_type, key, leader, fetch.clone());
-        let Fetched {
-            entry,
-            layer,
-            bypassed,
-            ..
-        } = fetch?;
-        let outcome = match layer {
-            Layer::Origin if bypassed => Outcome::Bypass,
-            Layer::Origin => Outcome::Miss,
-            _ => Outcome::Hit,
+            }),
+            None => self.fetch(data_type, policy, key).await,
         };
-        Ok(answer(outcome, layer, entry))
+        self.land(data_type, policy, key, leader, fetch.clone());
+        fetch.map(lead_answer)
     }
 
-    fn land(&self, data_type: DataTypeId, key: &Key, leader: Leader<'_, Fetch>, fetch: Fetch) {
+    fn land(
+        &self,
+        data_type: DataTypeId,
+        policy: &DataType,
+        key: &Key,
+        leader: Leader<'_, Fetch>,
+        fetch: Fetch,
+    ) {
         let loaded_from_origin = fetch
             .as_ref()
             .map_or(true, |got| got.layer == Layer::Origin);
@@ -89,7 +115,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             .ok()
             .filter(|got| got.keep)
             .map(|got| got.entry.clone());
-        let as_of = kept.as_ref().map(|entry| entry.row.as_of);
+        let as_of = kept.as_ref().map(|entry| match policy.consistency {
+            Consistency::Versioned => entry.row.as_of,
+            // Above every floor.
+            Consistency::Naive => Version(u64::MAX),
+        });
         let followers = leader.land(fetch, as_of, || {
             if let Some(entry) = &kept {
                 self.keep_locally(data_type, key, entry);
@@ -105,69 +135,97 @@ impl<R: Remote, O: Origin> Engine<R, O> {
 
     /// From the remote layer, or else from the origin and into the remote layer.
     async fn fetch(&self, data_type: DataTypeId, policy: &DataType, key: &Key) -> Fetch {
-        let Some(remote) = &self.remote else {
-            let entry = self.load(data_type, key).await?;
-            return Ok(Fetched {
+        if self.remote.is_none() {
+            return Ok(loaded(self.load(data_type, key).await?, Fill::Stored));
+        }
+        match policy.stampede {
+            Stampede::Lock => return self.fetch_with_lock(data_type, policy, key).await,
+            Stampede::Lease => return self.fetch_with_lease(data_type, policy, key).await,
+            _ => {}
+        }
+        match self.look_remotely(data_type, key).await {
+            Looked::Fresh(entry) => {
+                self.refresh_early(data_type, policy, key, &entry);
+                Ok(found(entry))
+            }
+            Looked::Stale(entry) if policy.stampede == Stampede::StaleWhileRevalidate => {
+                self.refresh_later(data_type, key);
+                Ok(stale(entry))
+            }
+            looked => self.load_and_fill(data_type, policy, key, looked).await,
+        }
+    }
+
+    /// From the origin and into the remote layer. If the origin fails, what `looked` found past
+    /// its TTL is better than an error.
+    pub(super) async fn load_and_fill(
+        &self,
+        data_type: DataTypeId,
+        policy: &DataType,
+        key: &Key,
+        looked: Looked,
+    ) -> Fetch {
+        match (self.load(data_type, key).await, looked) {
+            (Err(_), Looked::Stale(entry)) => Ok(stale(entry)),
+            (Err(error), _) => Err(error),
+            (Ok(entry), Looked::Failed) => Ok(Fetched {
                 entry,
                 layer: Layer::Origin,
-                bypassed: false,
+                how: How::Bypassed,
                 keep: true,
-            });
+            }),
+            (Ok(entry), _) => {
+                let filled = self.fill_remote(data_type, policy, key, &entry).await;
+                Ok(loaded(entry, filled))
+            }
+        }
+    }
+
+    /// Looks in the remote layer and tells of it.
+    pub(super) async fn look_remotely(&self, data_type: DataTypeId, key: &Key) -> Looked {
+        let Some(remote) = &self.remote else {
+            return Looked::Absent;
         };
         let start = self.clock.now();
         let looked = remote.get(key).await;
+        let now = self.clock.now();
         self.emit(&Event::Lookup {
             data_type,
             layer: Layer::Remote,
             found: matches!(looked, Ok(Some(_))),
-            took: self.clock.now().since(start),
+            took: now.since(start),
         });
         match looked {
-            Ok(Some(entry)) => Ok(Fetched {
-                entry,
-                layer: Layer::Remote,
-                bypassed: false,
-                keep: true,
-            }),
-            Ok(None) => {
-                let entry = self.load(data_type, key).await?;
-                let keep = self.fill_remote(data_type, policy, key, &entry).await != Fill::Refused;
-                Ok(Fetched {
-                    entry,
-                    layer: Layer::Origin,
-                    bypassed: false,
-                    keep,
-                })
-            }
+            Ok(Some(entry)) if entry.fresh_until > now => Looked::Fresh(entry),
+            Ok(Some(entry)) => Looked::Stale(entry),
+            Ok(None) => Looked::Absent,
             Err(error) => {
                 self.failed(Layer::Remote, &error);
-                let entry = self.load(data_type, key).await?;
-                Ok(Fetched {
-                    entry,
-                    layer: Layer::Origin,
-                    bypassed: true,
-                    keep: true,
-                })
+                Looked::Failed
             }
         }
     }
 
     /// From the origin.
-    async fn load(&self, data_type: DataTypeId, key: &Key) -> Result<Entry, EngineError> {
+    pub(super) async fn load(
+        &self,
+        data_type: DataTypeId,
+        key: &Key,
+    ) -> Result<Entry, EngineError> {
         let start = self.clock.now();
         let loaded = self.origin.load(data_type, key).await;
-        let now = self.clock.now();
+        let took = self.clock.now().since(start);
         self.emit(&Event::Lookup {
             data_type,
             layer: Layer::Origin,
             found: loaded.as_ref().is_ok_and(|row| row.value.is_some()),
-            took: now.since(start),
+            took,
         });
         let row = loaded.map_err(|error| {
             self.failed(Layer::Origin, &error);
             EngineError::Origin(error)
         })?;
-        Ok(self.entry(self.policies.get(data_type), row, now.since(start)))
+        Ok(self.entry(self.policies.get(data_type), row, took))
     }
 
     /// Offers `entry` to the remote layer. A failure is told, and otherwise like success: the
@@ -182,7 +240,14 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let (Some(remote), Some(ttl)) = (&self.remote, self.remote_ttl(policy, entry)) else {
             return Fill::Stored;
         };
-        match remote.fill(key, entry, ttl).await {
+        let filled = match policy.consistency {
+            Consistency::Versioned => remote.fill(key, entry, ttl).await,
+            Consistency::Naive => remote
+                .overwrite(key, entry, ttl)
+                .await
+                .map(|()| Fill::Stored),
+        };
+        match filled {
             Ok(Fill::Stored) => Fill::Stored,
             Ok(Fill::Refused) => {
                 self.emit(&Event::FillRefused {
@@ -215,6 +280,80 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     fn peek_locally(&self, policy: &DataType, key: &Key) -> Option<Entry> {
         let local = self.local.as_ref().filter(|_| policy.local_ttl.is_some())?;
         local.get(key, self.clock.now())
+    }
+}
+
+/// An entry that this instance loaded, and what became of its fill.
+pub(super) fn loaded(entry: Entry, filled: Fill) -> Fetched {
+    Fetched {
+        entry,
+        layer: Layer::Origin,
+        how: How::Plainly,
+        keep: filled != Fill::Refused,
+    }
+}
+
+/// An entry that the remote layer had.
+pub(super) fn found(entry: Entry) -> Fetched {
+    Fetched {
+        entry,
+        layer: Layer::Remote,
+        how: How::Plainly,
+        keep: true,
+    }
+}
+
+/// An entry that another instance loaded while this one waited.
+pub(super) fn waited_for(entry: Entry) -> Fetched {
+    Fetched {
+        entry,
+        layer: Layer::Origin,
+        how: How::Waited,
+        keep: true,
+    }
+}
+
+/// An entry past its TTL, where nothing fresh could be had at once.
+fn stale(entry: Entry) -> Fetched {
+    Fetched {
+        entry,
+        layer: Layer::Remote,
+        how: How::Stale,
+        keep: false,
+    }
+}
+
+/// What the leader of a flight answers.
+fn lead_answer(
+    Fetched {
+        entry, layer, how, ..
+    }: Fetched,
+) -> Answer {
+    let outcome = match (how, layer) {
+        (How::Bypassed, _) => Outcome::Bypass,
+        (How::Waited, _) => Outcome::Coalesced,
+        (How::Stale, _) => Outcome::StaleHit,
+        (How::Plainly, Layer::Origin) => Outcome::Miss,
+        (How::Plainly, _) => Outcome::Hit,
+    };
+    answer(outcome, layer, entry)
+}
+
+/// What a follower answers: it waited, unless what it got is past its TTL.
+fn follow(
+    Fetched {
+        entry, layer, how, ..
+    }: Fetched,
+) -> Answer {
+    let outcome = if how == How::Stale {
+        Outcome::StaleHit
+    } else {
+        Outcome::Coalesced
+    };
+    Answer {
+        outcome,
+        layer,
+        entry,
     }
 }
 

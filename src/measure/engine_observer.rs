@@ -53,6 +53,8 @@ pub struct Happened {
     pub flushed_entries: u64,
     /// Writes that the consumer of write-behind committed.
     pub write_behind_committed: u64,
+    /// Loads in the background that were left out because too many were asked for.
+    pub refreshes_dropped: u64,
 }
 
 impl Happened {
@@ -65,6 +67,7 @@ impl Happened {
         self.flushes += other.flushes;
         self.flushed_entries += other.flushed_entries;
         self.write_behind_committed += other.write_behind_committed;
+        self.refreshes_dropped += other.refreshes_dropped;
     }
 }
 
@@ -130,6 +133,7 @@ impl InPhase {
             Event::WriteBehindCommitted { writes } => {
                 happened.write_behind_committed += writes as u64;
             }
+            Event::RefreshDropped { .. } => happened.refreshes_dropped += 1,
             Event::LayerFailed { layer, error } => self.count_failure(layer, error.to_string()),
         }
     }
@@ -441,6 +445,7 @@ mod tests {
             flushes: 1,
             flushed_entries: 70,
             write_behind_committed: 11,
+            refreshes_dropped: 0,
         };
         assert_eq!(all.happened(Phases::Measured), wanted);
         assert_eq!(all.happened(Phases::Only(PhaseId(0))), Happened::default());

@@ -27,6 +27,26 @@ use crate::scenario::plan::Plan;
 use pass::{PassKind, PassResult};
 use redis_server::RedisServer;
 
+/// What drives the users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// Over HTTP, by goose.
+    #[default]
+    Closed,
+    /// In process, without HTTP.
+    Direct,
+}
+
+impl Driver {
+    /// Its word in arguments and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Direct => "direct",
+        }
+    }
+}
+
 /// How a plan is to be run, beside what the plan says.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -36,6 +56,8 @@ pub struct RunOptions {
     pub overrides: Vec<String>,
     /// An existing Redis; `None` starts one.
     pub redis_url: Option<String>,
+    /// What drives the users.
+    pub driver: Driver,
     /// The report's folder; `None` makes one under `reports/`.
     pub out: Option<PathBuf>,
 }
@@ -115,6 +137,7 @@ pub async fn run(
     let prefix = RunPrefix::new(plan.seed, started_at);
     let mut stage = match bring_up(plan, options, progress, &clock, prefix).await {
         Ok(redis) => Stage {
+            driver: options.driver,
             plan,
             progress,
             stop,
@@ -158,6 +181,7 @@ struct Stage<'r> {
     stop: watch::Receiver<bool>,
     clock: Clock,
     redis: Option<RedisServer>,
+    driver: Driver,
 }
 
 /// What a run measured: the users without and with the cache.

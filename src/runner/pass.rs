@@ -7,8 +7,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::monitor::{Monitor, Observed, Watched};
-use super::{RunError, Stage};
+use super::{Driver, RunError, Stage};
 use crate::drivers::closed_loop::ClosedLoop;
+use crate::drivers::crowd::Users;
+use crate::drivers::direct::Direct;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::engine::local::LocalConfig;
@@ -166,10 +168,10 @@ async fn drive(
 ) -> Result<(Driven, Observed), RunError> {
     let plan = stage.plan;
     let (stop, stopped) = watch::channel(*stage.stop.borrow());
-    let closed_loop = ClosedLoop {
+    let users = Users {
         traffic: Traffic::new(&plan.workload, &plan.policies, plan.seed.fork("users")),
         policies: Arc::clone(&plan.policies),
-        users: plan.traffic.users,
+        count: plan.traffic.users,
         ramp: plan.traffic.ramp,
         request_timeout: plan.traffic.request_timeout,
         value_sizes: plan
@@ -178,14 +180,22 @@ async fn drive(
             .iter()
             .map(|table| table.value_size)
             .collect(),
-        targets: instances.iter().map(Instance::url).collect(),
         clock: stage.clock.clone(),
         schedule: Arc::clone(&watched.schedule),
         sink: Arc::clone(&watched.recorder) as _,
         stop: stopped,
     };
     // On the generator's threads, apart from the thread that watches.
-    let driving = tokio::spawn(closed_loop.run());
+    let driving = match stage.driver {
+        Driver::Closed => {
+            let targets = instances.iter().map(Instance::url).collect();
+            tokio::spawn(ClosedLoop { users, targets }.run())
+        }
+        Driver::Direct => {
+            let targets = instances.iter().map(Instance::service).collect();
+            tokio::spawn(Direct { users, targets }.run())
+        }
+    };
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
     let driven = driving
         .await

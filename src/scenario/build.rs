@@ -6,6 +6,7 @@
 mod data_types;
 mod gates;
 mod population;
+mod protection;
 mod traffic;
 
 use std::ops::RangeInclusive;

@@ -17,6 +17,11 @@
 //!     invalidation: event            # or time, which it is if left out
 //!     negative_ttl: 5s               # or none; as in `resilience` if left out
 //!     ttl_jitter: 10%                # as in `resilience` if left out
+//!     stampede: single-flight        # as in `resilience`, or this, if left out; also none,
+//!                                    # adr-lock, lock, lease, stale-while-revalidate and
+//!                                    # early-refresh or { early-refresh: 1.0 }, its beta
+//!     serve_stale: 1h                # or none; as in `resilience`, or none, if left out
+//!     consistency: versioned         # as in `resilience`, or this, if left out; or naive
 //!     population: 50_000             # or by parameter: { product_id: 500, warehouse_id: 10 },
 //!                                    # where `unique` stands for a running number
 //!     popularity: { zipf: 0.99 }     # or uniform, which it is if left out, or per-user
@@ -59,6 +64,9 @@
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
 //! ```
 
+pub(super) mod protection;
+mod traffic;
+
 use std::sync::Arc;
 
 use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword, located};
@@ -67,7 +75,9 @@ use super::yaml::{Kind, Node, short};
 use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
 use crate::environment::EvictionPolicy;
 use crate::seed::Seed;
-use crate::units::{ByteSize, Ratio, Span, SpanRange};
+use crate::units::{ByteSize, Ratio, Span};
+use protection::ProtectionFile;
+pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 
 /// The whole file.
 pub(super) struct File {
@@ -124,6 +134,7 @@ pub(super) struct DataTypeFile {
     pub(super) prefilled: Field<bool>,
     pub(super) limit: Field<LimitFile>,
     pub(super) origin: Field<TableFile>,
+    pub(super) protection: ProtectionFile,
 }
 
 impl Decode for DataTypeFile {
@@ -144,6 +155,7 @@ impl Decode for DataTypeFile {
             prefilled: fields.optional("prefilled"),
             limit: fields.optional("limit"),
             origin: fields.optional("origin"),
+            protection: ProtectionFile::of(&mut fields),
         };
         fields.close();
         Some(data_type)
@@ -393,6 +405,7 @@ impl Decode for OriginFile {
 pub(super) struct ResilienceFile {
     pub(super) ttl_jitter: Field<Ratio>,
     pub(super) negative_ttl: Field<Switch<Span>>,
+    pub(super) protection: ProtectionFile,
 }
 
 impl Decode for ResilienceFile {
@@ -401,69 +414,10 @@ impl Decode for ResilienceFile {
         let resilience = Self {
             ttl_jitter: fields.optional("ttl_jitter"),
             negative_ttl: fields.optional("negative_ttl"),
+            protection: ProtectionFile::of(&mut fields),
         };
         fields.close();
         Some(resilience)
-    }
-}
-
-/// What users do.
-pub(super) struct TrafficFile {
-    pub(super) users: Field<u64>,
-    pub(super) ramp: Field<Span>,
-    pub(super) think_time: Field<SpanRange>,
-    pub(super) request_timeout: Field<Span>,
-    pub(super) on_start: Field<List<Arc<str>>>,
-    pub(super) phases: Field<List<PhaseFile>>,
-    pub(super) mix: Field<Map<f64>>,
-}
-
-impl Decode for TrafficFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "the traffic", errors)?;
-        let traffic = Self {
-            users: fields.required("users", "1000"),
-            ramp: fields.optional("ramp"),
-            think_time: fields.required("think_time", "1s..3s"),
-            request_timeout: fields.optional("request_timeout"),
-            on_start: fields.optional("on_start"),
-            phases: fields.required("phases", "[{ name: steady, for: 60s }]"),
-            mix: fields.required("mix", "{ customer.get: 1 }"),
-        };
-        fields.close();
-        Some(traffic)
-    }
-}
-
-/// One phase.
-pub(super) struct PhaseFile {
-    pub(super) name: Field<Arc<str>>,
-    pub(super) duration: Field<Span>,
-}
-
-impl Decode for PhaseFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "a phase", errors)?;
-        let phase = Self {
-            name: fields.required("name", "steady"),
-            duration: fields.required("for", "60s"),
-        };
-        fields.close();
-        Some(phase)
-    }
-}
-
-/// The run before the run.
-pub(super) struct BaselineFile {
-    pub(super) duration: Field<Span>,
-}
-
-impl Decode for BaselineFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "the baseline", errors)?;
-        let duration = fields.required("for", "20s");
-        fields.close();
-        Some(Self { duration })
     }
 }
 

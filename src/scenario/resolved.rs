@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::plan::{LayersPlan, Plan, TrafficPlan};
 use super::words::Word;
-use crate::engine::data_type::DataType;
+use crate::engine::data_type::{DataType, Stampede};
 use crate::engine::layer::Operation;
 use crate::environment::{ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
@@ -146,7 +146,7 @@ fn data_type(policy: &DataType, table: &TableConfig, population: &Population, us
 }
 
 /// What counters do not have.
-fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 8] {
+fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 11] {
     let related = policy.related.iter().map(|key| Yaml::text(key.to_string()));
     let time = |time: ServiceTime| {
         map([
@@ -161,6 +161,9 @@ fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 8] {
             Yaml::none_or(policy.negative_ttl, Yaml::span),
         ),
         ("ttl_jitter", Yaml::word(share(policy.ttl_jitter))),
+        ("stampede", stampede(policy.stampede)),
+        ("serve_stale", Yaml::none_or(policy.serve_stale, Yaml::span)),
+        ("consistency", Yaml::word(policy.consistency.word())),
         ("invalidation", Yaml::word(policy.invalidation.word())),
         ("related", Yaml::List(related.collect())),
         ("value_size", Yaml::word(size(table.value_size))),
@@ -173,6 +176,18 @@ fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 8] {
             ]),
         ),
     ]
+}
+
+fn stampede(stampede: Stampede) -> Yaml {
+    match stampede {
+        Stampede::None => Yaml::word("none"),
+        Stampede::SingleFlight => Yaml::word("single-flight"),
+        Stampede::AdrLock => Yaml::word("adr-lock"),
+        Stampede::Lock => Yaml::word("lock"),
+        Stampede::Lease => Yaml::word("lease"),
+        Stampede::EarlyRefresh { beta } => map([("early-refresh", Yaml::word(beta))]),
+        Stampede::StaleWhileRevalidate => Yaml::word("stale-while-revalidate"),
+    }
 }
 
 /// The keys. A population of one key for each user is left to follow the number of users, so that a

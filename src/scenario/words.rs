@@ -3,7 +3,7 @@
 use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
 use super::yaml::Node;
-use crate::engine::data_type::{Invalidation, Strategy};
+use crate::engine::data_type::{Consistency, Invalidation, Strategy};
 use crate::environment::EvictionPolicy;
 
 /// A value that is written as one of a few words.
@@ -18,6 +18,12 @@ pub(super) trait Word: Copy + PartialEq + 'static {
         let found = Self::WORDS.iter().find(|(_, value)| *value == self);
         found.map_or("", |(word, _)| word)
     }
+}
+
+impl Word for Consistency {
+    const WHAT: &'static str = "consistency";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("versioned", Self::Versioned), ("naive", Self::Naive)];
 }
 
 impl Word for Strategy {
@@ -58,7 +64,7 @@ macro_rules! decode_words {
         }
     )*};
 }
-decode_words!(Strategy, Invalidation, EvictionPolicy);
+decode_words!(Strategy, Invalidation, Consistency, EvictionPolicy);
 
 #[cfg(test)]
 mod tests {
@@ -77,7 +83,11 @@ mod tests {
         for (word, value) in EvictionPolicy::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
+        for (word, value) in Consistency::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
         assert_eq!((Strategy::WORDS.len(), Invalidation::WORDS.len()), (4, 2));
+        assert_eq!(Consistency::WORDS.len(), 2);
         assert_eq!(EvictionPolicy::WORDS.len(), 8);
     }
 }

@@ -5,6 +5,8 @@ mod cli;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod stampede;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

@@ -10,11 +10,15 @@ use axum::response::IntoResponse;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::engine::data_type::{DataType, DataTypeId, KeyPattern, Strategy};
+use crate::engine::data_type::{DataType, DataTypeId, KeyPattern, PolicyTable, Strategy};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::cache_status;
-use crate::measure::PhaseKind;
-use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
+use crate::measure::sink::SampleSink;
+use crate::measure::{PhaseKind, Sample, Schedule};
+use crate::seed::Seed;
+use crate::units::ByteSize;
+use crate::workload::user::{Traffic, User};
+use crate::workload::{Dimension, MixEntry, Popularity, Population, Step, Workload};
 
 /// One attack at a time: the tests take turns.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -158,19 +162,19 @@ fn setup(users: u32, targets: Vec<String>, seconds: u64) -> Setup {
         start,
         phases.map(|(name, kind)| (name.to_owned(), kind, half)),
     );
-    let driver = ClosedLoop {
+    let users = Users {
         traffic: traffic("20ms..60ms"),
         policies: policies(),
-        users,
+        count: users,
         ramp: half / 2,
         request_timeout: Duration::from_secs(2),
         value_sizes: vec![ByteSize(64)],
-        targets,
         clock,
         schedule: Arc::new(schedule),
         sink: Arc::clone(&recorder) as Arc<dyn SampleSink>,
         stop: stopped,
     };
+    let driver = ClosedLoop { users, targets };
     Setup {
         driver,
         recorder,
@@ -186,7 +190,7 @@ async fn every_request_is_sent_once_and_recorded_once() {
     // Twice: one attack after another in one process.
     for users in [50_u32, 30] {
         let setup = setup(users, vec![first.clone(), second.clone()], 2);
-        let schedule = Arc::clone(&setup.driver.schedule);
+        let schedule = Arc::clone(&setup.driver.users.schedule);
         let driven = tokio::spawn(setup.driver.run())
             .await
             .expect("no panic")
@@ -243,9 +247,9 @@ async fn users_ask_what_the_machine_says_and_arrive_evenly() {
     let _turn = ONE.lock().await;
     let (target, seen) = server().await;
     let mut setup = setup(10, vec![target], 2);
-    setup.driver.ramp = Duration::from_secs(1);
-    let (traffic, policies) = (Arc::clone(&setup.driver.traffic), policies());
-    let start = setup.driver.schedule.start();
+    setup.driver.users.ramp = Duration::from_secs(1);
+    let (traffic, policies) = (Arc::clone(&setup.driver.users.traffic), policies());
+    let start = setup.driver.users.schedule.start();
     let driven = setup.driver.run().await.expect("driven");
     assert_eq!(driven.users_started, 10);
     // Each user's login is its first request, at its place in the ramp.
@@ -280,9 +284,9 @@ async fn a_stop_ends_the_run_in_ramp_and_in_thought() {
     let (target, _) = server().await;
     for (ramp_s, stop_after_ms) in [(600, 500), (0, 700), (600, 0)] {
         let mut setup = setup(40, vec![target.clone()], 1_200);
-        setup.driver.ramp = Duration::from_secs(ramp_s);
-        setup.driver.traffic = traffic("1h");
-        let clock = setup.driver.clock.clone();
+        setup.driver.users.ramp = Duration::from_secs(ramp_s);
+        setup.driver.users.traffic = traffic("1h");
+        let clock = setup.driver.users.clock.clone();
         let run = tokio::spawn(setup.driver.run());
         clock.sleep(Duration::from_millis(stop_after_ms)).await;
         setup.stop.send_replace(true);
@@ -307,7 +311,7 @@ async fn a_silent_server_gives_timeouts_and_no_hang() {
     let target = serve(silent).await;
 
     let mut setup_short = setup(20, vec![target.clone()], 2);
-    setup_short.driver.request_timeout = Duration::from_millis(500);
+    setup_short.driver.users.request_timeout = Duration::from_millis(500);
     let driven = setup_short.driver.run().await.expect("driven");
     assert_eq!((driven.users_started, driven.users_lost), (20, 0));
     assert_eq!((driven.users_left, driven.requests_abandoned), (0, 0));
@@ -317,9 +321,9 @@ async fn a_silent_server_gives_timeouts_and_no_hang() {
 
     // A stop does not wait for long, and says how many it gave up.
     let mut setup_long = setup(20, vec![target], 1_000);
-    setup_long.driver.ramp = Duration::ZERO;
-    setup_long.driver.request_timeout = Duration::from_mins(10);
-    let clock = setup_long.driver.clock.clone();
+    setup_long.driver.users.ramp = Duration::ZERO;
+    setup_long.driver.users.request_timeout = Duration::from_mins(10);
+    let clock = setup_long.driver.users.clock.clone();
     let run = tokio::spawn(setup_long.driver.run());
     clock.sleep(Duration::from_millis(600)).await;
     setup_long.stop.send_replace(true);
@@ -381,7 +385,7 @@ async fn a_user_that_panics_is_counted_and_the_others_go_on() {
         panics: true,
         ..Recorder::default()
     });
-    setup.driver.sink = Arc::clone(&recorder) as Arc<dyn SampleSink>;
+    setup.driver.users.sink = Arc::clone(&recorder) as Arc<dyn SampleSink>;
     let driven = setup.driver.run().await.expect("driven");
     assert_eq!((driven.users_started, driven.users_lost), (10, 1));
     assert_eq!((driven.users_left, driven.requests_abandoned), (0, 1));
@@ -411,14 +415,14 @@ async fn impossible_runs_are_refused() {
 async fn a_schedule_that_is_over_asks_nothing() {
     let _turn = ONE.lock().await;
     let mut setup = setup(50, vec!["http://127.0.0.1:1".to_owned()], 1);
-    setup.driver.ramp = Duration::ZERO;
-    let past = setup.driver.clock.now() - Duration::from_mins(1);
+    setup.driver.users.ramp = Duration::ZERO;
+    let past = setup.driver.users.clock.now() - Duration::from_mins(1);
     let phases = [(
         "steady".to_owned(),
         PhaseKind::Measure,
         Duration::from_secs(1),
     )];
-    setup.driver.schedule = Arc::new(Schedule::new(past, phases));
+    setup.driver.users.schedule = Arc::new(Schedule::new(past, phases));
     let driven = setup.driver.run().await.expect("driven");
     assert_eq!(driven, Driven::default());
 }
@@ -432,7 +436,7 @@ async fn interrupted_run() {
     let (target, _) = server().await;
     let setup = setup(20, vec![target], 1_200);
     let recorder = Arc::clone(&setup.recorder);
-    let clock = setup.driver.clock.clone();
+    let clock = setup.driver.users.clock.clone();
     let run = tokio::spawn(setup.driver.run());
     while recorder.samples.lock().is_empty() {
         clock.sleep(Duration::from_millis(10)).await;

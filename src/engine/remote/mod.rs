@@ -4,6 +4,7 @@
 //! [`LayerError::Unsupported`](super::layer::LayerError::Unsupported).
 
 pub mod redis;
+mod redis_partitions;
 mod redis_queue;
 mod redis_subscription;
 mod wire;

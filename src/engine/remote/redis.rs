@@ -31,12 +31,13 @@ pub(super) use self::link::Link;
 pub use self::nodes::Nodes;
 pub(super) use self::roster::Roster;
 pub use self::survey::{ShardView, Surveyor, View};
-use super::redis_queue::{RedisQueue, write_fields};
+use super::redis_partitions::RedisPartitions;
+use super::redis_queue::write_fields;
 use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
 use crate::engine::data_type::{Key, Limit, PolicyTable};
 use crate::engine::layer::{
-    Admission, Entry, Fill, LayerError, Notice, QueuedWrite, Remote, Version,
+    Admission, Entry, Fill, LayerError, Leased, Notice, QueuedWrite, Remote, Token, Version,
 };
 
 pub(super) const NAME: &str = "Redis";
@@ -67,6 +68,10 @@ struct Scripts {
     invalidate: Script,
     append: Script,
     admit: Script,
+    get_or_lease: Script,
+    fill_leased: Script,
+    renew_lock: Script,
+    unlock: Script,
 }
 
 impl Scripts {
@@ -76,6 +81,10 @@ impl Scripts {
             invalidate: Script::new(include_str!("scripts/invalidate.lua")),
             append: Script::new(include_str!("scripts/append.lua")),
             admit: Script::new(include_str!("scripts/admit.lua")),
+            get_or_lease: Script::new(include_str!("scripts/get_or_lease.lua")),
+            fill_leased: Script::new(include_str!("scripts/fill_leased.lua")),
+            renew_lock: Script::new(include_str!("scripts/renew_lock.lua")),
+            unlock: Script::new(include_str!("scripts/unlock.lua")),
         }
     }
 }
@@ -118,11 +127,19 @@ impl RedisRemote {
     fn key(&self, key: &Key) -> String {
         self.keys.spell(key)
     }
+
+    fn lock_key(&self, key: &Key) -> String {
+        self.keys.lock_of(key)
+    }
+
+    fn channel(&self) -> String {
+        self.keys.channel()
+    }
 }
 
 impl Remote for RedisRemote {
     type Subscription = RedisSubscription;
-    type Queue = RedisQueue;
+    type Queue = RedisPartitions;
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, LayerError> {
         let held: Option<Bytes> = self
@@ -133,7 +150,7 @@ impl Remote for RedisRemote {
             .map_err(|e| failure(&e))?;
         match held.as_ref().map(wire::decode).transpose() {
             Ok(Some(Stored::Entry(entry))) => Ok(Some(entry)),
-            Ok(Some(Stored::Tombstone(_)) | None) => Ok(None),
+            Ok(Some(Stored::Tombstone(_) | Stored::Lease) | None) => Ok(None),
             Err(foreign) => Err(LayerError::Refused(NAME, foreign.to_string())),
         }
     }
@@ -149,6 +166,98 @@ impl Remote for RedisRemote {
             .await
             .map_err(|e| failure(&e))?;
         Ok(if stored { Fill::Stored } else { Fill::Refused })
+    }
+
+    async fn overwrite(&self, key: &Key, entry: &Entry, ttl: Duration) -> Result<(), LayerError> {
+        let value = wire::encode(entry);
+        let mut connection = self.connection();
+        connection
+            .pset_ex(self.key(key), &value[..], millis(ttl))
+            .await
+            .map_err(|e| failure(&e))
+    }
+
+    async fn get_or_lease(
+        &self,
+        key: &Key,
+        token: Token,
+        ttl: Duration,
+    ) -> Result<Leased, LayerError> {
+        let mut call = self.scripts.get_or_lease.key(self.key(key));
+        call.arg(&wire::encode_lease(token)[..]).arg(millis(ttl));
+        let (state, held): (u8, Bytes) = call
+            .invoke_async(&mut self.connection())
+            .await
+            .map_err(|e| failure(&e))?;
+        match state {
+            0 => match wire::decode(&held) {
+                Ok(Stored::Entry(entry)) => Ok(Leased::Found(entry)),
+                Ok(_) => Ok(Leased::Taken),
+                Err(foreign) => Err(LayerError::Refused(NAME, foreign.to_string())),
+            },
+            1 => Ok(Leased::Granted),
+            _ => Ok(Leased::Taken),
+        }
+    }
+
+    async fn fill_leased(
+        &self,
+        key: &Key,
+        token: Token,
+        entry: Option<(&Entry, Duration)>,
+    ) -> Result<Fill, LayerError> {
+        let mut call = self.scripts.fill_leased.key(self.key(key));
+        call.arg(&wire::encode_lease(token)[..])
+            .arg(self.channel())
+            .arg(filled(key)?);
+        if let Some((entry, ttl)) = entry {
+            call.arg(&wire::encode(entry)[..]).arg(millis(ttl));
+        }
+        let stored: bool = call
+            .invoke_async(&mut self.connection())
+            .await
+            .map_err(|e| failure(&e))?;
+        Ok(if stored { Fill::Stored } else { Fill::Refused })
+    }
+
+    async fn lock(&self, key: &Key, token: Token, ttl: Duration) -> Result<bool, LayerError> {
+        let mut command = ::redis::cmd("SET");
+        command
+            .arg(self.lock_key(key))
+            .arg(spelled(token))
+            .arg("NX")
+            .arg("PX")
+            .arg(millis(ttl));
+        let set: Option<String> = command
+            .query_async(&mut self.connection())
+            .await
+            .map_err(|e| failure(&e))?;
+        Ok(set.is_some())
+    }
+
+    async fn renew_lock(&self, key: &Key, token: Token, ttl: Duration) -> Result<bool, LayerError> {
+        let mut call = self.scripts.renew_lock.key(self.lock_key(key));
+        call.arg(spelled(token)).arg(millis(ttl));
+        call.invoke_async(&mut self.connection())
+            .await
+            .map_err(|e| failure(&e))
+    }
+
+    async fn unlock(&self, key: &Key, token: Option<Token>) -> Result<(), LayerError> {
+        let mut connection = self.connection();
+        let Some(token) = token else {
+            return connection
+                .del(self.lock_key(key))
+                .await
+                .map_err(|e| failure(&e));
+        };
+        let mut call = self.scripts.unlock.key(self.lock_key(key));
+        call.arg(spelled(token))
+            .arg(self.channel())
+            .arg(filled(key)?);
+        call.invoke_async(&mut connection)
+            .await
+            .map_err(|e| failure(&e))
     }
 
     async fn invalidate(&self, keys: &[Key], version: Version) -> Result<(), LayerError> {
@@ -181,13 +290,13 @@ impl Remote for RedisRemote {
         let text = serde_json::to_string(notice)
             .map_err(|error| LayerError::Refused(NAME, error.to_string()))?;
         self.connection()
-            .publish(self.keys.channel(), text)
+            .publish(self.channel(), text)
             .await
             .map_err(|e| failure(&e))
     }
 
     async fn subscribe(&self) -> Result<RedisSubscription, LayerError> {
-        RedisSubscription::open(&self.link, &self.keys.channel()).await
+        RedisSubscription::open(&self.link, &self.channel()).await
     }
 
     async fn append(
@@ -213,8 +322,8 @@ impl Remote for RedisRemote {
             .map_err(|e| failure(&e))
     }
 
-    async fn queue(&self, consumer: &str) -> Result<RedisQueue, LayerError> {
-        RedisQueue::open(&self.link, self.keys.streams(), consumer).await
+    async fn queue(&self, consumer: &str) -> Result<RedisPartitions, LayerError> {
+        RedisPartitions::open(&self.link, self.keys.streams(), consumer).await
     }
 
     async fn admit(&self, key: &Key, limit: Limit) -> Result<Admission, LayerError> {
@@ -234,6 +343,17 @@ impl Remote for RedisRemote {
             retry_after: Duration::from_millis(retry_after_ms),
         })
     }
+}
+
+/// A token as a lock's value.
+fn spelled(token: Token) -> String {
+    format!("{:032x}", token.0)
+}
+
+/// The notice that nobody loads `key` any more.
+fn filled(key: &Key) -> Result<String, LayerError> {
+    serde_json::to_string(&Notice::Filled(key.as_str().to_owned()))
+        .map_err(|error| LayerError::Refused(NAME, error.to_string()))
 }
 
 /// Redis takes whole milliseconds and refuses zero.

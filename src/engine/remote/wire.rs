@@ -1,7 +1,7 @@
 //! How an entry stands in the remote layer: a fixed head and then the value's bytes.
 //!
 //! ```text
-//! 0      kind: 'e' entry, 'n' known absence, 't' tombstone
+//! 0      kind: 'e' entry, 'n' known absence, 't' tombstone, 'l' lease
 //! 1..9   as of, big endian (the scripts compare these bytes)
 //! 9..17  version, big endian
 //! 17..25 committed at, nanoseconds since the Unix epoch, big endian
@@ -11,6 +11,9 @@
 //! 49..   the value
 //! ```
 //!
+//! A tombstone is kind and floor. A lease is kind, floor (the tombstone's that it replaced, or 0)
+//! and the 16 bytes of its token.
+//!
 //! Pure. A value that is not of this shape is an error, never a guess.
 
 use std::time::Duration;
@@ -18,12 +21,13 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::clock::Timestamp;
-use crate::engine::layer::{Entry, Row, Version};
+use crate::engine::layer::{Entry, Row, Token, Version};
 
 const HEAD_BYTES: usize = 49;
 const ENTRY: u8 = b'e';
 const ABSENCE: u8 = b'n';
 const TOMBSTONE: u8 = b't';
+const LEASE: u8 = b'l';
 
 /// What stands at a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub(super) enum Stored {
     Entry(Entry),
     /// Nothing, and nothing read before this commit may be put here.
     Tombstone(Version),
+    /// Nothing, and somebody loads it.
+    Lease,
 }
 
 /// Bytes that no entry of ours has.
@@ -59,6 +65,15 @@ pub(super) fn encode_tombstone(floor: Version) -> Bytes {
     bytes.freeze()
 }
 
+/// A lease as it is asked for; the script fills in its floor.
+pub(super) fn encode_lease(token: Token) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(25);
+    bytes.put_u8(LEASE);
+    bytes.put_u64(0);
+    bytes.put_u128(token.0);
+    bytes.freeze()
+}
+
 pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
     let number = |from: usize| -> Option<u64> {
         Some(u64::from_be_bytes(
@@ -68,6 +83,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
     let time = |from| number(from).map(Timestamp::from_unix_nanos);
     let read = || match bytes.first()? {
         &TOMBSTONE => Some(Stored::Tombstone(Version(number(1)?))),
+        &LEASE => Some(Stored::Lease),
         kind @ &(ENTRY | ABSENCE) => {
             let (as_of, version) = (Version(number(1)?), Version(number(9)?));
             let (committed_at, fetched_at) = (time(17)?, time(25)?);

@@ -5,6 +5,7 @@
 //! that one instance can be taken away without the others. Started and stopped by the runner.
 
 mod http;
+pub mod service;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
+use self::service::Service;
 use super::error::EnvironmentError;
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
@@ -48,9 +50,9 @@ pub struct InstanceConfig {
 }
 
 /// A running instance. Dropping it ends it at once.
-#[derive(Debug)]
 pub struct Instance {
     address: SocketAddr,
+    service: Arc<dyn Service>,
     stop: watch::Sender<bool>,
     drained: oneshot::Receiver<bool>,
     clock: Clock,
@@ -77,19 +79,19 @@ impl Instance {
             .build()
             .map_err(|error| failed(error.to_string()))?;
         let (stop, stopped) = watch::channel(false);
-        let (address_to, address_from) = oneshot::channel();
+        let (ready_to, ready_from) = oneshot::channel();
         let (drained_to, drained) = oneshot::channel();
         let serving = runtime.spawn(async move {
-            let drained = serve(config, origin, stopped, address_to).await;
+            let drained = serve(config, origin, stopped, ready_to).await;
             // The runner may have gone; then nobody wants to know.
             if let Ok(drained) = drained {
                 let _ = drained_to.send(drained);
             }
             drained.err()
         });
-        let started = clock.timeout(START_LIMIT, address_from).await;
-        let address = match started {
-            Ok(Ok(address)) => address,
+        let started = clock.timeout(START_LIMIT, ready_from).await;
+        let (address, service) = match started {
+            Ok(Ok(ready)) => ready,
             Ok(Err(_)) => {
                 let reason = serving.await.ok().flatten();
                 runtime.shutdown_background();
@@ -104,6 +106,7 @@ impl Instance {
         };
         Ok(Self {
             address,
+            service,
             stop,
             drained,
             clock,
@@ -114,6 +117,11 @@ impl Instance {
     /// Where it listens, as in `http://127.0.0.1:34567`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Its engine, for drivers that leave HTTP out.
+    pub fn service(&self) -> Arc<dyn Service> {
+        Arc::clone(&self.service)
     }
 
     /// Ends it: no new connections, then what write-behind has accepted is committed. Gives whether
@@ -140,7 +148,7 @@ async fn serve<O: Origin>(
     config: InstanceConfig,
     origin: O,
     mut stopped: watch::Receiver<bool>,
-    address: oneshot::Sender<SocketAddr>,
+    ready: oneshot::Sender<(SocketAddr, Arc<dyn Service>)>,
 ) -> Result<bool, String> {
     let InstanceConfig {
         number,
@@ -174,9 +182,12 @@ async fn serve<O: Origin>(
     let consumer = format!("instance-{number}");
     let background = tokio::spawn({
         let (engine, consumer) = (Arc::clone(&engine), consumer.clone());
-        async move { tokio::join!(engine.listen(), engine.consume(&consumer)) }
+        async move { tokio::join!(engine.listen(), engine.consume(&consumer), engine.refresh()) }
     });
-    if address.send(bound).is_err() {
+    if ready
+        .send((bound, Arc::clone(&engine) as Arc<dyn Service>))
+        .is_err()
+    {
         return Err("nobody waits for it".to_owned());
     }
     let router = http::router(Arc::clone(&engine));

@@ -47,7 +47,7 @@ pub(super) fn report(
             overrides: options.overrides.clone(),
         },
         seed: plan.seed.0,
-        driver: "closed".to_owned(),
+        driver: options.driver.name().to_owned(),
         time: "real".to_owned(),
         started_at: started_at.to_string(),
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),

@@ -12,7 +12,12 @@ pub(super) fn seconds(pass: &PassResult) -> Vec<Second> {
     let measurements = &pass.measurements;
     let mut readings = pass.observed.seconds.iter();
     let mut before = Some(&pass.observed.first);
-    let rows = measurements.seconds().iter().map(|row| {
+    // What ended after the last phase is the tail of its requests, not a second of the run.
+    let in_plan = measurements
+        .seconds()
+        .iter()
+        .filter(|row| row.phase.is_some());
+    let rows = in_plan.map(|row| {
         let now = readings.next();
         let mut second = users(row, pass);
         if let Some((then, now)) = before.zip(now) {

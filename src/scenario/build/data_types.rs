@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use super::super::decode::{Entry, Field, List, Located, Switch};
 use super::super::diagnostics::{Diagnostic, Errors, Place};
+use super::super::file::protection::ProtectionFile;
 use super::super::file::{DataTypeFile, File, LimitFile, ResilienceFile, ServiceTimeFile};
 use super::super::resolved;
-use super::{Built, MS, TIMEOUT_MAX, TTL_MAX, check_name, count, population, span, span_within};
+use super::{
+    Built, MS, TIMEOUT_MAX, TTL_MAX, check_name, count, population, protection, span, span_within,
+};
 use crate::engine::data_type::{DataType, Invalidation, KeyPattern, Limit, Strategy};
 use crate::environment::{ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
@@ -37,7 +40,8 @@ pub(super) struct DataTypes {
 }
 
 /// What holds for data types that do not say otherwise.
-struct Defaults {
+struct Defaults<'f> {
+    protection: &'f ProtectionFile,
     ttl_jitter: Option<Ratio>,
     /// Inside, `None` is no negative caching.
     negative_ttl: Built<Option<Duration>>,
@@ -58,7 +62,8 @@ pub(super) fn names(file: &File) -> Names {
 
 /// Builds every data type.
 pub(super) fn build(file: &File, users: Option<u32>, errors: &mut Errors) -> Built<DataTypes> {
-    let defaults = defaults(&file.resilience, errors);
+    let unwritten = ProtectionFile::absent();
+    let defaults = defaults(&file.resilience, &unwritten, errors);
     let data_types = file.data_types.given()?;
     let entries = &data_types.value.0;
     if entries.is_empty() || entries.len() > DATA_TYPES_MAX {
@@ -86,12 +91,19 @@ pub(super) fn build(file: &File, users: Option<u32>, errors: &mut Errors) -> Bui
     built
 }
 
-fn defaults(file: &Field<ResilienceFile>, errors: &mut Errors) -> Defaults {
+fn defaults<'f>(
+    file: &'f Field<ResilienceFile>,
+    unwritten: &'f ProtectionFile,
+    errors: &mut Errors,
+) -> Defaults<'f> {
     let (ttl_jitter, negative_ttl) = match file.value() {
         Some(resilience) => (&resilience.ttl_jitter, &resilience.negative_ttl),
         None => (&Field::Absent, &Field::Absent),
     };
     Defaults {
+        protection: file
+            .value()
+            .map_or(unwritten, |resilience| &resilience.protection),
         ttl_jitter: build_jitter(ttl_jitter, Some(Ratio(0.0)), errors),
         negative_ttl: build_negative_ttl(negative_ttl, Some(None), errors),
     }
@@ -126,7 +138,7 @@ type Row = (DataType, TableConfig, Population);
 fn build_one(
     name: &Located<Arc<str>>,
     file: &DataTypeFile,
-    defaults: &Defaults,
+    defaults: &Defaults<'_>,
     users: Option<u32>,
     errors: &mut Errors,
 ) -> Built<Row> {
@@ -143,6 +155,7 @@ fn build_one(
     let ttl_jitter = build_jitter(&file.ttl_jitter, defaults.ttl_jitter, errors);
     let negative_ttl = build_negative_ttl(&file.negative_ttl, defaults.negative_ttl, errors);
     let invalidation = file.invalidation.or(Invalidation::default());
+    let protection = protection::build(&file.protection, defaults.protection, errors);
     let population = population::build(name, file, users, errors);
     let table = match counter {
         Some(true) => {
@@ -158,6 +171,7 @@ fn build_one(
         None => None,
     };
     let is_counter = counter?;
+    let protection = protection?;
     let policy = DataType {
         related: related?,
         local_ttl: local_ttl?,
@@ -166,6 +180,9 @@ fn build_one(
         negative_ttl: negative_ttl?.filter(|_| !is_counter),
         ttl_jitter: if is_counter { Ratio(0.0) } else { ttl_jitter? },
         limit: limit?,
+        stampede: protection.stampede,
+        serve_stale: protection.serve_stale,
+        consistency: protection.consistency,
         ..DataType::new(name.value.clone(), key?.value.clone(), strategy?, ttl?)
     };
     Some((policy, table?, population?))
@@ -343,6 +360,9 @@ fn refuse_values(name: &Located<Arc<str>>, file: &DataTypeFile, errors: &mut Err
         ("invalidation", file.invalidation.place()),
         ("negative_ttl", file.negative_ttl.place()),
         ("ttl_jitter", file.ttl_jitter.place()),
+        ("stampede", file.protection.stampede.place()),
+        ("serve_stale", file.protection.serve_stale.place()),
+        ("consistency", file.protection.consistency.place()),
         ("value_size", file.value_size.place()),
         ("prefilled", file.prefilled.place()),
         ("origin", file.origin.place()),

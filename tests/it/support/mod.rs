@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +36,7 @@ struct Inner {
     rows: Mutex<HashMap<Key, Stored>>,
     commits: AtomicU64,
     loads: AtomicUsize,
+    broken: AtomicBool,
     /// A load takes its snapshot, then a permit, then answers.
     gate: Semaphore,
 }
@@ -47,6 +48,7 @@ impl ScriptedOrigin {
             rows: Mutex::default(),
             commits: AtomicU64::new(0),
             loads: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         };
         Self {
@@ -61,6 +63,11 @@ impl ScriptedOrigin {
 
     pub(crate) fn release_loads(&self) {
         self.inner.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// From now on loads fail.
+    pub(crate) fn break_down(&self) {
+        self.inner.broken.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn loads(&self) -> usize {
@@ -108,6 +115,12 @@ impl Origin for ScriptedOrigin {
             .acquire()
             .await
             .expect("the gate is never closed");
+        if self.inner.broken.load(Ordering::SeqCst) {
+            return Err(LayerError::Unreachable(
+                "the scripted origin",
+                "as asked".to_owned(),
+            ));
+        }
         Ok(row)
     }
 
@@ -167,6 +180,10 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new() -> Self {
+        Self::with_policies(policies()).await
+    }
+
+    pub(crate) async fn with_policies(policies: PolicyTable) -> Self {
         let clock = Clock::real();
         let config = RedisConfig {
             maxmemory: None,
@@ -178,7 +195,7 @@ impl Stage {
         Self {
             origin: ScriptedOrigin::new(clock.clone()),
             redis,
-            policies: Arc::new(policies()),
+            policies: Arc::new(policies),
             told: Arc::default(),
             clock,
         }
@@ -210,8 +227,8 @@ impl Stage {
             self.origin.clone(),
             surroundings,
         ));
-        let listener = Arc::clone(&engine);
-        tokio::spawn(async move { listener.listen().await });
+        let background = Arc::clone(&engine);
+        tokio::spawn(async move { tokio::join!(background.listen(), background.refresh()) });
         self.until(async || self.subscribers().await > number as usize)
             .await;
         engine

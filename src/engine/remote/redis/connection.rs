@@ -22,7 +22,7 @@ use super::slots::{key_of, slot_of};
 
 /// What routed commands share.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(in crate::engine::remote) struct Route {
     pub(super) pool: Pool,
     pub(super) current: watch::Receiver<Arc<Roster>>,
     /// Wakes the follower.

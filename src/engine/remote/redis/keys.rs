@@ -69,6 +69,11 @@ impl Keys {
         (0..count).map(|partition| self.stream(partition)).collect()
     }
 
+    /// The lock of whoever loads `key`. No script takes both, so it may lie in another slot.
+    pub(super) fn lock_of(&self, key: &Key) -> String {
+        format!("{}lock:{key}", self.prefix)
+    }
+
     /// The channel on which instances tell each other.
     pub(super) fn channel(&self) -> String {
         format!("{}invalidations", self.prefix)
@@ -122,6 +127,7 @@ mod tests {
             Some("run:write-behind")
         );
         assert_eq!(keys.channel(), "run:invalidations");
+        assert_eq!(keys.lock_of(&Key::new("x")), "run:lock:x");
     }
 
     #[test]

@@ -308,7 +308,11 @@ impl Frame<'_> {
     }
 
     fn draw_tips(&self, svg: &mut Svg, tips: &[String]) {
-        svg.put(format_args!(r#"<g class="tips">"#));
+        // A viewport of its own: 100% is the height of the plot, not of the chart.
+        svg.put(format_args!(
+            r#"<svg class="tips" width="100%" height="{}">"#,
+            Place(self.height)
+        ));
         for (bucket, tip) in tips.iter().enumerate().filter(|(_, tip)| !tip.is_empty()) {
             let (from, to) = self.time.bucket_edges(bucket);
             svg.put(format_args!(
@@ -318,7 +322,7 @@ impl Frame<'_> {
                 EscapedLines(tip),
             ));
         }
-        svg.put(format_args!("</g>"));
+        svg.put(format_args!("</svg>"));
     }
 }
 

@@ -49,13 +49,22 @@ pub(crate) struct LineChart<'a> {
 /// The height of a plot in pixels.
 pub(crate) const HEIGHT: f64 = 220.0;
 /// A limit further than this factor above everything measured would press the lines to the floor:
-/// it is named at the top instead.
-const LIMIT_FACTOR_LINEAR: f64 = 5.0;
+/// it is told in words instead.
+const LIMIT_FACTOR_LINEAR: f64 = 12.0;
 const LIMIT_FACTOR_LOG: f64 = 1_000.0;
+
+/// A finished chart of lines.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    /// The chart.
+    pub svg: String,
+    /// The labels of limits that lie too far above to be drawn, for words beside the chart.
+    pub limits_above: Vec<String>,
+}
 
 impl LineChart<'_> {
     /// The chart as SVG.
-    pub(crate) fn draw(&self) -> String {
+    pub(crate) fn draw(&self) -> Drawn {
         let scale = self.scale();
         let title = if scale.is_log() {
             format!("{}, log scale", self.y_title)
@@ -71,14 +80,19 @@ impl LineChart<'_> {
             height: HEIGHT,
             size: Size::Full,
         };
-        frame.draw(
+        let svg = frame.draw(
             |svg| self.draw_lines(&frame, svg),
             |svg| {
                 self.draw_limits(&frame, svg);
                 self.draw_names(&frame, svg);
             },
             &self.tips(),
-        )
+        );
+        let above = self.limits.iter().filter(|l| !is_inside(l, scale));
+        Drawn {
+            svg,
+            limits_above: above.map(|limit| limit.label.clone()).collect(),
+        }
     }
 
     fn scale(&self) -> Scale {
@@ -129,12 +143,7 @@ impl LineChart<'_> {
     }
 
     fn draw_limits(&self, frame: &Frame<'_>, svg: &mut Svg) {
-        let mut above = Vec::new();
-        for limit in &self.limits {
-            if limit.value > frame.scale.max() {
-                above.push(limit.label.as_str());
-                continue;
-            }
+        for limit in self.limits.iter().filter(|l| is_inside(l, frame.scale)) {
             let y = frame.y(limit.value);
             let text_y = if y < 18.0 { y + 14.0 } else { y - 6.0 };
             svg.put(format_args!(
@@ -143,12 +152,6 @@ impl LineChart<'_> {
                 Place(y),
                 Place(text_y),
                 Escaped(&limit.label),
-            ));
-        }
-        if !above.is_empty() {
-            svg.put(format_args!(
-                r#"<text class="limit-name halo end" x="100%" y="12">↑ {}, above this scale</text>"#,
-                Escaped(&above.join(", ")),
             ));
         }
     }
@@ -197,6 +200,10 @@ impl LineChart<'_> {
     }
 }
 
+fn is_inside(limit: &Limit, scale: Scale) -> bool {
+    limit.value <= scale.max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,7 +217,7 @@ mod tests {
         }
     }
 
-    fn chart(time: &TimeAxis, values: Vec<Option<f64>>, limit: f64) -> String {
+    fn chart(time: &TimeAxis, values: Vec<Option<f64>>, limit: f64) -> Drawn {
         LineChart {
             aria: "keys <rose>",
             y_title: "keys",
@@ -234,31 +241,29 @@ mod tests {
     fn a_gap_is_not_bridged_and_a_lone_point_is_a_dot() {
         let time = axis(5);
         let values = vec![Some(10.0), Some(20.0), None, Some(5.0), None];
-        let svg = chart(&time, values, 20.0);
+        let svg = chart(&time, values, 20.0).svg;
         assert!(svg.contains(r#"d="M100 110L300 0M700 165h0""#), "{svg}");
         assert!(svg.contains("keys &lt;rose&gt;"));
         assert_eq!(svg.matches("<title>").count(), 3, "no numbers for the gaps");
     }
 
     #[test]
-    fn a_limit_out_of_reach_is_named_and_not_drawn() {
+    fn a_limit_out_of_reach_is_told_and_not_drawn() {
         let time = axis(2);
         let values = vec![Some(1.0), Some(2.0)];
         let far = chart(&time, values.clone(), 1_000.0);
-        assert!(far.contains("↑ limit 1000, above this scale"), "{far}");
-        assert!(!far.contains(r#"class="line t-limit""#));
+        assert_eq!(far.limits_above, ["limit 1000"]);
+        assert!(!far.svg.contains(r#"class="line t-limit""#));
         let near = chart(&time, values, 4.0);
-        assert!(near.contains(r#"class="line t-limit""#), "{near}");
+        assert!(near.limits_above.is_empty());
+        assert!(near.svg.contains(r#"class="line t-limit""#));
     }
 
     #[test]
     fn nothing_measured_is_an_empty_chart() {
         for time in [axis(0), axis(3)] {
-            let svg = chart(&time, vec![None; time.buckets], 10.0);
-            assert!(
-                svg.contains(r#"d="""#) && svg.ends_with("</g></svg>"),
-                "{svg}"
-            );
+            let svg = chart(&time, vec![None; time.buckets], 10.0).svg;
+            assert!(svg.contains(r#"d="""#) && svg.ends_with("</g></svg>"));
         }
     }
 }

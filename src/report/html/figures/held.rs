@@ -49,16 +49,12 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
             label: format!("target {function} {}", gate.target),
         })
         .collect();
-    let mut legend = vec![
+    let legend = vec![
         Key::line(Tone::Extreme, "p99: one request of 100 took longer"),
         Key::line(Tone::Main, "p95: one of 20"),
         Key::line(Tone::Calm, "p50: every other"),
     ];
-    if !limits.is_empty() {
-        legend.push(Key::line(Tone::Limit, "target"));
-    }
-    legend.extend_from_slice(timeline.keys());
-    let svg = LineChart {
+    let chart = LineChart {
         aria: &takeaway,
         y_title: "response time in each second",
         unit: Unit::Us,
@@ -66,16 +62,8 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         lines: lines.into(),
         limits,
         may_be_log: true,
-    }
-    .draw();
-    Figure {
-        title: title.to_owned(),
-        takeaway,
-        svg,
-        legend,
-        note: timeline.point_note("worst second").unwrap_or_default(),
-        ..Figure::default()
-    }
+    };
+    Figure::of_lines(title, &chart, timeline, legend, "worst second")
 }
 
 /// The worst judged second by p95, and what a target says to it.
@@ -137,7 +125,7 @@ fn traffic(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     let Some(timeline) = timeline else {
         return Figure::absent(title, &format!("{takeaway} {NO_SECONDS}"));
     };
-    let svg = LineChart {
+    let chart = LineChart {
         aria: &takeaway,
         y_title: "requests that ended in each second",
         unit: Unit::PerS,
@@ -156,21 +144,12 @@ fn traffic(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         ],
         limits: Vec::new(),
         may_be_log: false,
-    }
-    .draw();
-    let mut legend = vec![
+    };
+    let legend = vec![
         Key::line(Tone::Main, "all requests per second"),
         Key::line(Tone::Error, "failed requests per second"),
     ];
-    legend.extend_from_slice(timeline.keys());
-    Figure {
-        title: title.to_owned(),
-        takeaway,
-        svg,
-        legend,
-        note: timeline.point_note("busiest second").unwrap_or_default(),
-        ..Figure::default()
-    }
+    Figure::of_lines(title, &chart, timeline, legend, "busiest second")
 }
 
 fn traffic_takeaway(report: &Report) -> String {

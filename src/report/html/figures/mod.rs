@@ -14,8 +14,10 @@ mod trust;
 use serde::Serialize;
 
 use super::chart::Tone;
+use super::chart::line::LineChart;
 use super::table::Table;
 use super::timeline::Timeline;
+use super::words;
 use crate::report::model::Report;
 
 /// One question of the reader.
@@ -126,6 +128,34 @@ impl Key {
 }
 
 impl Figure {
+    /// A chart of lines with its legend; what it cannot show, its note tells.
+    pub(crate) fn of_lines(
+        title: &str,
+        chart: &LineChart<'_>,
+        timeline: &Timeline<'_>,
+        mut legend: Vec<Key>,
+        kept: &str,
+    ) -> Self {
+        let drawn = chart.draw();
+        if drawn.limits_above.len() < chart.limits.len() {
+            legend.push(Key::line(Tone::Limit, "target or limit"));
+        }
+        legend.extend_from_slice(timeline.keys());
+        let mut notes: Vec<String> = timeline.point_note(kept).into_iter().collect();
+        if !drawn.limits_above.is_empty() {
+            let limits = words::sentence(&drawn.limits_above.join(", "));
+            notes.push(format!("{limits}: far above this scale."));
+        }
+        Self {
+            title: title.to_owned(),
+            takeaway: chart.aria.to_owned(),
+            svg: drawn.svg,
+            legend,
+            note: notes.join(" "),
+            ..Self::default()
+        }
+    }
+
     /// A picture that cannot be drawn, and why.
     pub(crate) fn absent(title: &str, why: &str) -> Self {
         Self {

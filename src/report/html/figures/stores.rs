@@ -52,11 +52,8 @@ impl Chart<'_> {
             let why = "Nothing to draw: no second of this run has a sample of it.";
             return Figure::absent(self.title, &format!("{} {why}", self.takeaway));
         }
-        let mut legend = vec![Key::line(self.tone, self.name)];
-        let limits = self.limits.iter();
-        legend.extend(limits.map(|limit| Key::line(Tone::Limit, limit.label.clone())));
-        legend.extend_from_slice(timeline.keys());
-        let svg = LineChart {
+        let legend = vec![Key::line(self.tone, self.name)];
+        let chart = LineChart {
             aria: &self.takeaway,
             y_title: self.y_title,
             unit: self.unit,
@@ -68,16 +65,8 @@ impl Chart<'_> {
             }],
             limits: self.limits,
             may_be_log: false,
-        }
-        .draw();
-        Figure {
-            title: self.title.to_owned(),
-            takeaway: self.takeaway,
-            svg,
-            legend,
-            note: timeline.point_note("largest value").unwrap_or_default(),
-            ..Figure::default()
-        }
+        };
+        Figure::of_lines(self.title, &chart, timeline, legend, "largest value")
     }
 }
 

@@ -49,7 +49,7 @@ fn users(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
             words::counted(planned, "user", "users")
         ),
     };
-    let svg = LineChart {
+    let chart = LineChart {
         aria: &takeaway,
         y_title: "users that were live at the end of each second",
         unit: Unit::Count,
@@ -64,21 +64,9 @@ fn users(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
             label: format!("planned {}", thousands(planned)),
         }],
         may_be_log: false,
-    }
-    .draw();
-    let mut legend = vec![
-        Key::line(Tone::Main, "users live"),
-        Key::line(Tone::Limit, "users of the plan"),
-    ];
-    legend.extend_from_slice(timeline.keys());
-    Figure {
-        title: title.to_owned(),
-        takeaway,
-        svg,
-        legend,
-        note: timeline.point_note("smallest value").unwrap_or_default(),
-        ..Figure::default()
-    }
+    };
+    let legend = vec![Key::line(Tone::Main, "users live")];
+    Figure::of_lines(title, &chart, timeline, legend, "smallest value")
 }
 
 fn processors(report: &Report) -> Figure {
@@ -157,7 +145,12 @@ fn slip(report: &Report) -> Figure {
         scale: Scale::fitting(&values, Unit::Us.base()),
         rows: vec![Row {
             name: "slip".to_owned(),
-            text: values.map(words::us).join(", "),
+            text: format!(
+                "p50 {}, p99 {}, latest {}",
+                words::us(slip.p50),
+                words::us(slip.p99),
+                words::us(slip.max)
+            ),
             marks: vec![
                 (slip.p50, Mark::Ring),
                 (slip.p99, Mark::Disc),

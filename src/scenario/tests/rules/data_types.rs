@@ -267,3 +267,38 @@ fn tables_of_the_origin() {
         "0s",
     );
 }
+
+#[test]
+fn protection() {
+    let ttl = "ttl: 15m";
+    rule(
+        ttl,
+        "ttl: 15m\n    stampede: leese",
+        "`leese` is no means against stampedes",
+        "leese",
+    );
+    rule(
+        ttl,
+        "ttl: 15m\n    stampede: stale-while-revalidate",
+        "nothing to serve without `serve_stale`",
+        "stale-while-revalidate",
+    );
+    rule(
+        ttl,
+        "ttl: 15m\n    stampede: { early-refresh: 0 }",
+        "beta of early-refresh cannot be 0",
+        "0",
+    );
+    rule(
+        ttl,
+        "ttl: 15m\n    serve_stale: 5",
+        "\"5\" is not a duration",
+        "5",
+    );
+    rule(
+        ttl,
+        "ttl: 15m\n    consistency: eventual",
+        "`eventual` is no consistency",
+        "eventual",
+    );
+}

@@ -1,0 +1,317 @@
+//! The users of a closed loop: each asks, waits for the answer, thinks, and asks again, until the
+//! schedule ends or a stop comes.
+//!
+//! Shared by the drivers that have users; how a request is carried is the [`Caller`]'s affair.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::alarm::Alarm;
+use super::{Driven, DriverError};
+use crate::clock::{Clock, Timestamp};
+use crate::engine::data_type::PolicyTable;
+use crate::measure::sink::SampleSink;
+use crate::measure::{PhaseId, Sample, Schedule};
+use crate::seed::Seed;
+use crate::units::ByteSize;
+use crate::workload::user::{Traffic, User};
+use crate::workload::{Request, Step};
+
+/// How long a stop waits for answers that are under way.
+pub(super) const STOP_GRACE: Duration = Duration::from_millis(300);
+
+/// The users of a closed loop, and when they come and go: what its drivers are given.
+pub struct Users {
+    /// What users do.
+    pub traffic: Arc<Traffic>,
+    /// What they ask for.
+    pub policies: Arc<PolicyTable>,
+    /// How many users.
+    pub count: u32,
+    /// In what time they all arrive, evenly, from the schedule's start on.
+    pub ramp: Duration,
+    /// How long a user waits for an answer before it counts as an error.
+    pub request_timeout: Duration,
+    /// The size of the values to write, in the order of the policy table.
+    pub value_sizes: Vec<ByteSize>,
+    /// The clock of the run.
+    pub clock: Clock,
+    /// When to start and to end. A start some 200 ms away gives a driver the time to get ready.
+    pub schedule: Arc<Schedule>,
+    /// Where samples go.
+    pub sink: Arc<dyn SampleSink>,
+    /// Becomes true to end it before the schedule does.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// One request to carry.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Which instance shall serve it.
+    pub instance: usize,
+    /// What is asked.
+    pub request: &'a Request,
+    /// Who asks, and its how-manieth request this is; a written value is made from them.
+    pub user: u64,
+    /// See `user`.
+    pub sequence: u64,
+    /// The phase of the intended start.
+    pub phase: PhaseId,
+    /// When it should start.
+    pub intended_start: Timestamp,
+}
+
+/// Carries requests to instances, and times and reads the answers.
+pub trait Caller: Send + Sync + 'static {
+    /// How many instances there are; at least one.
+    fn instances(&self) -> usize;
+
+    /// Carries `call` now and says what became of it, within the request timeout.
+    fn call(&self, call: Call<'_>) -> impl Future<Output = Sample> + Send;
+}
+
+/// Waits until `flag` is true; for ever if nobody can make it so.
+pub(super) async fn becomes_true(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|flag| *flag).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What all users of one run share.
+pub(super) struct Crowd<C> {
+    pub(super) caller: C,
+    pub(super) alarm: Alarm,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) users: u32,
+    pub(super) ramp: Duration,
+    pub(super) clock: Clock,
+    pub(super) schedule: Arc<Schedule>,
+    pub(super) sink: Arc<dyn SampleSink>,
+    pub(super) halted: watch::Receiver<bool>,
+    pub(super) counts: Counts,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    started: AtomicU64,
+    ended: AtomicU64,
+    lost: AtomicU64,
+    requests: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn driven(&self, stopped: bool) -> Driven {
+        let read = |count: &AtomicU64| count.load(Ordering::Acquire);
+        let (ended, started) = (read(&self.ended), read(&self.started));
+        Driven {
+            users_started: started,
+            users_lost: read(&self.lost),
+            users_left: started.saturating_sub(ended),
+            requests: read(&self.requests),
+            requests_abandoned: read(&self.abandoned),
+            stopped,
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::AcqRel);
+}
+
+impl<C: Caller> Crowd<C> {
+    /// The crowd of `users`, who ask by `caller` and leave when `halted` turns true.
+    pub(super) fn new(
+        users: Users,
+        caller: C,
+        halted: watch::Receiver<bool>,
+    ) -> Result<Self, DriverError> {
+        Ok(Self {
+            caller,
+            alarm: Alarm::new(users.clock.clone()).map_err(DriverError::Thread)?,
+            traffic: users.traffic,
+            users: users.count,
+            ramp: users.ramp,
+            clock: users.clock,
+            schedule: users.schedule,
+            sink: users.sink,
+            halted,
+            counts: Counts::default(),
+        })
+    }
+
+    /// The life of one user, from its place in the ramp to the end of the schedule or a stop.
+    pub(super) async fn live(&self, index: u64) {
+        let mut halted = self.halted.clone();
+        let mut due = self.arrival(index);
+        // Who is launched too late to come before the end does not come, and is missed in the
+        // count; a request that fell due before the end is sent, however late, and shows its slip.
+        let comes = self.wait_until(due, &mut halted).await;
+        if !comes || self.clock.now() >= self.schedule.end() {
+            return;
+        }
+        let presence = Presence::begin(self);
+        let mut user = User::new(Arc::clone(&self.traffic), index);
+        loop {
+            match user.next() {
+                Step::Think(pause) => {
+                    // From the answer on, not from when we got around to it.
+                    due = due + pause;
+                    if !self.wait_until(due, &mut halted).await {
+                        break;
+                    }
+                }
+                Step::Request(request) => {
+                    let Some(phase) = self.schedule.phase_at(due) else {
+                        break;
+                    };
+                    let asked = self.ask(&user, &request, phase, due);
+                    let Some(finished) = self.unless_halted(asked, &mut halted).await else {
+                        break;
+                    };
+                    due = finished;
+                }
+            }
+        }
+        presence.end();
+    }
+
+    /// When the user numbered `index` should arrive.
+    fn arrival(&self, index: u64) -> Timestamp {
+        let share = index as f64 / f64::from(self.users);
+        self.schedule.start() + self.ramp.mul_f64(share.min(1.0))
+    }
+
+    /// Waits until `due`; false if there is nothing more to do then, because the schedule is over
+    /// or the user was told to leave.
+    async fn wait_until(&self, due: Timestamp, halted: &mut watch::Receiver<bool>) -> bool {
+        let end = self.schedule.end();
+        tokio::select! {
+            biased;
+            () = becomes_true(halted) => false,
+            () = self.alarm.sleep_until(due.min(end)) => due < end,
+        }
+    }
+
+    /// Asks and records; returns when the answer was complete.
+    async fn ask(
+        &self,
+        user: &User,
+        request: &Request,
+        phase: PhaseId,
+        due: Timestamp,
+    ) -> Timestamp {
+        let in_flight = InFlight::begin(self);
+        let sequence = user.requests();
+        let at = instance_of(
+            self.traffic.seed(),
+            user.index(),
+            sequence,
+            self.caller.instances(),
+        );
+        let sample: Sample = self
+            .caller
+            .call(Call {
+                instance: at,
+                request,
+                user: user.index(),
+                sequence,
+                phase,
+                intended_start: due,
+            })
+            .await;
+        let finished = sample.finished;
+        self.sink.record(sample);
+        in_flight.recorded();
+        finished
+    }
+
+    /// What `asked` gives, unless a stop comes and the grace runs out before.
+    async fn unless_halted(
+        &self,
+        asked: impl Future<Output = Timestamp>,
+        halted: &mut watch::Receiver<bool>,
+    ) -> Option<Timestamp> {
+        tokio::select! {
+            biased;
+            finished = asked => Some(finished),
+            () = async {
+                becomes_true(halted).await;
+                self.clock.sleep(STOP_GRACE).await;
+            } => None,
+        }
+    }
+}
+
+/// The instance that a request goes to: any, as often as any other, and the same one for the same
+/// seed whatever the schedule.
+fn instance_of(seed: Seed, user: u64, sequence: u64, instances: usize) -> usize {
+    let Seed(number) = seed.fork("instance").fork_index(user).fork_index(sequence);
+    (number % instances as u64) as usize
+}
+
+/// A user that is there. Dropped without its end, it is lost.
+struct Presence<'a, C> {
+    crowd: &'a Crowd<C>,
+    ended: bool,
+}
+
+impl<'a, C> Presence<'a, C> {
+    fn begin(crowd: &'a Crowd<C>) -> Self {
+        count(&crowd.counts.started);
+        crowd.sink.user_started();
+        Self {
+            crowd,
+            ended: false,
+        }
+    }
+
+    fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl<C> Drop for Presence<'_, C> {
+    fn drop(&mut self) {
+        if !self.ended {
+            count(&self.crowd.counts.lost);
+        }
+        count(&self.crowd.counts.ended);
+        self.crowd.sink.user_ended();
+    }
+}
+
+/// A request that waits for its answer. Dropped without a record, it is abandoned.
+struct InFlight<'a, C> {
+    crowd: &'a Crowd<C>,
+    recorded: bool,
+}
+
+impl<'a, C> InFlight<'a, C> {
+    fn begin(crowd: &'a Crowd<C>) -> Self {
+        crowd.sink.request_started();
+        Self {
+            crowd,
+            recorded: false,
+        }
+    }
+
+    fn recorded(mut self) {
+        self.recorded = true;
+    }
+}
+
+impl<C> Drop for InFlight<'_, C> {
+    fn drop(&mut self) {
+        let counts = &self.crowd.counts;
+        count(if self.recorded {
+            &counts.requests
+        } else {
+            &counts.abandoned
+        });
+        self.crowd.sink.request_ended();
+    }
+}

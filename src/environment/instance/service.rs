@@ -1,0 +1,77 @@
+//! An instance's engine as one operation after another, for drivers that leave HTTP out.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use crate::engine::data_type::{DataTypeId, Key};
+use crate::engine::layer::{Layer, Operation, Origin, Outcome, Remote, Version};
+use crate::engine::{Engine, EngineError};
+
+/// What became of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The layer that answered.
+    pub layer: Layer,
+    /// The version read or written.
+    pub version: Option<Version>,
+}
+
+/// An answer that is under way.
+pub type Serving<'s> = Pin<Box<dyn Future<Output = Result<Served, EngineError>> + Send + 's>>;
+
+/// Serves operations.
+pub trait Service: Send + Sync {
+    /// Does `operation` on `key`; `value` is for puts.
+    fn serve<'s>(
+        &'s self,
+        operation: Operation,
+        data_type: DataTypeId,
+        key: &'s Key,
+        value: Bytes,
+    ) -> Serving<'s>;
+}
+
+impl<R: Remote, O: Origin> Service for Engine<R, O> {
+    fn serve<'s>(
+        &'s self,
+        operation: Operation,
+        data_type: DataTypeId,
+        key: &'s Key,
+        value: Bytes,
+    ) -> Serving<'s> {
+        Box::pin(async move {
+            let served = |outcome, layer, version| Served {
+                outcome,
+                layer,
+                version,
+            };
+            Ok(match operation {
+                Operation::Get => {
+                    let answer = self.get(data_type, key).await?;
+                    served(answer.outcome, answer.layer, Some(answer.entry.row.version))
+                }
+                Operation::Put => {
+                    let written = self.put(data_type, key, value).await?;
+                    served(Outcome::Bypass, Layer::Origin, Some(written.version))
+                }
+                Operation::Invalidate => {
+                    self.invalidate(data_type, key).await?;
+                    served(Outcome::Bypass, Layer::Origin, None)
+                }
+                Operation::Admit => match self.admit(data_type, key).await {
+                    Ok(admission) if admission.admitted => {
+                        served(Outcome::Hit, Layer::Remote, None)
+                    }
+                    Ok(_) => served(Outcome::Refused, Layer::Remote, None),
+                    // As over HTTP: what cannot be counted may pass.
+                    Err(EngineError::Remote(_)) => served(Outcome::Bypass, Layer::Remote, None),
+                    Err(error) => return Err(error),
+                },
+            })
+        })
+    }
+}

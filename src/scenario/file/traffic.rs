@@ -1,0 +1,68 @@
+//! Who comes, as written: users, phases, mix, and the baseline.
+
+use std::sync::Arc;
+
+use super::super::decode::{Decode, Field, Fields, List, Map};
+use super::super::diagnostics::Errors;
+use super::super::yaml::Node;
+use crate::units::{Span, SpanRange};
+
+/// What users do.
+pub(in crate::scenario) struct TrafficFile {
+    pub(in crate::scenario) users: Field<u64>,
+    pub(in crate::scenario) ramp: Field<Span>,
+    pub(in crate::scenario) think_time: Field<SpanRange>,
+    pub(in crate::scenario) request_timeout: Field<Span>,
+    pub(in crate::scenario) on_start: Field<List<Arc<str>>>,
+    pub(in crate::scenario) phases: Field<List<PhaseFile>>,
+    pub(in crate::scenario) mix: Field<Map<f64>>,
+}
+
+impl Decode for TrafficFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the traffic", errors)?;
+        let traffic = Self {
+            users: fields.required("users", "1000"),
+            ramp: fields.optional("ramp"),
+            think_time: fields.required("think_time", "1s..3s"),
+            request_timeout: fields.optional("request_timeout"),
+            on_start: fields.optional("on_start"),
+            phases: fields.required("phases", "[{ name: steady, for: 60s }]"),
+            mix: fields.required("mix", "{ customer.get: 1 }"),
+        };
+        fields.close();
+        Some(traffic)
+    }
+}
+
+/// One phase.
+pub(in crate::scenario) struct PhaseFile {
+    pub(in crate::scenario) name: Field<Arc<str>>,
+    pub(in crate::scenario) duration: Field<Span>,
+}
+
+impl Decode for PhaseFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "a phase", errors)?;
+        let phase = Self {
+            name: fields.required("name", "steady"),
+            duration: fields.required("for", "60s"),
+        };
+        fields.close();
+        Some(phase)
+    }
+}
+
+/// The run before the run.
+pub(in crate::scenario) struct BaselineFile {
+    pub(in crate::scenario) duration: Field<Span>,
+}
+
+impl Decode for BaselineFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the baseline", errors)?;
+        let duration = fields.required("for", "20s");
+        fields.close();
+        Some(Self { duration })
+    }
+}
