@@ -400,7 +400,12 @@ fn own_options(url: &str) -> Result<OwnOptions, AddressError> {
             ("sentinel_user", user) => options.2 = Some(user.to_owned()),
             ("sentinel_password", password) => options.3 = Some(password.to_owned()),
             ("protocol", _) => {}
-            (other, _) => return Err(wrong(format!("it has an unknown option {other:?}"))),
+            // Not told by its name: that may be the end of a password with a bare `?` in it.
+            _ => {
+                return Err(wrong(
+                    "after the ? stand read_from, ca, sentinel_user, sentinel_password or protocol",
+                ));
+            }
         }
     }
     Ok(options)

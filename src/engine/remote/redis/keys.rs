@@ -4,10 +4,11 @@
 //! Write-behind stores an entry and appends to a stream, both or neither, so both must lie in one
 //! slot. Streams cannot be as many as slots, for each has to be read. So in a Cluster the queue is
 //! cut into [`PARTITIONS`] streams, and a key that write-behind writes gets the hash tag of its
-//! partition: `run:{7}:activity:4711:3` lies beside the stream `run:write-behind:{7}`. Every other
+//! partition: `run:{7}:activity:4711:3` lies beside the stream `run:write-behind:{7}`. The tags are
+//! chosen so that the partitions lie evenly over the slots, and so over the primaries. Every other
 //! key is left as it is, and spreads over all slots. Pure.
 
-use super::slots::slot_of;
+use super::slots::{SLOTS, slot_of};
 use crate::engine::data_type::{Key, PolicyTable, Strategy};
 
 /// The streams of a Cluster's queue: enough to keep every primary busy, few enough to read each of
@@ -21,6 +22,18 @@ pub(super) struct Keys {
     cluster: bool,
     /// Keys that begin so may be written behind.
     queued: Vec<String>,
+    /// The hash tag of each partition; empty outside of a Cluster.
+    tags: Vec<u32>,
+}
+
+/// For each partition the first number whose slot lies in its share of them.
+fn tags() -> Vec<u32> {
+    let share = SLOTS / PARTITIONS;
+    let lies_in =
+        |partition: u16, tag: &u32| slot_of(tag.to_string().as_bytes()) / share == partition;
+    (0..PARTITIONS)
+        .filter_map(|partition| (0..u32::from(SLOTS)).find(|tag| lies_in(partition, tag)))
+        .collect()
 }
 
 impl Keys {
@@ -29,6 +42,7 @@ impl Keys {
             prefix,
             cluster,
             queued: Vec::new(),
+            tags: if cluster { tags() } else { Vec::new() },
         }
     }
 
@@ -47,26 +61,26 @@ impl Keys {
 
     /// How `key` is spelled in Redis.
     pub(super) fn spell(&self, key: &Key) -> String {
-        match self.partition_of(key) {
-            Some(partition) => {
-                format!("{}{{{partition}}}:{}", self.prefix, key.as_str())
-            }
+        match self.tag_of(key) {
+            Some(tag) => format!("{}{{{tag}}}:{}", self.prefix, key.as_str()),
             None => [&self.prefix, key.as_str()].concat(),
         }
     }
 
     /// The stream that a write of `key` is appended to; `None` if there is none in its slot.
     pub(super) fn stream_of(&self, key: &Key) -> Option<String> {
-        match (self.cluster, self.partition_of(key)) {
-            (false, _) => Some(self.stream(0)),
-            (true, partition) => partition.map(|partition| self.stream(partition)),
+        match (self.cluster, self.tag_of(key)) {
+            (false, _) => Some(self.stream()),
+            (true, tag) => tag.map(|tag| self.tagged_stream(tag)),
         }
     }
 
     /// All streams of the queue.
     pub(super) fn streams(&self) -> Vec<String> {
-        let count = if self.cluster { PARTITIONS } else { 1 };
-        (0..count).map(|partition| self.stream(partition)).collect()
+        match &*self.tags {
+            [] => vec![self.stream()],
+            tags => tags.iter().map(|tag| self.tagged_stream(*tag)).collect(),
+        }
     }
 
     /// The lock of whoever loads `key`. No script takes both, so it may lie in another slot.
@@ -79,19 +93,20 @@ impl Keys {
         format!("{}invalidations", self.prefix)
     }
 
-    fn stream(&self, partition: u16) -> String {
-        if self.cluster {
-            format!("{}write-behind:{{{partition}}}", self.prefix)
-        } else {
-            format!("{}write-behind", self.prefix)
-        }
+    fn stream(&self) -> String {
+        format!("{}write-behind", self.prefix)
     }
 
-    /// In a Cluster, the partition of a key that may be written behind.
-    fn partition_of(&self, key: &Key) -> Option<u16> {
+    fn tagged_stream(&self, tag: u32) -> String {
+        format!("{}write-behind:{{{tag}}}", self.prefix)
+    }
+
+    /// In a Cluster, the hash tag of a key that may be written behind.
+    fn tag_of(&self, key: &Key) -> Option<u32> {
         let text = key.as_str();
         let queued = self.cluster && self.queued.iter().any(|start| text.starts_with(start));
-        queued.then(|| slot_of(text.as_bytes()) % PARTITIONS)
+        let partition = usize::from(slot_of(text.as_bytes()) % PARTITIONS);
+        self.tags.get(partition).copied().filter(|_| queued)
     }
 }
 
@@ -99,7 +114,7 @@ impl Keys {
 mod tests {
     use super::*;
     use crate::engine::data_type::DataType;
-    use proptest::prelude::*;
+    use proptest::{prop_assert, prop_assert_eq, proptest};
     use std::collections::BTreeSet;
     use std::time::Duration;
 
@@ -133,6 +148,7 @@ mod tests {
     #[test]
     fn the_streams_of_a_cluster_keep_every_primary_busy() {
         let streams = keys(true).streams();
+        assert_eq!(streams.len(), usize::from(PARTITIONS));
         for primaries in 3..=8_u32 {
             let owner =
                 |stream: &String| u32::from(slot_of(stream.as_bytes())) * primaries / 16_384;

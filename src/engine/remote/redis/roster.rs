@@ -187,6 +187,7 @@ fn owners(view: &View) -> Box<[u16]> {
 mod tests {
     use super::super::survey::ShardView;
     use super::*;
+    use ReadFrom::{Primary, Replica};
 
     fn shard(port: u16, replicas: &[u16], slots: &[(u16, u16)]) -> ShardView {
         let node = |port: &u16| NodeAddress::new("127.0.0.1", *port);
@@ -214,7 +215,6 @@ mod tests {
             shard(1, &[11, 12], &[(0, 99), (200, 299)]),
             shard(2, &[], &[(100, 199)]),
         ]);
-        use ReadFrom::{Primary, Replica};
         assert_eq!(ports(&roster, 0, Primary), [Some(1); 3]);
         assert_eq!(ports(&roster, 250, Replica), [Some(11), Some(12), Some(11)]);
         assert_eq!(ports(&roster, 150, Replica), [Some(2); 3]);
@@ -225,7 +225,7 @@ mod tests {
     async fn one_primary_of_all_slots_needs_no_table() {
         let roster = roster(vec![shard(1, &[], &[(0, SLOTS - 1)])]);
         assert!(roster.owners.is_empty());
-        assert_eq!(ports(&roster, SLOTS - 1, ReadFrom::Primary), [Some(1); 3]);
+        assert_eq!(ports(&roster, SLOTS - 1, Primary), [Some(1); 3]);
     }
 
     #[tokio::test]

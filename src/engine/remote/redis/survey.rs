@@ -173,7 +173,7 @@ impl Surveyor {
 
     async fn role(&mut self, node: &NodeAddress) -> Result<Role, LayerError> {
         let told: Vec<Value> = self.ask(node, &cmd("ROLE")).await?;
-        Ok(read_role(told))
+        Ok(read_role(&told))
     }
 
     async fn ask<T: FromRedisValue>(
@@ -247,7 +247,7 @@ enum Role {
 }
 
 /// From the answer of ROLE.
-fn read_role(told: Vec<Value>) -> Role {
+fn read_role(told: &[Value]) -> Role {
     let text = |at: usize| -> Option<String> {
         told.get(at)
             .cloned()
