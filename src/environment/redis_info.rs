@@ -3,11 +3,14 @@
 //! Called by the managed Redis, by the probe of an external one, and once a second by the runner.
 //! Parsing and subtracting are pure. Never decides whether a number is good.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 
+pub use self::ledger::RedisLedger;
 use super::error::EnvironmentError;
 use crate::clock::{Clock, Timestamp};
 use crate::units::ByteSize;

@@ -206,9 +206,7 @@ async fn bring_up(
         None => "starting Redis",
     });
     let url = options.redis_url.as_deref();
-    Ok(Some(
-        RedisServer::up(&remote.redis, url, prefix, clock).await?,
-    ))
+    Ok(Some(RedisServer::up(remote, url, prefix, clock).await?))
 }
 
 async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {

@@ -191,10 +191,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
         Reading {
             at: clock.now(),
             database: self.watched.database.stats(),
-            redis: redis.map(|info| RedisReading {
-                at: clock.now(),
-                info,
-            }),
+            redis,
             threads: ThreadTimes::read(),
         }
     }

@@ -7,6 +7,7 @@ mod data_types;
 mod gates;
 mod population;
 mod protection;
+mod topology;
 mod traffic;
 
 use std::ops::RangeInclusive;
@@ -182,16 +183,18 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
         errors,
     );
     let connections = count("connections", &file.connections, Some(1), 1..=1_024, errors);
-    // A topology that cannot be run has been reported; there is only one that can.
-    let topology = file.topology.is_absent() || file.topology.given().is_some();
+    let topology = topology::build(&file.topology, errors);
     let policy = file.policy.or(EvictionPolicy::default());
+    let (topology, read_from) = topology?;
     Some(RemotePlan {
         redis: RedisConfig {
             maxmemory: maxmemory?,
             policy: policy?,
         },
+        topology,
+        read_from,
         timeout: timeout?,
-        connections: topology.then_some(connections?)? as u16,
+        connections: connections? as u16,
     })
 }
 

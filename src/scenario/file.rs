@@ -40,8 +40,14 @@
 //! layers:                            # both stand here; `none` leaves one out
 //!   local: { entries: 1000, bytes: 64MiB }       # bytes may be left out
 //!   remote:
-//!     topology: standalone           # the only one in this version
-//!     maxmemory: 256MiB              # or none, which it is if left out
+//!     topology: standalone           # the default; or replicated, sentinel, cluster
+//!     primaries: 3                   # of a cluster; the default
+//!     replicas: 2                    # of each primary; the default is 2, in a cluster 1
+//!     read_from: primary             # who answers lookups; the default; or replica
+//!     persistence: none              # the default; or rdb, aof, rdb+aof
+//!     password: secret               # or none, which it is if left out
+//!     tls: false                     # the default
+//!     maxmemory: 256MiB              # of each server; or none, which it is if left out
 //!     policy: allkeys-lru            # the default; any maxmemory-policy of Redis
 //!     timeout: 500ms                 # for a command; the default
 //!     connections: 1                 # for each instance; the default
@@ -65,6 +71,7 @@
 //! ```
 
 pub(super) mod protection;
+pub(super) mod topology;
 mod traffic;
 
 use std::sync::Arc;
@@ -77,6 +84,7 @@ use crate::environment::EvictionPolicy;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio, Span};
 use protection::ProtectionFile;
+use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 
 /// The whole file.
@@ -333,35 +341,9 @@ impl Decode for LocalFile {
     }
 }
 
-/// How Redis is set up.
-#[derive(Clone, Copy)]
-pub(super) enum Topology {
-    Standalone,
-    /// Known, but not in this version.
-    Later,
-}
-
-impl Decode for Topology {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let words = [
-            ("standalone", Self::Standalone),
-            ("sentinel", Self::Later),
-            ("cluster", Self::Later),
-        ];
-        let topology = keyword(node, "topology", &words, errors)?;
-        if let Self::Later = topology {
-            let message = format!("{} cannot be run by this version", node.describe());
-            let advice = "write `standalone`, the only topology so far";
-            errors.push(Diagnostic::new(&node.place, message).label(advice));
-            return None;
-        }
-        Some(topology)
-    }
-}
-
 /// The remote layer.
 pub(super) struct RemoteFile {
-    pub(super) topology: Field<Topology>,
+    pub(super) topology: TopologyFile,
     pub(super) maxmemory: Field<Switch<ByteSize>>,
     pub(super) policy: Field<EvictionPolicy>,
     pub(super) timeout: Field<Span>,
@@ -372,7 +354,7 @@ impl Decode for RemoteFile {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let mut fields = Fields::of(node, "the remote layer", errors)?;
         let remote = Self {
-            topology: fields.optional("topology"),
+            topology: TopologyFile::of(&mut fields),
             maxmemory: fields.optional("maxmemory"),
             policy: fields.optional("policy"),
             timeout: fields.optional("timeout"),

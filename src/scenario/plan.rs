@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::data_type::PolicyTable;
+use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
 use crate::environment::{DatabaseConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::measure::PhaseKind;
@@ -63,8 +64,12 @@ pub struct LocalPlan {
 /// The remote layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemotePlan {
-    /// How the managed Redis is set up. An external one is used as it is.
+    /// How each server of a managed Redis is set up. An external one is used as it is.
     pub redis: RedisConfig,
+    /// How the servers of a managed Redis stand together.
+    pub topology: TopologyConfig,
+    /// Who answers lookups, also of an external one.
+    pub read_from: ReadFrom,
     /// How long a command may take before it counts as failed.
     pub timeout: Duration,
     /// How many connections each instance opens.

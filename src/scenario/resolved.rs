@@ -10,6 +10,7 @@ use super::plan::{LayersPlan, Plan, TrafficPlan};
 use super::words::Word;
 use crate::engine::data_type::{DataType, Stampede};
 use crate::engine::layer::Operation;
+use crate::environment::redis_topology::{ReadFrom, Topology, TopologyConfig};
 use crate::environment::{ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
 use crate::workload::{Dimension, Popularity, Population};
@@ -231,15 +232,36 @@ fn layers(plan: &LayersPlan) -> Yaml {
     });
     let remote = Yaml::none_or(plan.remote.as_ref(), |remote| {
         let maxmemory = Yaml::none_or(remote.redis.maxmemory, |most| Yaml::word(size(most)));
-        map([
-            ("topology", Yaml::word("standalone")),
+        let mut entries = topology(&remote.topology, remote.read_from);
+        entries.extend([
             ("maxmemory", maxmemory),
             ("policy", Yaml::word(remote.redis.policy.word())),
             ("timeout", Yaml::span(remote.timeout)),
             ("connections", Yaml::word(remote.connections)),
-        ])
+        ]);
+        let named = entries.into_iter();
+        Yaml::Map(named.map(|(key, value)| (key.to_owned(), value)).collect())
     });
     map([("local", local), ("remote", remote)])
+}
+
+/// Sizes that a topology has not are not written: they would be refused.
+fn topology(config: &TopologyConfig, read_from: ReadFrom) -> Vec<(&'static str, Yaml)> {
+    let mut entries = vec![("topology", Yaml::word(config.topology.word()))];
+    if config.topology == Topology::Cluster {
+        entries.push(("primaries", Yaml::word(config.primaries)));
+    }
+    if config.topology != Topology::Standalone {
+        entries.push(("replicas", Yaml::word(config.replicas)));
+        entries.push(("read_from", Yaml::word(read_from.word())));
+    }
+    let password = Yaml::none_or(config.password.as_ref(), Yaml::text);
+    entries.extend([
+        ("persistence", Yaml::word(config.persistence.word())),
+        ("password", password),
+        ("tls", Yaml::word(config.tls)),
+    ]);
+    entries
 }
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {

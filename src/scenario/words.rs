@@ -5,6 +5,7 @@ use super::diagnostics::Errors;
 use super::yaml::Node;
 use crate::engine::data_type::{Consistency, Invalidation, Strategy};
 use crate::environment::EvictionPolicy;
+use crate::environment::redis_topology::{Persistence, ReadFrom, Topology};
 
 /// A value that is written as one of a few words.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -55,6 +56,32 @@ impl Word for EvictionPolicy {
     ];
 }
 
+impl Word for Topology {
+    const WHAT: &'static str = "topology";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("standalone", Self::Standalone),
+        ("replicated", Self::Replicated),
+        ("sentinel", Self::Sentinel),
+        ("cluster", Self::Cluster),
+    ];
+}
+
+impl Word for ReadFrom {
+    const WHAT: &'static str = "source of lookups";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("primary", Self::Primary), ("replica", Self::Replica)];
+}
+
+impl Word for Persistence {
+    const WHAT: &'static str = "persistence";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("rdb", Self::Rdb),
+        ("aof", Self::Aof),
+        ("rdb+aof", Self::RdbAndAof),
+    ];
+}
+
 macro_rules! decode_words {
     ($($kind:ty),*) => {$(
         impl Decode for $kind {
@@ -64,7 +91,15 @@ macro_rules! decode_words {
         }
     )*};
 }
-decode_words!(Strategy, Invalidation, Consistency, EvictionPolicy);
+decode_words!(
+    Strategy,
+    Invalidation,
+    Consistency,
+    EvictionPolicy,
+    Topology,
+    ReadFrom,
+    Persistence
+);
 
 #[cfg(test)]
 mod tests {
@@ -83,6 +118,17 @@ mod tests {
         for (word, value) in EvictionPolicy::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
+        for (word, value) in Topology::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+            assert_eq!(value.name(), *word);
+        }
+        for (word, value) in ReadFrom::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in Persistence::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        assert_eq!((Topology::WORDS.len(), Persistence::WORDS.len()), (4, 4));
         for (word, value) in Consistency::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
