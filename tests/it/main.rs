@@ -10,3 +10,5 @@ mod stampede;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod topology;

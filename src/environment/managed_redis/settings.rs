@@ -183,6 +183,9 @@ impl Settings {
         give("appendfsync", "everysec");
         // A replica is there at once, and not after waiting for others to come.
         give("repl-diskless-sync-delay", "0");
+        // A Cluster does not show a replica that has not received anything yet, and on an empty
+        // primary the first thing to receive is such a ping: 10 s by default.
+        give("repl-ping-replica-period", "1");
         match self.role {
             Role::ReplicaOf(primary) => give("replicaof", &format!("127.0.0.1 {primary}")),
             Role::ClusterNode { bus } => {
@@ -274,8 +277,8 @@ mod tests {
 
     #[test]
     fn each_role_has_its_arguments() {
-        insta::assert_snapshot!(typed(&settings(Role::Primary)), @"--bind 127.0.0.1 --daemonize no --port 7000 --protected-mode yes --maxmemory 67108864 --maxmemory-policy allkeys-lru --tcp-backlog 4096 --maxclients 10000 --save '' --appendonly no --appendfsync everysec --repl-diskless-sync-delay 0 --dir /run/it");
-        insta::assert_snapshot!(typed(&settings(Role::ClusterNode { bus: 17_000 })), @"--bind 127.0.0.1 --daemonize no --port 7000 --protected-mode yes --maxmemory 67108864 --maxmemory-policy allkeys-lru --tcp-backlog 4096 --maxclients 10000 --save '' --appendonly no --appendfsync everysec --repl-diskless-sync-delay 0 --cluster-enabled yes --cluster-config-file nodes.conf --cluster-port 17000 --cluster-node-timeout 2000 --dir /run/it");
+        insta::assert_snapshot!(typed(&settings(Role::Primary)), @"--bind 127.0.0.1 --daemonize no --port 7000 --protected-mode yes --maxmemory 67108864 --maxmemory-policy allkeys-lru --tcp-backlog 4096 --maxclients 10000 --save '' --appendonly no --appendfsync everysec --repl-diskless-sync-delay 0 --repl-ping-replica-period 1 --dir /run/it");
+        insta::assert_snapshot!(typed(&settings(Role::ClusterNode { bus: 17_000 })), @"--bind 127.0.0.1 --daemonize no --port 7000 --protected-mode yes --maxmemory 67108864 --maxmemory-policy allkeys-lru --tcp-backlog 4096 --maxclients 10000 --save '' --appendonly no --appendfsync everysec --repl-diskless-sync-delay 0 --repl-ping-replica-period 1 --cluster-enabled yes --cluster-config-file nodes.conf --cluster-port 17000 --cluster-node-timeout 2000 --dir /run/it");
         insta::assert_snapshot!(typed(&settings(Role::Sentinel(6_379))), @"/run/it/server.conf --bind 127.0.0.1 --daemonize no --port 7000 --dir /run/it --sentinel");
     }
 

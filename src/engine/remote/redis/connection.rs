@@ -94,22 +94,28 @@ impl Route {
         }
         let mut line = self.line(key_of(cmd), from)?;
         let answer = line.send_packed_command(cmd).await;
-        let error = match answer.and_then(Value::extract_error) {
+        let mut error = match answer.and_then(Value::extract_error) {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
+        let moved = ErrorKind::Server(ServerErrorKind::Moved);
+        if from == ReadFrom::Replica && error.kind() == moved {
+            // A replica in a Cluster answers lookups only over connections that said so before.
+            let answer = send_after("READONLY", &mut line, cmd).await;
+            match answer.and_then(Value::extract_error) {
+                Ok(value) => return Ok(value),
+                Err(again) => error = again,
+            }
+        }
         let Some((node, asking)) = self.redirection(&error) else {
             return Err(error);
         };
         let mut line = self.pool.lines(&node)?.take();
-        if !asking {
-            return line.send_packed_command(cmd).await;
+        if asking {
+            send_after("ASKING", &mut line, cmd).await
+        } else {
+            line.send_packed_command(cmd).await
         }
-        let mut both = ::redis::pipe();
-        both.cmd("ASKING");
-        both.add_command(cmd.clone());
-        let answers = line.send_packed_commands(&both, 1, 1).await?;
-        Ok(answers.into_iter().next().unwrap_or(Value::Nil))
     }
 
     /// A script must be known wherever its keys may lie.
@@ -138,6 +144,15 @@ impl Route {
         }
         answers
     }
+}
+
+/// Sends `cmd` right behind `word`, and gives the answer to `cmd`.
+async fn send_after(word: &str, line: &mut ConnectionManager, cmd: &Cmd) -> RedisResult<Value> {
+    let mut both = ::redis::pipe();
+    both.cmd(word);
+    both.add_command(cmd.clone());
+    let answers = line.send_packed_commands(&both, 1, 1).await?;
+    Ok(answers.into_iter().next().unwrap_or(Value::Nil))
 }
 
 fn is_script_load(cmd: &Cmd) -> bool {
