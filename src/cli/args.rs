@@ -53,6 +53,8 @@ pub(super) struct RunArguments {
     pub(super) scenario: ScenarioArguments,
 
     /// Use this Redis instead of starting one; keys get a prefix of the run's own and are deleted.
+    /// Also rediss://…, redis+sentinel://HOST,HOST/SERVICE, redis+cluster://HOST,HOST and
+    /// redis+replicated://HOST,HOST.
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<String>,
 

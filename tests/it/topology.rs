@@ -25,6 +25,7 @@ use cachestorm::environment::redis_topology::TopologyConfig;
 use cachestorm::environment::{EvictionPolicy, RedisConfig};
 use cachestorm::seed::Seed;
 
+use crate::cli::ShortRun;
 use crate::support::ScriptedOrigin;
 
 const TTL: Duration = Duration::from_mins(5);
@@ -535,4 +536,78 @@ async fn live_an_engine_answers_through_a_failover() {
     })
     .await;
     assert!(bypassed > 0, "nobody noticed that the primary was gone");
+}
+
+#[test]
+fn live_a_run_needs_nothing_but_the_servers_program_for_any_topology() {
+    for topology in ["replicated", "sentinel", "cluster"] {
+        let run = ShortRun::new();
+        let (code, stdout, stderr) = run.output(&[
+            "--set",
+            &format!("layers.remote.topology={topology}"),
+            "--set",
+            "layers.remote.read_from=replica",
+            "--set",
+            "layers.remote.persistence=aof",
+            "--set",
+            "baseline=none",
+        ]);
+        assert!(code == 0 || code == 3, "exit {code}\n{stdout}\n{stderr}");
+        let report = run.report();
+        assert_eq!(report["environment"]["redis_topology"], topology);
+        assert_eq!(report["environment"]["redis_managed"], true);
+        assert_eq!(report["requests"]["errors"], 0, "{topology}");
+        for (name, oracle) in report["oracles"].as_object().expect("oracles") {
+            // Replicas are behind by a moment, and a user may see that.
+            if name != "monotonic" && name != "staleness" {
+                assert_eq!(
+                    oracle["violations"], 0,
+                    "{topology} {name}: {}",
+                    oracle["worst"]
+                );
+            }
+        }
+        let checked = report["oracles"]["remote_lookups"]["checked"].as_u64();
+        assert!(checked > Some(0), "{topology}: no lookup was counted");
+        assert!(report["redis"]["keys"].as_u64() > Some(100), "{topology}");
+        run.nothing_is_left();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn live_an_existing_cluster_keeps_its_keys_and_none_of_ours() {
+    let topology = TopologyConfig {
+        replicas: 0,
+        password: Some("se/cret".to_owned()),
+        ..TopologyConfig::of(Topology::Cluster)
+    };
+    let redis = start(&topology).await;
+    let theirs = connect(redis.url()).await.expect("connected");
+    for key in items(30) {
+        theirs.fill(&key, &entry(1), TTL).await.expect("stored");
+    }
+    let run = ShortRun::new();
+    let url = redis.url().to_owned();
+    let (code, stdout, stderr) = run.output(&["--redis", &url, "--set", "baseline=none"]);
+    assert!(code == 0 || code == 3, "exit {code}\n{stdout}\n{stderr}");
+    let report = run.report();
+    assert_eq!(report["environment"]["redis_topology"], "cluster");
+    assert_eq!(report["environment"]["redis_managed"], false);
+    assert!(report["redis"]["keys"].as_u64() > Some(100));
+    let nodes = Nodes::open(redis.url()).expect("a URL of ours");
+    let mut left = Vec::new();
+    for node in redis.nodes() {
+        let connection = nodes.connect(&node.address(), LAG).await;
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut connection.expect("connected"))
+            .await
+            .expect("KEYS");
+        left.extend(keys);
+    }
+    assert_eq!(left.len(), 30, "{left:?}");
+    assert!(
+        left.iter().all(|key| key.starts_with("test:item:")),
+        "{left:?}"
+    );
 }
