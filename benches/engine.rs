@@ -16,7 +16,7 @@ use cachestorm::clock::Clock;
 use cachestorm::engine::data_type::{DataType, DataTypeId, Key, Limit, PolicyTable, Strategy};
 use cachestorm::engine::event::Unobserved;
 use cachestorm::engine::layer::{Admission, LayerError, Origin, QueuedWrite, Row, Version};
-use cachestorm::engine::local::LocalConfig;
+use cachestorm::engine::local::{LocalConfig, LocalPolicy};
 use cachestorm::engine::remote::redis::{RedisOptions, RedisRemote};
 use cachestorm::engine::{Engine, Surroundings};
 use cachestorm::environment::managed_redis::ManagedRedis;
@@ -99,6 +99,7 @@ async fn run() {
         Some(LocalConfig {
             entries: 10_000,
             bytes: None,
+            policy: LocalPolicy::default(),
         }),
         Some(remote),
         Instant0(clock.clone()),

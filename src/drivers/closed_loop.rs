@@ -1,7 +1,7 @@
 //! `closed`: users that ask, wait for the answer, think, and ask again, run by goose.
 //!
 //! goose supplies the users, their ramp and their shutdown. What a user does is ours: its whole
-//! life is one transaction that steps a [`User`], waits by our clock and sends through
+//! life is one transaction that steps a [`User`](crate::workload::user::User), waits by our clock and sends through
 //! [`HttpCaller`], so that intended starts, outcomes and layers are exact; goose's own request
 //! metrics are switched off.
 //!

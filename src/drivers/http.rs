@@ -170,25 +170,40 @@ impl Answer {
     }
 }
 
-/// The path at which an instance serves `request`: `/inventory/17/3`.
+/// The path at which an instance serves `request`: `/inventory/17/3`, or for what concerns many
+/// keys `/inventory` and `/inventory?pattern=inventory%3A17%3A%2A`.
 pub fn build_path(policies: &PolicyTable, request: &Request) -> String {
-    let name = &policies.get(request.data_type).name;
-    let mut path = String::with_capacity(name.len() + 24);
+    let policy = policies.get(request.data_type);
+    let mut path = String::with_capacity(policy.name.len() + 24);
     path.push('/');
-    for byte in name.bytes() {
+    push_encoded(&mut path, &policy.name);
+    match request.operation {
+        Operation::InvalidateAll => {}
+        Operation::InvalidatePattern => {
+            path.push_str("?pattern=");
+            push_encoded(&mut path, &request.key_glob(&policy.key));
+        }
+        Operation::Get | Operation::Put | Operation::Invalidate | Operation::Admit => {
+            for param in request.params.as_slice() {
+                let written = write!(path, "/{param}");
+                debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            }
+        }
+    }
+    path
+}
+
+/// Writes `text` with everything escaped that could mean something in a URL.
+fn push_encoded(url: &mut String, text: &str) {
+    for byte in text.bytes() {
         let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let written = if plain {
-            path.write_char(char::from(byte))
+            url.write_char(char::from(byte))
         } else {
-            write!(path, "%{byte:02X}")
+            write!(url, "%{byte:02X}")
         };
         debug_assert!(written.is_ok(), "writing to a String cannot fail");
     }
-    for param in request.params.as_slice() {
-        let written = write!(path, "/{param}");
-        debug_assert!(written.is_ok(), "writing to a String cannot fail");
-    }
-    path
 }
 
 /// The HTTP method that asks for `operation`.
@@ -196,7 +211,9 @@ pub fn method_of(operation: Operation) -> Method {
     match operation {
         Operation::Get => Method::GET,
         Operation::Put => Method::PUT,
-        Operation::Invalidate => Method::DELETE,
+        Operation::Invalidate | Operation::InvalidatePattern | Operation::InvalidateAll => {
+            Method::DELETE
+        }
         Operation::Admit => Method::POST,
     }
 }
@@ -296,10 +313,7 @@ mod tests {
             let row = DataType::new(name, key, Strategy::CacheAside, Duration::from_mins(1));
             DataType { limit, ..row }
         };
-        let limit = Limit {
-            requests: 100,
-            window: Duration::from_hours(1),
-        };
+        let limit = Limit::new(100, Duration::from_hours(1));
         PolicyTable::new(vec![
             row("inventory", "inventory:{product_id}:{warehouse_id}", None),
             row("rate limit/é", "ratelimit:{api_key}:{window}", Some(limit)),
@@ -321,6 +335,15 @@ mod tests {
         insta::assert_snapshot!(path(0, &[17, 3]), @"/inventory/17/3");
         insta::assert_snapshot!(path(1, &[4]), @"/rate%20limit%2F%C3%A9/4");
         insta::assert_snapshot!(path(2, &[]), @"/prices");
+        let broad = |operation| {
+            let request = Request {
+                operation,
+                ..request(0, &[17, 3])
+            };
+            build_path(&policies(), &request)
+        };
+        insta::assert_snapshot!(broad(Operation::InvalidateAll), @"/inventory");
+        insta::assert_snapshot!(broad(Operation::InvalidatePattern), @"/inventory?pattern=inventory%3A17%3A%2A");
     }
 
     #[test]

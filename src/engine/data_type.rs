@@ -11,6 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::invalidation::glob::escape;
 use crate::units::Ratio;
 
 /// A key of the cache, as it stands in Redis after the run's prefix. Cheap to clone.
@@ -114,13 +115,48 @@ pub enum Consistency {
     Naive,
 }
 
+/// How a counter decides. What each promises, exactly, stands in [`rate_limit`](super::rate_limit)
+/// and in `docs/engine/limits.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LimitAlgorithm {
+    /// The window in sub-buckets, the oldest counted in full: never over the limit.
+    #[default]
+    SlidingBuckets,
+    /// The time of every admitted request: never over the limit, and room is given back at once.
+    SlidingLog,
+    /// Requests evenly apart, with leave to come up to `burst` of them early.
+    Gcra {
+        /// How many may come at once; from 1 to the limit's requests.
+        burst: u64,
+    },
+    /// The last two windows, the older one by its share that is still in sight: up to twice the
+    /// limit.
+    TwoBuckets,
+    /// One count a window, from zero again in the next: up to twice the limit. A control, not
+    /// advice.
+    FixedWindow,
+}
+
 /// How many requests a key of a counter may make in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The most that are admitted in any one window.
+    /// The most that should be admitted in any one window; at least 1, and 0 is taken for 1.
     pub requests: u64,
     /// The window's length.
     pub window: Duration,
+    /// How it is decided.
+    pub algorithm: LimitAlgorithm,
+}
+
+impl Limit {
+    /// `requests` in any `window`, decided by the algorithm that is meant where none is named.
+    pub fn new(requests: u64, window: Duration) -> Self {
+        Self {
+            requests,
+            window,
+            algorithm: LimitAlgorithm::default(),
+        }
+    }
 }
 
 /// One row of the policy table.
@@ -317,6 +353,26 @@ impl KeyPattern {
         })
     }
 
+    /// The text before the first placeholder.
+    pub fn head(&self) -> &str {
+        &self.literals[0]
+    }
+
+    /// The pattern, as [`Glob`](super::invalidation::glob::Glob) spells it, of all keys that have
+    /// `params` in the first of their holes.
+    pub fn glob<P: fmt::Display>(&self, params: &[P]) -> String {
+        let mut params = params.iter();
+        let mut glob = escape(&self.literals[0]);
+        for (hole, literal) in self.holes.iter().zip(&self.literals[1..]) {
+            match params.next().filter(|_| **hole != *WINDOW) {
+                Some(param) => glob.push_str(&escape(&param.to_string())),
+                None => glob.push('*'),
+            }
+            glob.push_str(&escape(literal));
+        }
+        glob
+    }
+
     /// The parameters of `key` by name, or `None` if it does not follow this pattern.
     pub fn read<'k>(&self, key: &'k Key) -> Option<Vec<(&str, &'k str)>> {
         let mut rest = key.as_str().strip_prefix(&*self.literals[0])?;
@@ -411,6 +467,16 @@ mod tests {
         assert_eq!(key.as_str(), "prices:all");
         assert_eq!(prices.read(&key), Some(vec![]));
         assert_eq!(prices.read(&Key::new("prices:all:2")), None);
+    }
+
+    #[test]
+    fn a_pattern_becomes_a_pattern_of_keys() {
+        let inventory = pattern("inventory:{product_id}:{warehouse_id}");
+        assert_eq!(inventory.glob(&[17]), "inventory:17:*");
+        assert_eq!(inventory.glob::<u64>(&[]), "inventory:*:*");
+        assert_eq!(inventory.glob(&[17, 3]), "inventory:17:3");
+        assert_eq!(pattern("what?:{id}").glob(&["*"]), "what\\?:\\*");
+        assert_eq!(inventory.head(), "inventory:");
     }
 
     #[test]

@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use super::data_type::{DataTypeId, Key};
-use super::layer::{Layer, LayerError};
+use super::invalidation::markers::Scope;
+use super::layer::{Layer, LayerError, Version};
+use super::queue::Waiting;
+use super::resilience::circuit_breaker::Circuit;
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug)]
@@ -60,10 +63,104 @@ pub enum Event<'a> {
         /// How many entries were dropped.
         entries: usize,
     },
+    /// The local layer was compared with the remote layer, because invalidations may have been lost.
+    LocalRevalidated {
+        /// How many entries were the same.
+        kept: usize,
+        /// How many were not, and were dropped.
+        dropped: usize,
+    },
+    /// Notices of another instance never came.
+    NoticesMissed {
+        /// The instance.
+        publisher: u64,
+        /// How many.
+        missed: u64,
+    },
+    /// The subscription stands, but this instance does not hear itself: it is taken for lost.
+    SubscriptionSilent {
+        /// For how long.
+        silent_for: Duration,
+    },
+    /// This instance outdated every entry in a scope.
+    Outdated {
+        /// Whom it concerns.
+        scope: &'a Scope,
+    },
+    /// This instance looked for every entry in a scope in the remote layer, and removed it.
+    Swept {
+        /// Whom it concerns.
+        scope: &'a Scope,
+        /// How many keys were removed.
+        keys: u64,
+    },
     /// The consumer of write-behind committed a batch.
     WriteBehindCommitted {
         /// How many writes.
         writes: usize,
+    },
+    /// A write of write-behind was accepted, into the queue or past it into the origin: from now on
+    /// it must not be lost.
+    WriteAccepted {
+        /// The data type written.
+        data_type: DataTypeId,
+        /// The key written.
+        key: &'a Key,
+        /// The version it got.
+        version: Version,
+    },
+    /// A write found the queue of write-behind full.
+    WriteBehindFull {
+        /// The data type written.
+        data_type: DataTypeId,
+    },
+    /// Writes were delivered that had been delivered before and never acknowledged.
+    WriteBehindRedelivered {
+        /// How many.
+        writes: usize,
+    },
+    /// A write went to the dead letters.
+    WriteBehindBuried {
+        /// Its key, if it could be read.
+        key: Option<&'a Key>,
+        /// Its version, likewise.
+        version: Option<Version>,
+        /// Why.
+        reason: &'a str,
+    },
+    /// Writes vanished from the queue though nobody acknowledged them: it was evicted, trimmed or
+    /// flushed.
+    WriteBehindLost {
+        /// How many; as counted at the last look, if the whole queue was lost.
+        writes: u64,
+    },
+    /// How the queue of write-behind fares, about once a second.
+    WriteBehindWaiting {
+        /// What waits in it.
+        waiting: Waiting,
+    },
+    /// The circuit breaker in front of the remote layer changed its state.
+    CircuitChanged {
+        /// To what.
+        circuit: Circuit,
+    },
+    /// Invalidations that the remote layer had missed were made up for.
+    InvalidationsReplayed {
+        /// How many keys.
+        keys: usize,
+    },
+    /// Invalidations that the remote layer missed will never be made up for: there were too many to
+    /// remember. Their entries may be served until their TTL ends.
+    InvalidationsForgotten {
+        /// How many keys.
+        keys: usize,
+    },
+    /// The origin was protected from a call: too many others wait for it.
+    OriginCallRefused,
+    /// A reader was answered with a stale value because the origin was slow; its load goes on.
+    SoftTimeout {
+        /// The data type read.
+        data_type: DataTypeId,
     },
     /// A layer failed.
     LayerFailed {

@@ -63,6 +63,22 @@ impl<T> Default for Shard<T> {
     }
 }
 
+impl<T> Shard<T> {
+    fn invalidate(&mut self, key: &Key, floor: Version) {
+        self.epoch += 1;
+        if let Some(flight) = self.flights.remove(key) {
+            // A purge (version 0) says nothing of newer commits, yet the load under way must not
+            // bring back what was dropped.
+            let floor = if floor == Version(0) {
+                u64::MAX
+            } else {
+                floor.0
+            };
+            flight.floor.fetch_max(floor, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The flights of one instance.
 #[derive(Debug)]
 pub struct FlightTable<T> {
@@ -121,18 +137,23 @@ impl<T: Clone> FlightTable<T> {
     /// store what was read before the commit `floor`, and does `change` in the same breath.
     pub fn invalidate(&self, key: &Key, floor: Version, change: impl FnOnce()) {
         let mut shard = self.shard(key).lock();
-        shard.epoch += 1;
-        if let Some(flight) = shard.flights.remove(key) {
-            // A purge (version 0) says nothing of newer commits, yet the load under way must not
-            // bring back what was dropped.
-            let floor = if floor == Version(0) {
-                u64::MAX
-            } else {
-                floor.0
-            };
-            flight.floor.fetch_max(floor, Ordering::Relaxed);
-        }
+        shard.invalidate(key, floor);
         change();
+    }
+
+    /// The same for a writer that has a value to keep: `change` is told whether no other invalidation
+    /// came since `epoch`, taken before the write. If one did, the value may be old already.
+    pub fn invalidate_since(
+        &self,
+        key: &Key,
+        floor: Version,
+        epoch: u64,
+        change: impl FnOnce(bool),
+    ) {
+        let mut shard = self.shard(key).lock();
+        let alone = shard.epoch == epoch;
+        shard.invalidate(key, floor);
+        change(alone);
     }
 
     /// The same for every flight.
@@ -145,6 +166,21 @@ impl<T: Clone> FlightTable<T> {
             }
         }
         change();
+    }
+
+    /// The same for every flight whose key is `concerned`.
+    pub fn invalidate_where(&self, concerned: impl Fn(&Key) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.epoch += 1;
+            shard.flights.retain(|key, flight| {
+                let concerned = concerned(key);
+                if concerned {
+                    flight.floor.store(u64::MAX, Ordering::Relaxed);
+                }
+                !concerned
+            });
+        }
     }
 
     /// How many invalidations the neighbourhood of `key` has seen: for loads outside of flights.

@@ -13,6 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::data_type::{DataTypeId, Key, Limit};
+use super::invalidation::glob::Glob;
+use super::invalidation::markers::{Marker, Scope};
+pub use super::notice::{InvalidationEvent, Notice, Subscription};
+pub use super::queue::{Appended, Delivery, Queue, QueueId, QueuedWrite, TakenBack, Waiting};
 use crate::clock::Timestamp;
 
 /// The commit version of a row, given by the origin; it grows with every commit and never shrinks.
@@ -25,6 +29,15 @@ impl fmt::Display for Version {
         self.0.fmt(f)
     }
 }
+
+/// How many broad invalidations had been made, in a manner of counting that only grows, when an
+/// entry's load began. An entry below the generation of a [`Marker`] that concerns it is outdated.
+/// Below 2^53, as a [`Version`].
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
 
 /// Who holds data, from the user inwards.
 #[derive(
@@ -69,13 +82,26 @@ pub enum Operation {
     Put,
     /// Drop a value from every layer without writing.
     Invalidate,
+    /// Drop from every layer what shares all parameters of the key but the last.
+    #[serde(rename = "invalidate_pattern")]
+    InvalidatePattern,
+    /// Drop every value of the data type from every layer.
+    #[serde(rename = "invalidate_all")]
+    InvalidateAll,
     /// Count an arrival and say whether it may pass.
     Admit,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 4] = [Self::Get, Self::Put, Self::Invalidate, Self::Admit];
+    pub const ALL: [Self; 6] = [
+        Self::Get,
+        Self::Put,
+        Self::Invalidate,
+        Self::InvalidatePattern,
+        Self::InvalidateAll,
+        Self::Admit,
+    ];
 
     /// The operation's word in files and reports.
     pub fn name(self) -> &'static str {
@@ -83,6 +109,8 @@ impl Operation {
             Self::Get => "get",
             Self::Put => "put",
             Self::Invalidate => "invalidate",
+            Self::InvalidatePattern => "invalidate_pattern",
+            Self::InvalidateAll => "invalidate_all",
             Self::Admit => "admit",
         }
     }
@@ -177,6 +205,8 @@ pub struct Entry {
     pub fresh_until: Timestamp,
     /// How long the origin took to give it: what a reader would wait for a fresh one.
     pub load_time: Duration,
+    /// The newest generation that the loader knew of when it began to load.
+    pub generation: Generation,
 }
 
 /// What became of a value offered to a layer.
@@ -211,35 +241,12 @@ pub enum LayerError {
     /// It answered with an error, or with something that cannot be read.
     #[error("{0} answered with an error: {1}")]
     Refused(&'static str, String),
+    /// It has no room for more now and refused without trying; later it may be taken.
+    #[error("{0} has no room: {1}")]
+    Busy(&'static str, String),
     /// It cannot do this kind of operation at all.
     #[error("{0} cannot do this: {1}")]
     Unsupported(&'static str, &'static str),
-}
-
-/// A write that waits in the queue of write-behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueuedWrite {
-    /// The data type written.
-    pub data_type: DataTypeId,
-    /// The key written; it names the row.
-    pub key: Key,
-    /// The new value.
-    pub value: Bytes,
-    /// Orders the writes of one key; a second delivery of the same version changes nothing.
-    pub version: Version,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
-}
-
-/// What an instance tells the others after a write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InvalidationEvent {
-    /// The instance that published it.
-    pub publisher: u64,
-    /// The keys to drop.
-    pub keys: Vec<String>,
-    /// Entries of a version below this one are out of date.
-    pub version: u64,
 }
 
 /// The remote layer, by what it means. Every method answers within the layer's time limit.
@@ -318,19 +325,72 @@ pub trait Remote: Send + Sync + 'static {
         version: Version,
     ) -> impl Future<Output = Result<(), LayerError>> + Send;
 
-    /// Tells every instance that listens.
+    /// Outdates every entry in `scope` that was filled before now, whatever their number. Gives the
+    /// generation from which on entries count; it is above `known`.
+    fn raise(
+        &self,
+        scope: &Scope,
+        known: Generation,
+    ) -> impl Future<Output = Result<Generation, LayerError>> + Send {
+        let _ = (scope, known);
+        std::future::ready(Err(NO_GENERATIONS))
+    }
+
+    /// Puts what is `known` of generations together with what the layer knows, on both sides: gives
+    /// what is newer there, and keeps what is newer here. A layer that knows nothing at all makes
+    /// everything filled before now outdated, because it may have forgotten.
+    fn reconcile(
+        &self,
+        known: &[Marker],
+    ) -> impl Future<Output = Result<Vec<Marker>, LayerError>> + Send {
+        let _ = known;
+        std::future::ready(Err(NO_GENERATIONS))
+    }
+
+    /// Removes every key that matches one of `globs` and that `belongs`, on every primary: all that
+    /// are there from the beginning to the end. Tombstones stay. Gives how many were removed.
+    fn sweep(
+        &self,
+        globs: &[Glob],
+        belongs: impl Fn(&Key) -> bool + Send + Sync,
+    ) -> impl Future<Output = Result<u64, LayerError>> + Send {
+        let _ = (globs, belongs);
+        let unable = LayerError::Unsupported("this remote layer", "looking for keys by a pattern");
+        std::future::ready(Err(unable))
+    }
+
+    /// As of which commit each of `keys` is held; `None` where there is no entry.
+    fn held(
+        &self,
+        keys: &[Key],
+    ) -> impl Future<Output = Result<Vec<Option<Version>>, LayerError>> + Send {
+        let _ = keys;
+        let unable = LayerError::Unsupported("this remote layer", "asking for versions alone");
+        std::future::ready(Err(unable))
+    }
+
+    /// Whether subscribers are told of changed keys by the layer itself, so that instances need not.
+    fn announces_changes(&self) -> bool {
+        false
+    }
+
+    /// Tells every instance that listens, this one included.
     fn publish(&self, notice: &Notice) -> impl Future<Output = Result<(), LayerError>> + Send;
 
-    /// Listens to what instances tell each other, from when this returns.
+    /// Listens to what instances tell each other, its own notices included, from when this returns.
     fn subscribe(&self) -> impl Future<Output = Result<Self::Subscription, LayerError>> + Send;
 
-    /// Stores `entry` and appends `write` to the queue of write-behind: both or neither.
+    /// Stores `entry` for `ttl` and appends `write` to the queue of write-behind: both or neither,
+    /// and neither if `queue_max` writes wait there already. The queue gives the write and the entry
+    /// a version above `write.version` and above that of every write before it. Once this has
+    /// failed, the write does not get into the queue any more.
     fn append(
         &self,
         write: &QueuedWrite,
         entry: &Entry,
         ttl: Duration,
-    ) -> impl Future<Output = Result<(), LayerError>> + Send;
+        queue_max: u64,
+    ) -> impl Future<Output = Result<Appended, LayerError>> + Send;
 
     /// The queue of write-behind, for the consumer called `consumer`.
     fn queue(&self, consumer: &str)
@@ -343,6 +403,9 @@ pub trait Remote: Send + Sync + 'static {
         limit: Limit,
     ) -> impl Future<Output = Result<Admission, LayerError>> + Send;
 }
+
+/// What a layer says that has no generations.
+const NO_GENERATIONS: LayerError = LayerError::Unsupported("this remote layer", "generations");
 
 /// What a layer says to a reader that would load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -358,43 +421,6 @@ pub enum Leased {
 /// A proof of ownership that nobody guesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token(pub u128);
-
-/// What instances tell each other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Notice {
-    /// Entries are out of date.
-    Invalidated(InvalidationEvent),
-    /// A load that others wait for has ended: there is an entry at this key, or nobody loads it
-    /// any more.
-    Filled(String),
-}
-
-/// What instances tell each other, as it arrives.
-pub trait Subscription: Send + 'static {
-    /// The next notice; `None` when the connection is lost and notices may have been missed.
-    fn next(&mut self) -> impl Future<Output = Option<Notice>> + Send;
-}
-
-/// The queue of write-behind, as its consumer sees it.
-pub trait Queue: Send + 'static {
-    /// The next writes, at most `max`, in order: first those delivered to this consumer before
-    /// and never acknowledged, then new ones. Waits a short, bounded time; may give none.
-    fn next_batch(
-        &mut self,
-        max: usize,
-    ) -> impl Future<Output = Result<Vec<(QueueId, QueuedWrite)>, LayerError>> + Send;
-
-    /// Says that these writes are in the origin for good.
-    fn acknowledge(
-        &mut self,
-        ids: &[QueueId],
-    ) -> impl Future<Output = Result<(), LayerError>> + Send;
-}
-
-/// The place of a write in the queue of write-behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueId(pub String);
 
 /// The origin: the database that owns the truth.
 pub trait Origin: Send + Sync + 'static {

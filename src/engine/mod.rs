@@ -4,7 +4,7 @@
 //! observer given from outside. It reads no environment variable, prints nothing, and knows no
 //! driver and no histogram: it emits [`event::Event`]s.
 //!
-//! The way of a read is in [`read`], the way of a write in [`write`]; both decide by the data type's
+//! The way of a read is in `read.rs`, the way of a write in `write.rs`; both decide by the data type's
 //! row of the policy table and by nothing else. Consistency rests on three rules: layers replace a
 //! value only by one read later (`as_of`), an invalidation leaves a tombstone, and a load that an
 //! invalidation overtook is not stored.
@@ -15,8 +15,12 @@ pub mod flight;
 pub mod invalidation;
 pub mod layer;
 pub mod local;
+mod notice;
+pub mod queue;
+pub mod rate_limit;
 mod read;
 pub mod remote;
+pub mod resilience;
 pub mod stampede;
 mod waiters;
 mod write;
@@ -33,10 +37,15 @@ use crate::seed::{Seed, Stream};
 use data_type::{DataType, DataTypeId, Key, PolicyTable};
 use event::{Event, Observer};
 use flight::FlightTable;
+use invalidation::generation::Generations;
+use invalidation::{InvalidationConfig, Talk};
 use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote, Row};
 use local::{LocalConfig, LocalLayer};
+use resilience::soft_timeout::LateLoads;
 use stampede::refresh::Refreshes;
 use waiters::Waiters;
+use write_behind::policy::WriteBehind;
+use write_behind::version::Versions;
 
 /// What an engine is made of beside its policies.
 #[derive(Clone)]
@@ -59,10 +68,17 @@ pub struct Engine<R, O> {
     instance: u64,
     local: Option<LocalLayer>,
     remote: Option<R>,
-    origin: O,
+    /// Shared with loads that go on without their reader.
+    origin: Arc<O>,
     flights: FlightTable<Fetch>,
     waiters: Waiters,
     refreshes: Refreshes,
+    generations: Generations,
+    talk: Talk,
+    late: LateLoads,
+    soft_timeout: Option<Duration>,
+    write_behind: WriteBehind,
+    versions: Versions,
     random: Mutex<Stream>,
 }
 
@@ -150,19 +166,42 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             observer,
             instance,
         } = surroundings;
+        // Greater than that of an earlier life of this instance, and never 0.
+        let incarnation = clock.now().as_unix_nanos().max(1);
         Self {
+            generations: Generations::new(&policies),
+            talk: Talk::new(InvalidationConfig::default(), incarnation),
             policies,
             clock,
             observer,
             instance,
             local: local.map(LocalLayer::new),
             remote,
-            origin,
+            origin: Arc::new(origin),
             flights: FlightTable::new(),
             waiters: Waiters::default(),
             refreshes: Refreshes::default(),
+            late: LateLoads::default(),
+            soft_timeout: None,
+            write_behind: WriteBehind::default(),
+            versions: Versions::default(),
             random: Mutex::new(seed.stream_of("engine", instance)),
         }
+    }
+
+    /// The same with these limits of write-behind.
+    #[must_use]
+    pub fn with_write_behind(mut self, limits: WriteBehind) -> Self {
+        self.write_behind = limits;
+        self
+    }
+
+    /// The same, with readers that have a stale value waiting no longer than `soft` for a fresh one.
+    /// Needs [`Engine::finish_late_loads`] to be polled.
+    #[must_use]
+    pub fn with_soft_timeout(mut self, soft: Option<Duration>) -> Self {
+        self.soft_timeout = soft;
+        self
     }
 
     /// The policy table.
@@ -233,6 +272,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             fetched_at: now - load_time,
             fresh_until: now + self.jittered(policy, ttl),
             load_time,
+            // Who loads corrects it to what it knew at the beginning.
+            generation: self.generations.now(),
         }
     }
 
@@ -253,7 +294,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return;
         }
         // Never longer than the entry itself is fresh.
-        let local_ttl = self.jittered(policy, local_ttl);
+        let local_ttl = self.local_ttl_now(policy, self.jittered(policy, local_ttl));
         let deadline = (self.clock.now() + local_ttl).min(entry.fresh_until);
         if policy.consistency == data_type::Consistency::Naive {
             local.remove(key);

@@ -3,8 +3,12 @@
 use super::data_type::{Consistency, DataType, DataTypeId, Key, Stampede, Strategy};
 use super::event::Event;
 use super::flight::{Boarding, Leader};
-use super::layer::{Entry, Fill, Layer, Origin, Outcome, Remote, Version};
+use super::layer::{
+    Entry, Fill, Generation, Layer, LayerError, Origin, Outcome, Remote, Row, Version,
+};
+use super::local::LocalLayer;
 use super::{Answer, Engine, EngineError, Fetch, Fetched, How, wrong_strategy};
+use crate::clock::Timestamp;
 
 /// What a look into the remote layer found.
 #[derive(Clone, Debug)]
@@ -17,6 +21,13 @@ pub(super) enum Looked {
     Absent,
     /// The layer failed.
     Failed,
+}
+
+/// How things stood when a row began to be read. What is outdated from then on, the row is, too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Began {
+    at: Timestamp,
+    generation: Generation,
 }
 
 impl<R: Remote, O: Origin> Engine<R, O> {
@@ -86,7 +97,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         leader: Leader<'_, Fetch>,
     ) -> Result<Answer, EngineError> {
         // The flight before this one may have landed between our look and our boarding.
-        let fetch = match self.peek_locally(policy, key) {
+        let fetch = match self.peek_locally(data_type, policy, key) {
             Some(entry) => Ok(Fetched {
                 entry,
                 layer: Layer::Local,
@@ -165,7 +176,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         key: &Key,
         looked: Looked,
     ) -> Fetch {
-        match (self.load(data_type, key).await, looked) {
+        match (self.load_for(data_type, key, &looked).await, looked) {
             (Err(_), Looked::Stale(entry)) => Ok(stale(entry)),
             (Err(error), _) => Err(error),
             (Ok(entry), Looked::Failed) => Ok(Fetched {
@@ -186,6 +197,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let Some(remote) = &self.remote else {
             return Looked::Absent;
         };
+        if self.get_in_step().await.is_err() {
+            return Looked::Failed;
+        }
         let start = self.clock.now();
         let looked = remote.get(key).await;
         let now = self.clock.now();
@@ -196,6 +210,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             took: now.since(start),
         });
         match looked {
+            Ok(Some(entry)) if self.is_outdated(data_type, key, &entry) => Looked::Absent,
             Ok(Some(entry)) if entry.fresh_until > now => Looked::Fresh(entry),
             Ok(Some(entry)) => Looked::Stale(entry),
             Ok(None) => Looked::Absent,
@@ -212,9 +227,27 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         data_type: DataTypeId,
         key: &Key,
     ) -> Result<Entry, EngineError> {
-        let start = self.clock.now();
+        let began = self.begin_load();
         let loaded = self.origin.load(data_type, key).await;
-        let took = self.clock.now().since(start);
+        self.loaded_since(data_type, began, loaded)
+    }
+
+    /// To be asked before a row is read.
+    pub(super) fn begin_load(&self) -> Began {
+        Began {
+            at: self.clock.now(),
+            generation: self.generations.now(),
+        }
+    }
+
+    /// What the origin gave as an entry; tells of it.
+    pub(super) fn loaded_since(
+        &self,
+        data_type: DataTypeId,
+        began: Began,
+        loaded: Result<Row, LayerError>,
+    ) -> Result<Entry, EngineError> {
+        let took = self.clock.now().since(began.at);
         self.emit(&Event::Lookup {
             data_type,
             layer: Layer::Origin,
@@ -225,7 +258,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             self.failed(Layer::Origin, &error);
             EngineError::Origin(error)
         })?;
-        Ok(self.entry(self.policies.get(data_type), row, took))
+        Ok(Entry {
+            generation: began.generation,
+            ..self.entry(self.policies.get(data_type), row, took)
+        })
     }
 
     /// Offers `entry` to the remote layer. A failure is told, and otherwise like success: the
@@ -241,6 +277,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return Fill::Stored;
         };
         let filled = match policy.consistency {
+            // Nobody would be served with it, and it could stand in the way of a newer one.
+            _ if self.is_outdated(data_type, key, entry) => Ok(Fill::Refused),
             Consistency::Versioned => remote.fill(key, entry, ttl).await,
             Consistency::Naive => remote
                 .overwrite(key, entry, ttl)
@@ -267,7 +305,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     fn look_locally(&self, data_type: DataTypeId, policy: &DataType, key: &Key) -> Option<Entry> {
         let local = self.local.as_ref().filter(|_| policy.local_ttl.is_some())?;
         let start = self.clock.now();
-        let entry = local.get(key, start);
+        let entry = self.find_locally(local, data_type, key, start);
         self.emit(&Event::Lookup {
             data_type,
             layer: Layer::Local,
@@ -277,9 +315,24 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         entry
     }
 
-    fn peek_locally(&self, policy: &DataType, key: &Key) -> Option<Entry> {
+    fn peek_locally(&self, data_type: DataTypeId, policy: &DataType, key: &Key) -> Option<Entry> {
         let local = self.local.as_ref().filter(|_| policy.local_ttl.is_some())?;
-        local.get(key, self.clock.now())
+        self.find_locally(local, data_type, key, self.clock.now())
+    }
+
+    fn find_locally(
+        &self,
+        local: &LocalLayer,
+        data_type: DataTypeId,
+        key: &Key,
+        now: Timestamp,
+    ) -> Option<Entry> {
+        let entry = local.get(key, now)?;
+        if self.is_outdated(data_type, key, &entry) {
+            local.remove(key);
+            return None;
+        }
+        Some(entry)
     }
 }
 

@@ -8,10 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::data_type::{DataType, DataTypeId, Invalidation, Key, Strategy};
-use super::event::Event;
-use super::layer::{InvalidationEvent, Layer, Notice, Origin, QueuedWrite, Remote, Row, Version};
+use super::data_type::{Consistency, DataType, DataTypeId, Invalidation, Key, Strategy};
+use super::layer::{
+    Entry, Fill, Generation, InvalidationEvent, Layer, Origin, Remote, Row, Version,
+};
 use super::{Engine, EngineError, Written, wrong_strategy};
+
+/// How things stood before a write was committed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) generation: Generation,
+    /// Of the flight table, at the key.
+    epoch: u64,
+}
 
 impl<R: Remote, O: Origin> Engine<R, O> {
     /// Writes `value` at `key`.
@@ -27,7 +36,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let policy = self.policies.get(data_type);
         match policy.strategy {
             Strategy::Counter => Err(wrong_strategy("put", policy)),
-            Strategy::WriteBehind => self.write_behind(data_type, policy, key, value).await,
+            Strategy::WriteBehind => self.put_behind(data_type, policy, key, value).await,
             Strategy::CacheAside => {
                 let row = self.store(data_type, key, value).await?;
                 let keys = [vec![key.clone()], related(policy, key)].concat();
@@ -35,8 +44,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Ok(written(&row))
             }
             Strategy::WriteThrough => {
+                let before = self.before(key).await;
                 let row = self.store(data_type, key, value).await?;
-                self.write_through(data_type, policy, key, row.clone())
+                self.write_through(data_type, policy, key, (row.clone(), before))
                     .await;
                 Ok(written(&row))
             }
@@ -57,6 +67,38 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         Ok(())
     }
 
+    /// To be asked before a write is committed or accepted.
+    pub(super) async fn before(&self, key: &Key) -> Before {
+        // A failure was told. What is written without knowing any generation is outdated as soon as
+        // one is known, which is safe.
+        let _ = self.get_in_step().await;
+        Before {
+            generation: self.generations.now(),
+            epoch: self.flights.epoch(key),
+        }
+    }
+
+    /// Keeps what was written locally, if the remote layer `stored` it and no notice came since
+    /// `before`: of two writers side by side, the earlier may come here after the later's notice.
+    pub(super) fn keep_written(
+        &self,
+        data_type: DataTypeId,
+        key: &Key,
+        (entry, stored): (&Entry, bool),
+        before: Before,
+    ) {
+        let naive = self.policies.get(data_type).consistency == Consistency::Naive;
+        let change = |alone: bool| {
+            if naive || (alone && stored) {
+                self.keep_locally(data_type, key, entry);
+            } else if let Some(local) = &self.local {
+                local.remove(key);
+            }
+        };
+        self.flights
+            .invalidate_since(key, entry.row.version, before.epoch, change);
+    }
+
     async fn store(
         &self,
         data_type: DataTypeId,
@@ -73,12 +115,21 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     /// Puts the committed row into the cache, and drops what else was made from the old one.
-    async fn write_through(&self, data_type: DataTypeId, policy: &DataType, key: &Key, row: Row) {
+    pub(super) async fn write_through(
+        &self,
+        data_type: DataTypeId,
+        policy: &DataType,
+        key: &Key,
+        (row, before): (Row, Before),
+    ) {
         let floor = row.version;
-        let entry = self.entry(policy, row, Duration::ZERO);
-        self.fill_remote(data_type, policy, key, &entry).await;
-        self.flights
-            .invalidate(key, floor, || self.keep_locally(data_type, key, &entry));
+        let entry = Entry {
+            generation: before.generation,
+            ..self.entry(policy, row, Duration::ZERO)
+        };
+        let filled = self.fill_remote(data_type, policy, key, &entry).await;
+        let stored = filled == Fill::Stored;
+        self.keep_written(data_type, key, (&entry, stored), before);
         let related = related(policy, key);
         if !related.is_empty() {
             self.drop_remotely(&related, floor).await;
@@ -87,50 +138,6 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             self.publish([vec![key.clone()], related].concat(), floor)
                 .await;
         }
-    }
-
-    /// Accepts the write into the cache and the queue; without a remote layer, or if it fails, the
-    /// origin takes it at once, so that nothing acknowledged is lost.
-    async fn write_behind(
-        &self,
-        data_type: DataTypeId,
-        policy: &DataType,
-        key: &Key,
-        value: Bytes,
-    ) -> Result<Written, EngineError> {
-        let now = self.clock.now();
-        // Microseconds since 1970 grow with every write of a key and stay below 2^53.
-        let version = Version(now.as_unix_nanos() / 1_000);
-        if let Some(remote) = &self.remote {
-            let row = Row {
-                value: Some(value.clone()),
-                version,
-                committed_at: now,
-                as_of: version,
-            };
-            let entry = self.entry(policy, row, Duration::ZERO);
-            let write = QueuedWrite {
-                data_type,
-                key: key.clone(),
-                value: value.clone(),
-                version,
-                accepted_at: now,
-            };
-            let keep_for = self.remote_ttl(policy, &entry).unwrap_or(policy.ttl);
-            match remote.append(&write, &entry, keep_for).await {
-                Ok(()) => {
-                    self.flights
-                        .invalidate(key, version, || self.keep_locally(data_type, key, &entry));
-                    return Ok(Written {
-                        layer: Layer::Remote,
-                        version,
-                        committed_at: now,
-                    });
-                }
-                Err(error) => self.failed(Layer::Remote, &error),
-            }
-        }
-        Ok(written(&self.store(data_type, key, value).await?))
     }
 
     async fn invalidate_everywhere(&self, policy: &DataType, keys: Vec<Key>, floor: Version) {
@@ -143,7 +150,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         }
     }
 
-    async fn drop_remotely(&self, keys: &[Key], floor: Version) {
+    pub(super) async fn drop_remotely(&self, keys: &[Key], floor: Version) {
         if let Some(remote) = &self.remote
             && let Err(error) = remote.invalidate(keys, floor).await
         {
@@ -151,22 +158,21 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         }
     }
 
-    async fn publish(&self, keys: Vec<Key>, version: Version) {
-        let Some(remote) = &self.remote else { return };
+    pub(super) async fn publish(&self, keys: Vec<Key>, version: Version) {
+        if self.remote.as_ref().is_some_and(Remote::announces_changes) {
+            return;
+        }
         let event = InvalidationEvent {
-            publisher: self.instance,
             keys: keys.iter().map(|key| key.as_str().to_owned()).collect(),
             version: version.0,
+            ..InvalidationEvent::default()
         };
-        match remote.publish(&Notice::Invalidated(event)).await {
-            Ok(()) => self.emit(&Event::InvalidationSent { keys: keys.len() }),
-            Err(error) => self.failed(Layer::Remote, &error),
-        }
+        self.tell(event).await;
     }
 }
 
 /// The other keys made from the row of `key`.
-fn related(policy: &DataType, key: &Key) -> Vec<Key> {
+pub(super) fn related(policy: &DataType, key: &Key) -> Vec<Key> {
     if policy.related.is_empty() {
         return Vec::new();
     }

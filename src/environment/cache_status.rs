@@ -1,7 +1,7 @@
 //! How a service instance tells over HTTP what became of an operation and which layer answered,
 //! and how a driver reads it back: the `Cache-Status` field of RFC 9211, and the status code.
 //!
-//! [`format`] is called by the instance, [`read`] by HTTP drivers. Both are pure, and they agree:
+//! [`format()`] is called by the instance, [`read`] by HTTP drivers. Both are pure, and they agree:
 //! what one writes the other reads as the same outcome and layer.
 //!
 //! Members are named `remote`, `local` and `edge` and stand in the order of the RFC, the cache
@@ -61,7 +61,13 @@ pub fn read(operation: Operation, status: u16, cache_status: Option<&str>) -> (O
             (Outcome::Hit | Outcome::StaleHit, layer) => (Outcome::Hit, layer),
             other => other,
         },
-        (Operation::Put | Operation::Invalidate, 200..=299) => (Outcome::Bypass, Layer::Origin),
+        (
+            Operation::Put
+            | Operation::Invalidate
+            | Operation::InvalidatePattern
+            | Operation::InvalidateAll,
+            200..=299,
+        ) => (Outcome::Bypass, Layer::Origin),
         _ => (Outcome::Error, Layer::Origin),
     }
 }

@@ -161,7 +161,7 @@ impl fmt::Display for Metric {
 pub enum Selector {
     /// A row of the policy table.
     DataType,
-    /// `get`, `put`, `invalidate` or `admit`.
+    /// `get`, `put`, `invalidate`, `invalidate_pattern`, `invalidate_all` or `admit`.
     Operation,
     /// `hit`, `miss`, …
     Outcome,

@@ -6,6 +6,7 @@
 //! anything.
 
 pub mod cpu;
+pub mod durability;
 pub mod engine_observer;
 pub mod histogram;
 pub mod hlog;

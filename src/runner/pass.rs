@@ -19,7 +19,9 @@ use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
 use crate::environment::instance::{Instance, InstanceConfig};
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
+use crate::measure::oracle::Both;
 use crate::measure::oracle::staleness::StalenessOracle;
+use crate::measure::oracle::write_behind::WriteBehindOracle;
 use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseKind, Schedule};
 use crate::scenario::plan::{PhasePlan, Plan};
@@ -39,6 +41,7 @@ pub(super) struct PassResult {
     pub(super) measurements: Measurements,
     pub(super) engine: EngineMeasurements,
     pub(super) oracle: Arc<StalenessOracle>,
+    pub(super) write_behind: Arc<WriteBehindOracle>,
     pub(super) observed: Observed,
     pub(super) driven: Driven,
     /// Whether all that write-behind had accepted was committed in the end.
@@ -53,18 +56,23 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         PassKind::After => "starting instances",
     });
     let oracle = Arc::new(StalenessOracle::new(Arc::clone(&plan.policies)));
+    let write_behind = Arc::new(WriteBehindOracle::new(Arc::clone(&plan.policies)));
     let host = OriginHost::start()?;
     let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
         plan.seed.fork("database"),
         stage.clock.clone(),
-        Arc::clone(&oracle) as _,
+        Arc::new(Both(Arc::clone(&oracle), Arc::clone(&write_behind))),
     );
     let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
         .map(|_| Arc::new(EngineObserver::new()))
         .collect();
-    let instances = start_instances(stage, kind, &host.host(database.clone()), &observers).await?;
+    let told = observers
+        .iter()
+        .map(|observer| Arc::new(Both(Arc::clone(observer), Arc::clone(&write_behind))));
+    let told: Vec<Arc<dyn Observer>> = told.map(|told| told as _).collect();
+    let instances = start_instances(stage, kind, &host.host(database.clone()), told).await?;
 
     let started_at = stage.clock.now();
     let schedule = Arc::new(Schedule::new(started_at, phases(plan, kind)));
@@ -94,6 +102,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         measurements,
         engine,
         oracle,
+        write_behind,
         observed,
         driven,
         drained,
@@ -119,7 +128,7 @@ async fn start_instances(
     stage: &Stage<'_>,
     kind: PassKind,
     origin: &HostedOrigin<MockDatabase>,
-    observers: &[Arc<EngineObserver>],
+    observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Vec<Instance>, RunError> {
     let plan = stage.plan;
     let cached = kind == PassKind::After;
@@ -130,6 +139,7 @@ async fn start_instances(
         .map(|local| LocalConfig {
             entries: local.entries,
             bytes: local.bytes.map(|bytes| bytes.0),
+            policy: local.policy,
         });
     let remote = plan
         .layers
@@ -137,6 +147,8 @@ async fn start_instances(
         .as_ref()
         .zip(stage.redis.as_ref())
         .filter(|_| cached);
+    let invalidation = remote.map(|(remote, _)| remote.invalidation);
+    let invalidation = invalidation.unwrap_or_default();
     let remote = remote.map(|(remote, redis)| RedisOptions {
         url: redis.url().to_owned(),
         prefix: redis.prefix().as_str().to_owned(),
@@ -150,9 +162,11 @@ async fn start_instances(
             policies: Arc::clone(&plan.policies),
             local,
             remote: remote.clone(),
+            invalidation,
+            resilience: plan.resilience,
             clock: stage.clock.clone(),
             seed: plan.seed.fork("instances"),
-            observer: Arc::clone(observer) as Arc<dyn Observer>,
+            observer,
         };
         instances.push(Instance::start(config, origin.clone()).await?);
     }

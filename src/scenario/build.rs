@@ -4,7 +4,10 @@
 //! exists only if no part is. Called by the scenario's front door.
 
 mod data_types;
+mod durability;
 mod gates;
+mod invalidation;
+mod limit;
 mod population;
 mod protection;
 mod topology;
@@ -21,6 +24,7 @@ use super::plan::{BaselinePlan, LayersPlan, LocalPlan, Plan, RemotePlan};
 use super::resolved;
 use super::yaml::short;
 use crate::engine::data_type::PolicyTable;
+use crate::engine::local::LocalPolicy;
 use crate::environment::{DatabaseConfig, EvictionPolicy, RedisConfig};
 use crate::seed::Seed;
 use crate::units::{ByteSize, Span, thousands};
@@ -89,6 +93,9 @@ pub(super) fn build(
     let phases = file.traffic.value().and_then(traffic::phase_names);
     let gates = gates::build(&file.gates, &names, phases.as_deref(), source, errors);
 
+    let rows = data_types.as_ref().map(|built| built.policies.as_slice());
+    let resilience = durability::build(file, rows, errors);
+
     let (data_types, traffic) = (data_types?, traffic?);
     let (connections, acquire_timeout) = pool?;
     let mut plan = Plan {
@@ -98,6 +105,7 @@ pub(super) fn build(
         policies: Arc::new(PolicyTable::new(data_types.policies)),
         layers: layers?,
         instances: instances? as u16,
+        resilience: resilience?,
         database: DatabaseConfig {
             connections,
             acquire_timeout,
@@ -151,6 +159,7 @@ fn build_local(file: &LocalFile, errors: &mut Errors) -> Built<LocalPlan> {
     Some(LocalPlan {
         entries: entries?,
         bytes: bytes?,
+        policy: file.policy.or(LocalPolicy::default())?,
     })
 }
 
@@ -185,6 +194,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
     let connections = count("connections", &file.connections, Some(1), 1..=1_024, errors);
     let topology = topology::build(&file.topology, errors);
     let policy = file.policy.or(EvictionPolicy::default());
+    let invalidation = invalidation::build(&file.invalidation, errors);
     let (topology, read_from) = topology?;
     Some(RemotePlan {
         redis: RedisConfig {
@@ -195,6 +205,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
         read_from,
         timeout: timeout?,
         connections: connections? as u16,
+        invalidation: invalidation?,
     })
 }
 

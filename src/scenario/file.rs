@@ -35,10 +35,13 @@
 //!     key: "ratelimit:{api_key}:{window}"
 //!     strategy: counter              # a counter has a limit, and neither value nor row
 //!     ttl: 1h
-//!     limit: { requests: 1000, window: 1h }
+//!     limit: { requests: 1000, window: 1h, algorithm: sliding-buckets } # the default; or
+//!                                    # sliding-log, two-buckets, fixed-window, or gcra, which has
+//!                                    # also a `burst`: how many may come at once
 //!     population: 1000
 //! layers:                            # both stand here; `none` leaves one out
-//!   local: { entries: 1000, bytes: 64MiB }       # bytes may be left out
+//!   local: { entries: 1000, bytes: 64MiB, policy: s3-fifo } # bytes may be left out; the policy is
+//!                                    # lru, fifo, sieve or s3-fifo, which it is if left out
 //!   remote:
 //!     topology: standalone           # the default; or replicated, sentinel, cluster
 //!     primaries: 3                   # of a cluster; the default
@@ -51,9 +54,31 @@
 //!     policy: allkeys-lru            # the default; any maxmemory-policy of Redis
 //!     timeout: 500ms                 # for a command; the default
 //!     connections: 1                 # for each instance; the default
+//!     invalidation:                  # how instances tell each other; these are the defaults
+//!       transport: pubsub            # or tracking: Redis tells which keys changed
+//!       broadly: generation          # or scan: how many keys at once are invalidated
+//!       on_loss: flush               # or revalidate, ignore: when notices may have been lost
+//!       heartbeat: 1s                # 2.5 of them without an own notice: the instance is deaf
 //! instances: 3                       # service instances; 1 if left out
 //! origin: { connections: 40, acquire_timeout: 5s }  # 5s if left out
-//! resilience: { ttl_jitter: 10%, negative_ttl: 5s } # for every data type; 0% and none if left out
+//! resilience:                        # may be left out, as may each of its keys
+//!   ttl_jitter: 10%                  # for every data type, as the four below; 0% if left out
+//!   negative_ttl: 5s                 # none if left out
+//!   stampede: single-flight
+//!   serve_stale: none
+//!   consistency: versioned
+//!   breaker: { failures: 5, open_for: 1s, probes: 3 } # of the remote layer; the default, or none
+//!   origin:                          # what follows is for each instance
+//!     concurrency: 20                # calls at once, or none, which it is if left out
+//!     queue: 100                     # calls that wait for their turn; the default
+//!     soft_timeout: 200ms            # with a stale value nobody waits longer; none if left out
+//!     hard_timeout: 5s               # nobody waits longer; none if left out
+//!   write_behind:                    # the defaults
+//!     queue_max: 100_000             # writes that may wait
+//!     on_full: sync                  # the database commits at once; or refuse
+//!     batch: 100                     # writes in one transaction
+//!     max_deliveries: 5              # then a write goes to the dead letters
+//!     claim_after: 30s               # then a silent consumer is dead
 //! traffic:
 //!   users: 1000
 //!   ramp: 5s                         # part of the first phase; 0s if left out
@@ -63,19 +88,26 @@
 //!   phases:                          # a phase named warm-up is one; all others are measured
 //!     - { name: warm-up, for: 25s }
 //!     - { name: steady, for: 60s }
-//!   mix: { customer.get: 40, customer.put: 1 }   # weights
+//!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
+//!                                    # invalidate_pattern (all parameters but the last), admit
 //! baseline: { for: 20s }             # the same with caching off, first; or none
 //! gates:
 //!   - "p95(response_time) < 1s"
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
 //! ```
 
+pub(super) mod durability;
+pub(super) mod invalidation;
+mod limit;
+mod local;
 pub(super) mod protection;
 pub(super) mod topology;
 mod traffic;
 
 use std::sync::Arc;
 
+pub(super) use self::limit::LimitFile;
+pub(super) use self::local::LocalFile;
 use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword, located};
 use super::diagnostics::{Diagnostic, Errors};
 use super::yaml::{Kind, Node, short};
@@ -83,6 +115,8 @@ use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
 use crate::environment::EvictionPolicy;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio, Span};
+use durability::DurabilityFile;
+use invalidation::InvalidationFile;
 use protection::ProtectionFile;
 use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
@@ -250,24 +284,6 @@ impl Decode for PopularityFile {
     }
 }
 
-/// The limit of a counter.
-pub(super) struct LimitFile {
-    pub(super) requests: Field<u64>,
-    pub(super) window: Field<Span>,
-}
-
-impl Decode for LimitFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "a limit", errors)?;
-        let limit = Self {
-            requests: fields.required("requests", "1000"),
-            window: fields.required("window", "1h"),
-        };
-        fields.close();
-        Some(limit)
-    }
-}
-
 /// A data type's table in the origin.
 pub(super) struct TableFile {
     pub(super) query_time: Field<ServiceTimeFile>,
@@ -323,24 +339,6 @@ impl Decode for LayersFile {
     }
 }
 
-/// The local layer.
-pub(super) struct LocalFile {
-    pub(super) entries: Field<u64>,
-    pub(super) bytes: Field<ByteSize>,
-}
-
-impl Decode for LocalFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let mut fields = Fields::of(node, "the local layer", errors)?;
-        let local = Self {
-            entries: fields.required("entries", "1000"),
-            bytes: fields.optional("bytes"),
-        };
-        fields.close();
-        Some(local)
-    }
-}
-
 /// The remote layer.
 pub(super) struct RemoteFile {
     pub(super) topology: TopologyFile,
@@ -348,6 +346,7 @@ pub(super) struct RemoteFile {
     pub(super) policy: Field<EvictionPolicy>,
     pub(super) timeout: Field<Span>,
     pub(super) connections: Field<u64>,
+    pub(super) invalidation: Field<InvalidationFile>,
 }
 
 impl Decode for RemoteFile {
@@ -359,6 +358,7 @@ impl Decode for RemoteFile {
             policy: fields.optional("policy"),
             timeout: fields.optional("timeout"),
             connections: fields.optional("connections"),
+            invalidation: fields.optional("invalidation"),
         };
         fields.close();
         Some(remote)
@@ -388,6 +388,7 @@ pub(super) struct ResilienceFile {
     pub(super) ttl_jitter: Field<Ratio>,
     pub(super) negative_ttl: Field<Switch<Span>>,
     pub(super) protection: ProtectionFile,
+    pub(super) durability: DurabilityFile,
 }
 
 impl Decode for ResilienceFile {
@@ -397,6 +398,7 @@ impl Decode for ResilienceFile {
             ttl_jitter: fields.optional("ttl_jitter"),
             negative_ttl: fields.optional("negative_ttl"),
             protection: ProtectionFile::of(&mut fields),
+            durability: DurabilityFile::of(&mut fields),
         };
         fields.close();
         Some(resilience)

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::data_type::PolicyTable;
+use crate::engine::invalidation::InvalidationConfig;
+use crate::engine::local::LocalPolicy;
+use crate::engine::resilience::Resilience;
 use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
 use crate::environment::{DatabaseConfig, RedisConfig};
 use crate::gates::Gate;
@@ -28,6 +31,8 @@ pub struct Plan {
     pub layers: LayersPlan,
     /// How many service instances there are.
     pub instances: u16,
+    /// How they protect themselves and the database.
+    pub resilience: Resilience,
     /// The database behind the cache.
     pub database: DatabaseConfig,
     /// What users do.
@@ -57,8 +62,10 @@ pub struct LayersPlan {
 pub struct LocalPlan {
     /// The most entries it holds.
     pub entries: u64,
-    /// The most bytes of values it holds; `None` for no limit of its own.
+    /// The most bytes it holds; `None` for no limit of its own.
     pub bytes: Option<ByteSize>,
+    /// What it gives up when it is full.
+    pub policy: LocalPolicy,
 }
 
 /// The remote layer.
@@ -74,6 +81,8 @@ pub struct RemotePlan {
     pub timeout: Duration,
     /// How many connections each instance opens.
     pub connections: u16,
+    /// How invalidations travel between instances.
+    pub invalidation: InvalidationConfig,
 }
 
 /// How many users, how they arrive, how long.

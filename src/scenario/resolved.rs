@@ -3,12 +3,15 @@
 //! Made from the plan and not from the file, so that it says what is run and not what was meant;
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
+mod durability;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::plan::{LayersPlan, Plan, TrafficPlan};
-use super::words::Word;
-use crate::engine::data_type::{DataType, Stampede};
+use super::words::{Algorithm, Word};
+use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
+use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::Operation;
 use crate::environment::redis_topology::{ReadFrom, Topology, TopologyConfig};
 use crate::environment::{ServiceTime, TableConfig};
@@ -107,6 +110,7 @@ pub(super) fn write(plan: &Plan) -> String {
                 ("acquire_timeout", Yaml::span(plan.database.acquire_timeout)),
             ]),
         ),
+        ("resilience", durability::write(&plan.resilience)),
         ("traffic", traffic(plan, &plan.traffic)),
         (
             "baseline",
@@ -129,11 +133,7 @@ fn data_type(policy: &DataType, table: &TableConfig, population: &Population, us
         ("ttl", Yaml::span(policy.ttl)),
     ];
     if let Some(limit) = policy.limit {
-        let limit = map([
-            ("requests", Yaml::word(limit.requests)),
-            ("window", Yaml::span(limit.window)),
-        ]);
-        row.push(("limit", limit));
+        row.push(("limit", self::limit(limit)));
     } else {
         row.extend(values(policy, table));
     }
@@ -144,6 +144,19 @@ fn data_type(policy: &DataType, table: &TableConfig, population: &Population, us
             .map(|(key, value)| (key.to_owned(), value))
             .collect(),
     )
+}
+
+fn limit(limit: Limit) -> Yaml {
+    let algorithm = Algorithm::of(limit.algorithm).word();
+    let mut entries = vec![
+        ("requests".to_owned(), Yaml::word(limit.requests)),
+        ("window".to_owned(), Yaml::span(limit.window)),
+        ("algorithm".to_owned(), Yaml::word(algorithm)),
+    ];
+    if let LimitAlgorithm::Gcra { burst } = limit.algorithm {
+        entries.push(("burst".to_owned(), Yaml::word(burst)));
+    }
+    Yaml::Map(entries)
 }
 
 /// What counters do not have.
@@ -228,6 +241,7 @@ fn layers(plan: &LayersPlan) -> Yaml {
         if let Some(bytes) = local.bytes {
             entries.push(("bytes".to_owned(), Yaml::word(size(bytes))));
         }
+        entries.push(("policy".to_owned(), Yaml::word(local.policy.word())));
         Yaml::Map(entries)
     });
     let remote = Yaml::none_or(plan.remote.as_ref(), |remote| {
@@ -238,6 +252,7 @@ fn layers(plan: &LayersPlan) -> Yaml {
             ("policy", Yaml::word(remote.redis.policy.word())),
             ("timeout", Yaml::span(remote.timeout)),
             ("connections", Yaml::word(remote.connections)),
+            ("invalidation", invalidation(&remote.invalidation)),
         ]);
         let named = entries.into_iter();
         Yaml::Map(named.map(|(key, value)| (key.to_owned(), value)).collect())
@@ -262,6 +277,15 @@ fn topology(config: &TopologyConfig, read_from: ReadFrom) -> Vec<(&'static str, 
         ("tls", Yaml::word(config.tls)),
     ]);
     entries
+}
+
+fn invalidation(config: &InvalidationConfig) -> Yaml {
+    map([
+        ("transport", Yaml::word(config.transport.word())),
+        ("broadly", Yaml::word(config.broadly.word())),
+        ("on_loss", Yaml::word(config.on_loss.word())),
+        ("heartbeat", Yaml::span(config.heartbeat)),
+    ])
 }
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {

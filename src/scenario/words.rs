@@ -3,7 +3,10 @@
 use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
 use super::yaml::Node;
-use crate::engine::data_type::{Consistency, Invalidation, Strategy};
+use crate::engine::data_type::{Consistency, Invalidation, LimitAlgorithm, Strategy};
+use crate::engine::invalidation::{Broadly, OnLoss, Transport};
+use crate::engine::local::LocalPolicy;
+use crate::engine::write_behind::policy::OnFull;
 use crate::environment::EvictionPolicy;
 use crate::environment::redis_topology::{Persistence, ReadFrom, Topology};
 
@@ -27,6 +30,12 @@ impl Word for Consistency {
         &[("versioned", Self::Versioned), ("naive", Self::Naive)];
 }
 
+impl Word for OnFull {
+    const WHAT: &'static str = "way with a full queue";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("sync", Self::Sync), ("refuse", Self::Refuse)];
+}
+
 impl Word for Strategy {
     const WHAT: &'static str = "strategy";
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -40,6 +49,27 @@ impl Word for Strategy {
 impl Word for Invalidation {
     const WHAT: &'static str = "invalidation";
     const WORDS: &'static [(&'static str, Self)] = &[("time", Self::Time), ("event", Self::Event)];
+}
+
+impl Word for Transport {
+    const WHAT: &'static str = "transport";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pubsub", Self::Pubsub), ("tracking", Self::Tracking)];
+}
+
+impl Word for Broadly {
+    const WHAT: &'static str = "way to invalidate many keys";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("generation", Self::Generation), ("scan", Self::Scan)];
+}
+
+impl Word for OnLoss {
+    const WHAT: &'static str = "answer to a loss";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("flush", Self::Flush),
+        ("revalidate", Self::Revalidate),
+        ("ignore", Self::Ignore),
+    ];
 }
 
 impl Word for EvictionPolicy {
@@ -82,6 +112,50 @@ impl Word for Persistence {
     ];
 }
 
+impl Word for LocalPolicy {
+    const WHAT: &'static str = "policy of the local layer";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("lru", Self::Lru),
+        ("fifo", Self::Fifo),
+        ("sieve", Self::Sieve),
+        ("s3-fifo", Self::S3Fifo),
+    ];
+}
+
+/// How a counter decides, without what some of the algorithms have beside their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    SlidingBuckets,
+    SlidingLog,
+    Gcra,
+    TwoBuckets,
+    FixedWindow,
+}
+
+impl Algorithm {
+    /// The name of `algorithm`.
+    pub(super) fn of(algorithm: LimitAlgorithm) -> Self {
+        match algorithm {
+            LimitAlgorithm::SlidingBuckets => Self::SlidingBuckets,
+            LimitAlgorithm::SlidingLog => Self::SlidingLog,
+            LimitAlgorithm::Gcra { .. } => Self::Gcra,
+            LimitAlgorithm::TwoBuckets => Self::TwoBuckets,
+            LimitAlgorithm::FixedWindow => Self::FixedWindow,
+        }
+    }
+}
+
+impl Word for Algorithm {
+    const WHAT: &'static str = "algorithm of a limit";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("sliding-buckets", Self::SlidingBuckets),
+        ("sliding-log", Self::SlidingLog),
+        ("gcra", Self::Gcra),
+        ("two-buckets", Self::TwoBuckets),
+        ("fixed-window", Self::FixedWindow),
+    ];
+}
+
 macro_rules! decode_words {
     ($($kind:ty),*) => {$(
         impl Decode for $kind {
@@ -98,7 +172,13 @@ decode_words!(
     EvictionPolicy,
     Topology,
     ReadFrom,
-    Persistence
+    Persistence,
+    Transport,
+    Broadly,
+    OnLoss,
+    LocalPolicy,
+    OnFull,
+    Algorithm
 );
 
 #[cfg(test)]
@@ -115,6 +195,21 @@ mod tests {
         for (word, value) in Invalidation::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
+        for (word, value) in Transport::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in Broadly::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in OnLoss::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        let lengths = (
+            Transport::WORDS.len(),
+            Broadly::WORDS.len(),
+            OnLoss::WORDS.len(),
+        );
+        assert_eq!(lengths, (2, 2, 3));
         for (word, value) in EvictionPolicy::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
@@ -129,8 +224,24 @@ mod tests {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
         assert_eq!((Topology::WORDS.len(), Persistence::WORDS.len()), (4, 4));
+        for (word, value) in OnFull::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
         for (word, value) in Consistency::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in LocalPolicy::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        assert_eq!(LocalPolicy::WORDS.len(), 4);
+        for algorithm in [
+            LimitAlgorithm::SlidingBuckets,
+            LimitAlgorithm::SlidingLog,
+            LimitAlgorithm::Gcra { burst: 1 },
+            LimitAlgorithm::TwoBuckets,
+            LimitAlgorithm::FixedWindow,
+        ] {
+            assert_ne!(Algorithm::of(algorithm).word(), "", "{algorithm:?}");
         }
         assert_eq!((Strategy::WORDS.len(), Invalidation::WORDS.len()), (4, 2));
         assert_eq!(Consistency::WORDS.len(), 2);

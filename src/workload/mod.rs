@@ -9,7 +9,7 @@ pub mod value;
 
 use std::time::Duration;
 
-use crate::engine::data_type::DataTypeId;
+use crate::engine::data_type::{DataTypeId, KeyPattern};
 use crate::engine::layer::Operation;
 use crate::units::SpanRange;
 
@@ -50,6 +50,15 @@ pub struct Request {
     pub operation: Operation,
     /// The key's parameters.
     pub params: KeyParams,
+}
+
+impl Request {
+    /// The keys, as a pattern, that [`Operation::InvalidatePattern`] asks for: those that share all
+    /// parameters but the last. `key` is the data type's pattern.
+    pub fn key_glob(&self, key: &KeyPattern) -> String {
+        let params = self.params.as_slice();
+        key.glob(&params[..params.len().saturating_sub(1)])
+    }
 }
 
 /// What a user does next.

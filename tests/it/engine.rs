@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cachestorm::engine::data_type::Key;
-use cachestorm::engine::layer::{Entry, Fill, Layer, Outcome, Remote, Row, Version};
+use cachestorm::engine::layer::{Entry, Fill, Generation, Layer, Outcome, Remote, Row, Version};
 use cachestorm::engine::{Answer, EngineError};
 
 use crate::support::{ACTIVITY, CUSTOMER, INVENTORY, RATE_LIMIT, Stage};
@@ -175,6 +175,7 @@ async fn live_an_older_write_never_replaces_a_newer_one_in_redis() {
         fetched_at: stage.clock.now(),
         fresh_until: stage.clock.now() + Duration::from_mins(1),
         load_time: Duration::from_millis(1),
+        generation: Generation::default(),
     };
     let (key, ttl) = (Key::new("inventory:8"), Duration::from_mins(1));
     // Around 2^32 and 2^53, where a comparison by the wrong number type would break.

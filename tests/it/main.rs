@@ -5,6 +5,12 @@ mod cli;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod invalidation;
+#[cfg(test)]
+mod rate_limit;
+#[cfg(test)]
+mod resilience;
+#[cfg(test)]
 mod stampede;
 #[cfg(test)]
 mod support;
@@ -12,3 +18,7 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod topology;
+#[cfg(test)]
+mod write_behind;
+#[cfg(test)]
+mod write_behind_crash;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cachestorm::clock::Clock;
-use cachestorm::engine::data_type::{DataType, DataTypeId, Key, Limit, PolicyTable, Strategy};
+use cachestorm::engine::data_type::{
+    DataType, DataTypeId, Key, Limit, LimitAlgorithm, PolicyTable, Strategy,
+};
 use cachestorm::engine::event::Unobserved;
 use cachestorm::engine::layer::{
-    Entry, Fill, InvalidationEvent, Layer, LayerError, Leased, Notice, Outcome, Queue, QueuedWrite,
-    Remote, Row, Subscription, Token, Version,
+    Appended, Delivery, Entry, Fill, Generation, InvalidationEvent, Layer, LayerError, Leased,
+    Notice, Outcome, Queue, QueueId, QueuedWrite, Remote, Row, Subscription, Token, Version,
 };
 use cachestorm::engine::remote::redis::{
     NodeAddress, Nodes, RedisOptions, RedisRemote, Surveyor, Topology, View,
@@ -28,6 +30,8 @@ use cachestorm::seed::Seed;
 use crate::cli::ShortRun;
 use crate::support::ScriptedOrigin;
 
+/// More than any of these tests appends, also in a sixteenth of it.
+const QUEUE_MAX: u64 = 100_000;
 const TTL: Duration = Duration::from_mins(5);
 /// How long a replica may take to hear of a write.
 const LAG: Duration = Duration::from_secs(5);
@@ -83,6 +87,7 @@ fn entry(version: u64) -> Entry {
         fetched_at: now,
         fresh_until: now + TTL,
         load_time: Duration::from_millis(1),
+        generation: Generation(1),
     }
 }
 
@@ -95,6 +100,7 @@ fn notice(key: &str) -> Notice {
         publisher: 1,
         keys: vec![key.to_owned()],
         version: 7,
+        ..InvalidationEvent::default()
     })
 }
 
@@ -120,15 +126,19 @@ async fn shows(remote: &RedisRemote, key: &Key, version: Option<u64>) {
     .await;
 }
 
-async fn append(remote: &RedisRemote, user: usize, n: u64) -> Result<(), LayerError> {
+/// Appends a write, and gives the version that the queue gave it.
+async fn append(remote: &RedisRemote, user: usize, n: u64) -> Result<Version, LayerError> {
     let write = QueuedWrite {
         data_type: ACTIVITY,
         key: Key::new(format!("activity:{user}:{n}")),
         value: Bytes::from("click"),
-        version: Version(n),
+        version: Version(0),
         accepted_at: Clock::real().now(),
     };
-    remote.append(&write, &entry(n), TTL).await
+    match remote.append(&write, &entry(n), TTL, QUEUE_MAX).await? {
+        Appended::Queued(version) => Ok(version),
+        full @ Appended::Full(_) => panic!("{full:?} with so few writes"),
+    }
 }
 
 /// Takes `count` writes from the queue, in small batches, and acknowledges them.
@@ -142,9 +152,13 @@ async fn take(remote: &RedisRemote, consumer: &str, count: usize) -> Vec<QueuedW
             "{} is more than was asked for",
             batch.len()
         );
-        let (ids, writes): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let ids: Vec<QueueId> = batch.iter().map(|given| given.id.clone()).collect();
         queue.acknowledge(&ids).await.expect("acknowledged");
-        taken.extend(writes);
+        taken.extend(
+            batch
+                .into_iter()
+                .map(|given| given.write.expect("readable")),
+        );
         (taken.len() >= count).then_some(())
     })
     .await;
@@ -240,33 +254,77 @@ async fn notices(remote: &RedisRemote, other: &RedisRemote) {
 async fn queue(remote: &RedisRemote) {
     // Opened before the writes and after them: both must do.
     drop(remote.queue("c1").await.expect("a queue"));
+    let mut newest = Version(0);
     for n in 1..=3 {
         for user in 0..20 {
-            append(remote, user, n).await.expect("accepted");
+            let version = append(remote, user, n).await.expect("accepted");
+            if (user, n) == (7, 3) {
+                newest = version;
+            }
         }
     }
-    shows(remote, &Key::new("activity:7:3"), Some(3)).await;
-    // A consumer that takes some and dies before it acknowledges gets them again.
+    shows(remote, &Key::new("activity:7:3"), Some(newest.0)).await;
+    // A consumer that takes some and dies before it acknowledges gets them again, and others after
+    // a while, too.
     let mut dying = remote.queue("c1").await.expect("a queue");
-    let lost = until("a first batch", LAG, async || {
+    let given = until("a first batch", LAG, async || {
         let batch = dying.next_batch(10).await.expect("an answer");
-        (!batch.is_empty()).then_some(batch.len())
+        (!batch.is_empty()).then_some(batch)
     })
     .await;
-    assert!(lost > 0);
     drop(dying);
-    let taken = take(remote, "c1", 60).await;
-    assert_eq!(taken.len(), 60);
-    let names: BTreeSet<&str> = taken.iter().map(|write| write.key.as_str()).collect();
-    assert_eq!(names.len(), 60, "none is lost and none comes twice");
+    let mut reborn = remote.queue("c1").await.expect("a queue");
+    let again = take_back(&mut reborn, None).await;
+    assert_eq!(names(&again), names(&given));
+    let buried = &again[0];
+    reborn.bury(buried, "a test").await.expect("buried");
+    let mut heir = remote.queue("c2").await.expect("a queue");
+    let inherited = take_back(&mut heir, Some(Duration::ZERO)).await;
+    assert_eq!(names(&inherited), names(&again[1..]));
+    let ids: Vec<QueueId> = inherited.iter().map(|given| given.id.clone()).collect();
+    assert_eq!(heir.keep(&ids).await, Ok(true));
+    heir.acknowledge(&ids).await.expect("acknowledged");
+    let rest = 60 - given.len();
+    let waiting = heir.waiting().await.expect("an answer");
+    assert_eq!((waiting.writes, waiting.dead_letters), (rest as u64, 1));
+    let taken = take(remote, "c1", rest).await;
+    assert_eq!(taken.len(), rest);
+    let mut all: BTreeSet<&str> = taken.iter().map(|write| write.key.as_str()).collect();
+    let given = names(&given);
+    all.extend(given.iter().map(String::as_str));
+    assert_eq!(all.len(), 60, "none is lost and none comes twice");
     let mut empty = remote.queue("c1").await.expect("a queue");
     assert_eq!(empty.next_batch(10).await.expect("an answer"), []);
+}
+
+/// All that is delivered again, whichever streams it is in.
+async fn take_back(queue: &mut impl Queue, idle: Option<Duration>) -> Vec<Delivery> {
+    let mut all: Vec<Delivery> = Vec::new();
+    // What is taken back stays with its consumer, so it comes again and again.
+    for _ in 0..40 {
+        let back = queue.take_back(idle, 10, u32::MAX).await;
+        let back = back.expect("an answer");
+        assert_eq!(back.vanished, 0);
+        for given in back.deliveries {
+            if all.iter().all(|known| known.id != given.id) {
+                all.push(given);
+            }
+        }
+    }
+    all
+}
+
+fn names(deliveries: &[Delivery]) -> BTreeSet<String> {
+    let writes = deliveries.iter().map(|given| given.write.as_ref());
+    let keys = writes.map(|write| write.expect("readable").key.to_string());
+    keys.collect()
 }
 
 async fn counters(remote: &RedisRemote, other: &RedisRemote) {
     let limit = Limit {
         requests: 5,
         window: Duration::from_mins(1),
+        algorithm: LimitAlgorithm::SlidingBuckets,
     };
     for user in 0..10 {
         let key = Key::new(format!("ratelimit:{user}:60"));

@@ -4,7 +4,10 @@
 //! [`LayerError::Unsupported`](super::layer::LayerError::Unsupported).
 
 pub mod redis;
+pub mod redis_counter;
+mod redis_invalidation;
 mod redis_partitions;
 mod redis_queue;
 mod redis_subscription;
+mod redis_tracking;
 mod wire;

@@ -26,28 +26,32 @@ use bytes::Bytes;
 
 pub use self::address::{AddressError, NodeAddress, ReadFrom, RedisAddress, Topology};
 pub(super) use self::connection::Connection;
-use self::keys::Keys;
+pub(super) use self::keys::Keys;
 pub(super) use self::link::Link;
 pub use self::nodes::Nodes;
 pub(super) use self::roster::Roster;
 pub use self::survey::{ShardView, Surveyor, View};
-use super::redis_partitions::RedisPartitions;
+use super::redis_counter::RedisCounters;
+use super::redis_partitions::{LastSeen, RedisPartitions};
 use super::redis_queue::write_fields;
 use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
+use crate::clock::Timestamp;
 use crate::engine::data_type::{Key, Limit, PolicyTable};
+use crate::engine::invalidation::glob::Glob;
+use crate::engine::invalidation::markers::{Marker, Scope};
 use crate::engine::layer::{
-    Admission, Entry, Fill, LayerError, Leased, Notice, QueuedWrite, Remote, Token, Version,
+    Admission, Appended, Entry, Fill, Generation, LayerError, Leased, Notice, QueuedWrite, Remote,
+    Token, Version,
 };
+use crate::engine::write_behind::version::PLACES_PER_MS;
 
 pub(super) const NAME: &str = "Redis";
 
 /// A load that began before an invalidation is over by then, or its value may be stored.
 const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
-/// How long the queue of write-behind outlives its last write.
-const STREAM_TTL: Duration = Duration::from_hours(24);
-/// The sub-buckets of a counter's sliding window.
-const WINDOW_BUCKETS: u32 = 32;
+/// What an instance is told whose write came after its time limit.
+const TOO_LATE: &str = "the write came too late for the queue; if all do, compare the clocks";
 
 /// How to reach Redis, and within what limits.
 #[derive(Clone, Debug)]
@@ -63,15 +67,17 @@ pub struct RedisOptions {
 }
 
 #[derive(Debug)]
-struct Scripts {
+pub(super) struct Scripts {
     fill: Script,
     invalidate: Script,
     append: Script,
-    admit: Script,
     get_or_lease: Script,
     fill_leased: Script,
     renew_lock: Script,
     unlock: Script,
+    pub(super) raise: Script,
+    pub(super) reconcile: Script,
+    pub(super) sweep: Script,
 }
 
 impl Scripts {
@@ -80,11 +86,13 @@ impl Scripts {
             fill: Script::new(include_str!("scripts/fill.lua")),
             invalidate: Script::new(include_str!("scripts/invalidate.lua")),
             append: Script::new(include_str!("scripts/append.lua")),
-            admit: Script::new(include_str!("scripts/admit.lua")),
             get_or_lease: Script::new(include_str!("scripts/get_or_lease.lua")),
             fill_leased: Script::new(include_str!("scripts/fill_leased.lua")),
             renew_lock: Script::new(include_str!("scripts/renew_lock.lua")),
             unlock: Script::new(include_str!("scripts/unlock.lua")),
+            raise: Script::new(include_str!("scripts/raise.lua")),
+            reconcile: Script::new(include_str!("scripts/reconcile.lua")),
+            sweep: Script::new(include_str!("scripts/sweep.lua")),
         }
     }
 }
@@ -92,9 +100,14 @@ impl Scripts {
 /// The remote layer on Redis.
 #[derive(Debug)]
 pub struct RedisRemote {
-    keys: Keys,
-    link: Link,
-    scripts: Scripts,
+    pub(super) keys: Keys,
+    pub(super) link: Link,
+    timeout: Duration,
+    pub(super) scripts: Scripts,
+    /// Beginnings of keys whose changes subscribers are told of by Redis; none for pub/sub.
+    tracked: Vec<String>,
+    counters: RedisCounters,
+    last_seen: LastSeen,
 }
 
 impl RedisRemote {
@@ -107,7 +120,11 @@ impl RedisRemote {
         Ok(Self {
             keys: Keys::new(options.prefix, link.is_cluster()),
             link,
+            timeout: options.timeout,
             scripts: Scripts::new(),
+            tracked: vec![],
+            counters: RedisCounters::default(),
+            last_seen: LastSeen::default(),
         })
     }
 
@@ -119,12 +136,23 @@ impl RedisRemote {
         self
     }
 
+    /// The same, with subscribers told by Redis itself of every change of a key that begins with one
+    /// of `prefixes` (client tracking in broadcast mode). None of them may be the beginning of
+    /// another.
+    #[must_use]
+    pub fn tracking(self, prefixes: Vec<String>) -> Self {
+        Self {
+            tracked: prefixes,
+            ..self
+        }
+    }
+
     /// A connection for one command; each in turn.
-    fn connection(&self) -> Connection {
+    pub(super) fn connection(&self) -> Connection {
         self.link.connection()
     }
 
-    fn key(&self, key: &Key) -> String {
+    pub(super) fn key(&self, key: &Key) -> String {
         self.keys.spell(key)
     }
 
@@ -261,6 +289,9 @@ impl Remote for RedisRemote {
     }
 
     async fn invalidate(&self, keys: &[Key], version: Version) -> Result<(), LayerError> {
+        if version == Version(0) && self.announces_changes() {
+            return self.purge_loudly(keys).await;
+        }
         if version == Version(0) {
             // Each by itself: in a Cluster they may lie on different nodes.
             let drops = keys.iter().map(|key| {
@@ -286,6 +317,30 @@ impl Remote for RedisRemote {
         futures_util::future::try_join_all(drops).await.map(|_| ())
     }
 
+    async fn raise(&self, scope: &Scope, known: Generation) -> Result<Generation, LayerError> {
+        self.raise_generation(scope, known).await
+    }
+
+    async fn reconcile(&self, known: &[Marker]) -> Result<Vec<Marker>, LayerError> {
+        self.reconcile_generations(known).await
+    }
+
+    async fn sweep(
+        &self,
+        globs: &[Glob],
+        belongs: impl Fn(&Key) -> bool + Send + Sync,
+    ) -> Result<u64, LayerError> {
+        self.sweep_primaries(globs, belongs).await
+    }
+
+    async fn held(&self, keys: &[Key]) -> Result<Vec<Option<Version>>, LayerError> {
+        self.versions_of(keys).await
+    }
+
+    fn announces_changes(&self) -> bool {
+        !self.tracked.is_empty()
+    }
+
     async fn publish(&self, notice: &Notice) -> Result<(), LayerError> {
         let text = serde_json::to_string(notice)
             .map_err(|error| LayerError::Refused(NAME, error.to_string()))?;
@@ -296,6 +351,9 @@ impl Remote for RedisRemote {
     }
 
     async fn subscribe(&self) -> Result<RedisSubscription, LayerError> {
+        if self.announces_changes() {
+            return RedisSubscription::track(&self.link, &self.keys, &self.tracked).await;
+        }
         RedisSubscription::open(&self.link, &self.channel()).await
     }
 
@@ -304,7 +362,8 @@ impl Remote for RedisRemote {
         write: &QueuedWrite,
         entry: &Entry,
         ttl: Duration,
-    ) -> Result<(), LayerError> {
+        queue_max: u64,
+    ) -> Result<Appended, LayerError> {
         let stream = self.keys.stream_of(&write.key).ok_or_else(|| {
             let why = format!("{} is of no data type that is written behind", write.key);
             LayerError::Refused(NAME, why)
@@ -313,35 +372,38 @@ impl Remote for RedisRemote {
         call.key(stream)
             .arg(&wire::encode(entry)[..])
             .arg(millis(ttl))
-            .arg(millis(STREAM_TTL));
+            .arg(write.version.0)
+            .arg(self.keys.share_of(queue_max))
+            .arg(PLACES_PER_MS)
+            .arg(unix_millis(write.accepted_at + self.timeout));
         write_fields(write, |field| {
             call.arg(field);
         });
-        call.invoke_async(&mut self.connection())
-            .await
-            .map_err(|e| failure(&e))
-    }
-
-    async fn queue(&self, consumer: &str) -> Result<RedisPartitions, LayerError> {
-        RedisPartitions::open(&self.link, self.keys.streams(), consumer).await
-    }
-
-    async fn admit(&self, key: &Key, limit: Limit) -> Result<Admission, LayerError> {
-        let (admitted, remaining, retry_after_ms): (bool, u64, u64) = self
-            .scripts
-            .admit
-            .key(self.key(key))
-            .arg(limit.requests)
-            .arg(millis(limit.window))
-            .arg(WINDOW_BUCKETS)
+        let (became, version): (i8, u64) = call
             .invoke_async(&mut self.connection())
             .await
             .map_err(|e| failure(&e))?;
-        Ok(Admission {
-            admitted,
-            remaining,
-            retry_after: Duration::from_millis(retry_after_ms),
-        })
+        match became {
+            1 => Ok(Appended::Queued(Version(version))),
+            0 => Ok(Appended::Full(Version(version))),
+            _ => Err(LayerError::Refused(NAME, TOO_LATE.to_owned())),
+        }
+    }
+
+    async fn queue(&self, consumer: &str) -> Result<RedisPartitions, LayerError> {
+        let (streams, last_seen) = (self.keys.streams(), &self.last_seen);
+        RedisPartitions::open(&self.link, streams, consumer, last_seen).await
+    }
+
+    async fn admit(&self, key: &Key, limit: Limit) -> Result<Admission, LayerError> {
+        let mut connection = self.connection();
+        let decided = self
+            .counters
+            .admit(&mut connection, &self.key(key), limit, None)
+            .await;
+        decided
+            .map(|decided| decided.admission)
+            .map_err(|e| failure(&e))
     }
 }
 
@@ -356,8 +418,13 @@ fn filled(key: &Key) -> Result<String, LayerError> {
         .map_err(|error| LayerError::Refused(NAME, error.to_string()))
 }
 
+/// As Redis tells time.
+fn unix_millis(moment: Timestamp) -> u64 {
+    moment.as_unix_nanos() / 1_000_000
+}
+
 /// Redis takes whole milliseconds and refuses zero.
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis())
         .unwrap_or(u64::MAX)
         .max(1)

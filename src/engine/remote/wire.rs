@@ -8,7 +8,8 @@
 //! 25..33 fetched at, likewise
 //! 33..41 fresh until, likewise
 //! 41..49 load time in nanoseconds, big endian
-//! 49..   the value
+//! 49..57 generation, big endian
+//! 57..   the value
 //! ```
 //!
 //! A tombstone is kind and floor. A lease is kind, floor (the tombstone's that it replaced, or 0)
@@ -21,9 +22,9 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::clock::Timestamp;
-use crate::engine::layer::{Entry, Row, Token, Version};
+use crate::engine::layer::{Entry, Generation, Row, Token, Version};
 
-const HEAD_BYTES: usize = 49;
+const HEAD_BYTES: usize = 57;
 const ENTRY: u8 = b'e';
 const ABSENCE: u8 = b'n';
 const TOMBSTONE: u8 = b't';
@@ -54,6 +55,7 @@ pub(super) fn encode(entry: &Entry) -> Bytes {
     bytes.put_u64(entry.fetched_at.as_unix_nanos());
     bytes.put_u64(entry.fresh_until.as_unix_nanos());
     bytes.put_u64(u64::try_from(entry.load_time.as_nanos()).unwrap_or(u64::MAX));
+    bytes.put_u64(entry.generation.0);
     bytes.put_slice(value.unwrap_or_default());
     bytes.freeze()
 }
@@ -74,6 +76,15 @@ pub(super) fn encode_lease(token: Token) -> Bytes {
     bytes.freeze()
 }
 
+/// The last byte that [`as_of`] needs.
+pub(super) const AS_OF_END: usize = 8;
+
+/// As of which commit the entry was read whose first bytes these are; `None` if it is none.
+pub(super) fn as_of(head: &Bytes) -> Option<Version> {
+    let number = head.get(1..=AS_OF_END)?.try_into().ok()?;
+    matches!(head.first(), Some(&(ENTRY | ABSENCE))).then(|| Version(u64::from_be_bytes(number)))
+}
+
 pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
     let number = |from: usize| -> Option<u64> {
         Some(u64::from_be_bytes(
@@ -88,6 +99,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
             let (as_of, version) = (Version(number(1)?), Version(number(9)?));
             let (committed_at, fetched_at) = (time(17)?, time(25)?);
             let (fresh_until, load_time) = (time(33)?, Duration::from_nanos(number(41)?));
+            let generation = Generation(number(49)?);
             let value = (*kind == ENTRY).then(|| bytes.slice(HEAD_BYTES..));
             let row = Row {
                 value,
@@ -100,6 +112,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Stored, NotAnEntry> {
                 fetched_at,
                 fresh_until,
                 load_time,
+                generation,
             }))
         }
         _ => None,
@@ -116,7 +129,7 @@ mod tests {
         #[test]
         fn what_is_encoded_is_decoded(
             value in prop::option::of(prop::collection::vec(any::<u8>(), 0..64)),
-            numbers in any::<[u64; 6]>(),
+            numbers in any::<[u64; 7]>(),
         ) {
             let entry = Entry {
                 row: Row {
@@ -128,10 +141,14 @@ mod tests {
                 fetched_at: Timestamp::from_unix_nanos(numbers[3]),
                 fresh_until: Timestamp::from_unix_nanos(numbers[4]),
                 load_time: Duration::from_nanos(numbers[5]),
+                generation: Generation(numbers[6]),
             };
+            let head = encode(&entry).slice(..=AS_OF_END);
+            prop_assert_eq!(as_of(&head), Some(entry.row.as_of));
             prop_assert_eq!(decode(&encode(&entry)), Ok(Stored::Entry(entry)));
             let floor = Version(numbers[2]);
             prop_assert_eq!(decode(&encode_tombstone(floor)), Ok(Stored::Tombstone(floor)));
+            prop_assert_eq!(as_of(&encode_tombstone(floor)), None);
         }
 
         #[test]
@@ -153,6 +170,7 @@ mod tests {
             fetched_at: Timestamp::EPOCH,
             fresh_until: Timestamp::EPOCH,
             load_time: Duration::ZERO,
+            generation: Generation::default(),
         };
         assert_eq!(decode(&encode(&entry)), Ok(Stored::Entry(entry)));
     }

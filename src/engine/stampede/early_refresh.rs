@@ -54,16 +54,18 @@ mod tests {
     /// first one lands are geometric with mean e^(1/beta).
     #[test]
     fn loads_per_expiry_are_geometric_with_mean_e_to_the_one_over_beta() {
-        const READS_PER_LOAD: u64 = 2_000;
-        const EXPIRIES: u32 = 4_000;
+        const READS_PER_LOAD: u64 = 400;
+        const EXPIRIES: u32 = 2_000;
         let (end, load) = (at_us(100_000_000), Duration::from_secs(1));
         let gap_us = 1_000_000 / READS_PER_LOAD;
         for beta in [0.5, 1.0, 2.0] {
             let mut stream = Seed(42).stream("xfetch");
             let mut total = 0u32;
+            // Earlier than this nobody is due but once in e^8 expiries.
+            let ahead_s = beta * ((READS_PER_LOAD as f64).ln() + 8.0);
             for _ in 0..EXPIRIES {
-                // Nobody is due twenty load times ahead but once in e^20 (beta 1) draws.
-                let mut now_us = 60_000_000;
+                let before = Duration::from_secs_f64(ahead_s).as_micros() as u64;
+                let mut now_us = 100_000_000 - before;
                 let mut first_lands_us = u64::MAX;
                 while now_us < first_lands_us {
                     let uniform = 1.0 - stream.random::<f64>();

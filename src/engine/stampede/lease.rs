@@ -25,8 +25,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let mut another_loads = false;
         loop {
             match self.look_for_lease(data_type, key, token).await {
-                Ok(Leased::Found(entry)) if entry.fresh_until <= self.clock.now() => {
-                    // Kept past its TTL to be served stale: there is no room for a lease.
+                Ok(Leased::Found(entry))
+                    if entry.fresh_until <= self.clock.now()
+                        || self.is_outdated(data_type, key, &entry) =>
+                {
+                    // Kept past its TTL to be served stale, or outdated: no room for a lease.
                     return self.fetch_with_lock(data_type, policy, key).await;
                 }
                 Ok(Leased::Found(entry)) if another_loads => return Ok(waited_for(entry)),
@@ -58,6 +61,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let Some(remote) = &self.remote else {
             return Ok(Leased::Granted);
         };
+        self.get_in_step().await?;
         let start = self.clock.now();
         let looked = remote.get_or_lease(key, token, TTL).await;
         self.emit(&Event::Lookup {

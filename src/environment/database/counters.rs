@@ -54,7 +54,7 @@ mod tests {
             gaps_ms in prop::collection::vec(0u64..400, 1..200),
             requests in 1u64..6,
         ) {
-            let limit = Limit { requests, window: Duration::from_secs(1) };
+            let limit = Limit::new(requests, Duration::from_secs(1));
             let (counters, key) = (Counters::default(), Key::new("k"));
             let mut now = Timestamp::from_unix_nanos(1_000_000_000_000);
             let mut admitted = Vec::new();

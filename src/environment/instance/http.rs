@@ -6,12 +6,16 @@
 //! | `GET` | `/{data_type}/{param}/…` | get: 200 with the value, 404 if there is none |
 //! | `PUT` | the same, the value as body | put: 204 |
 //! | `DELETE` | the same | invalidate: 204 |
-//! | `POST` | the same | admit: 204 admitted, 429 refused |
+//! | `DELETE` | `/{data_type}` | invalidate every key of the data type: 204 |
+//! | `DELETE` | `/{data_type}?pattern=inventory:17:*` | invalidate the keys that match: 204 |
+//! | `POST` | `/{data_type}/{param}/…` | admit: 204 admitted, 429 refused |
 //! | `GET` | `/healthz` | whether the instance answers: 200 |
 //!
 //! The parameters stand in the order of the data type's key pattern. Errors are 503 (the origin is
 //! overloaded or gone), 504 (no answer in time) or 400/404 for a path that means nothing, each with
 //! one line of text.
+
+mod broad;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +24,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use axum::routing::{any, get};
+use axum::routing::{any, delete, get};
 
 use super::super::cache_status;
 use crate::clock::Timestamp;
@@ -37,6 +41,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) fn router<R: Remote, O: Origin>(engine: Arc<Engine<R, O>>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/{data_type}", delete(broad::invalidate::<R, O>))
         .route("/{data_type}/{*params}", any(operation::<R, O>))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(engine)

@@ -20,9 +20,14 @@ use super::error::EnvironmentError;
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::event::Observer;
+use crate::engine::invalidation::{InvalidationConfig, Transport, tracked_prefixes};
 use crate::engine::layer::Origin;
 use crate::engine::local::LocalConfig;
 use crate::engine::remote::redis::{RedisOptions, RedisRemote};
+use crate::engine::resilience::Resilience;
+use crate::engine::resilience::guarded::Guarded;
+use crate::engine::resilience::origin_limit::Bounded;
+use crate::engine::resilience::timeout::Timed;
 use crate::engine::{Engine, Surroundings};
 use crate::seed::Seed;
 
@@ -41,6 +46,10 @@ pub struct InstanceConfig {
     pub local: Option<LocalConfig>,
     /// Its remote layer; `None` leaves it out.
     pub remote: Option<RedisOptions>,
+    /// How its invalidations travel.
+    pub invalidation: InvalidationConfig,
+    /// How it protects itself and what is behind it.
+    pub resilience: Resilience,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -143,6 +152,19 @@ impl Drop for Instance {
     }
 }
 
+async fn connect(
+    options: RedisOptions,
+    transport: Transport,
+    policies: &PolicyTable,
+) -> Result<RedisRemote, String> {
+    let remote = RedisRemote::connect(options).await;
+    let remote = remote.map_err(|error| error.to_string())?.serving(policies);
+    Ok(match transport {
+        Transport::Pubsub => remote,
+        Transport::Tracking => remote.tracking(tracked_prefixes(policies)),
+    })
+}
+
 /// The life of an instance. Gives whether write-behind was drained, or why it could not start.
 async fn serve<O: Origin>(
     config: InstanceConfig,
@@ -155,26 +177,39 @@ async fn serve<O: Origin>(
         policies,
         local,
         remote,
+        invalidation,
+        resilience,
         clock,
         seed,
         observer,
     } = config;
+    let guard = |remote, limit| {
+        let observer = Arc::clone(&observer);
+        Guarded::new(remote, resilience.breaker, limit, clock.clone(), observer)
+    };
     let remote = match remote {
-        Some(options) => Some(
-            RedisRemote::connect(options)
-                .await
-                .map_err(|error| error.to_string())?
-                .serving(&policies),
-        ),
+        Some(options) => {
+            let limit = options.timeout;
+            let remote = connect(options, invalidation.transport, &policies).await?;
+            Some(guard(remote, limit))
+        }
         None => None,
     };
+    let protection = resilience.origin;
+    let origin = Bounded::new(origin, protection.limit, Arc::clone(&observer));
+    // Waiting for a turn counts, too.
+    let origin = Timed::new(origin, protection.hard_timeout, clock.clone());
     let surroundings = Surroundings {
         clock,
         seed,
         observer,
         instance: u64::from(number),
     };
-    let engine = Arc::new(Engine::new(policies, local, remote, origin, surroundings));
+    let engine = Engine::new(policies, local, remote, origin, surroundings)
+        .with_invalidation(invalidation)
+        .with_write_behind(resilience.write_behind)
+        .with_soft_timeout(protection.soft_timeout);
+    let engine = Arc::new(engine);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(|error| error.to_string())?;
@@ -182,7 +217,14 @@ async fn serve<O: Origin>(
     let consumer = format!("instance-{number}");
     let background = tokio::spawn({
         let (engine, consumer) = (Arc::clone(&engine), consumer.clone());
-        async move { tokio::join!(engine.listen(), engine.consume(&consumer), engine.refresh()) }
+        async move {
+            tokio::join!(
+                engine.listen(),
+                engine.consume(&consumer),
+                engine.refresh(),
+                engine.finish_late_loads()
+            )
+        }
     });
     if ready
         .send((bound, Arc::clone(&engine) as Arc<dyn Service>))

@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
-use crate::engine::data_type::{DataTypeId, Key};
+use crate::engine::data_type::{DataTypeId, Key, KeyPattern};
+use crate::engine::invalidation::glob::Glob;
 use crate::engine::layer::{Layer, Operation, Origin, Outcome, Remote, Version};
 use crate::engine::{Engine, EngineError};
 
@@ -62,6 +63,15 @@ impl<R: Remote, O: Origin> Service for Engine<R, O> {
                     self.invalidate(data_type, key).await?;
                     served(Outcome::Bypass, Layer::Origin, None)
                 }
+                Operation::InvalidatePattern => {
+                    let pattern = siblings(&self.policies().get(data_type).key, key);
+                    self.invalidate_pattern(data_type, pattern).await?;
+                    served(Outcome::Bypass, Layer::Origin, None)
+                }
+                Operation::InvalidateAll => {
+                    self.invalidate_all(data_type).await?;
+                    served(Outcome::Bypass, Layer::Origin, None)
+                }
                 Operation::Admit => match self.admit(data_type, key).await {
                     Ok(admission) if admission.admitted => {
                         served(Outcome::Hit, Layer::Remote, None)
@@ -73,5 +83,42 @@ impl<R: Remote, O: Origin> Service for Engine<R, O> {
                 },
             })
         })
+    }
+}
+
+/// The keys that share all parameters of `key` but the last. One that does not follow `pattern`, or
+/// is too long to be a pattern itself, stands for all of them: more goes than was asked, never less.
+fn siblings(pattern: &KeyPattern, key: &Key) -> Glob {
+    let params = pattern.read(key).unwrap_or_default();
+    let shared: Vec<&str> = params.iter().map(|(_, value)| *value).collect();
+    let shared = &shared[..shared.len().saturating_sub(1)];
+    pattern.glob(shared).parse().unwrap_or_else(|_| Glob::all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{KeyParams, Request};
+
+    /// Drivers with and without HTTP ask for the same.
+    #[test]
+    fn siblings_are_what_a_request_asks_for() {
+        for (pattern, params) in [
+            ("inventory:{product_id}:{warehouse_id}", &[17, 3][..]),
+            ("customer:360:{id}", &[5]),
+            ("prices", &[]),
+        ] {
+            let pattern: KeyPattern = pattern.parse().expect(pattern);
+            let request = Request {
+                data_type: DataTypeId(0),
+                operation: Operation::InvalidatePattern,
+                params: KeyParams::new(params),
+            };
+            let key = pattern.render(params, None);
+            assert_eq!(
+                siblings(&pattern, &key).as_str(),
+                request.key_glob(&pattern)
+            );
+        }
     }
 }

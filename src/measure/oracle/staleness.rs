@@ -231,14 +231,13 @@ impl StalenessOracle {
         if lower_bounds > 0 {
             let count = thousands(lower_bounds);
             words.push(format!(
-                "{count} stale reads were older than the commits remembered of their keys, so \
-                 their staleness is a lower bound"
+                "stale reads counted too low because older commits were forgotten: {count}"
             ));
         }
         if unchecked > 0 {
             let count = thousands(unchecked);
             words.push(format!(
-                "{count} reads could not be checked: too many commits to remember them all"
+                "reads not checked because not all commits could be remembered: {count}"
             ));
         }
         Finding {

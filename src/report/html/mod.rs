@@ -6,8 +6,8 @@
 //! same report gives the same bytes. Every text of the report is escaped. Never judges and never
 //! measures: what it shows, it was told.
 //!
-//! The way of the data: [`view`] and [`figures`] turn the report into words, tables and SVG (drawn
-//! by [`chart`], which says why it does its own drawing), and the template puts them on the page.
+//! The way of the data: `view` and `figures` turn the report into words, tables and SVG (drawn
+//! by `chart`, which says why it does its own drawing), and the template puts them on the page.
 
 mod chart;
 mod figures;

@@ -120,6 +120,8 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
             after.driven.users_lost
         ));
     }
+    let durability = after.engine.happened(Phases::All).durability;
+    judgement.warnings.extend(durability.warnings());
     Validity {
         valid: judgement.valid(),
         reasons: judgement.reasons,

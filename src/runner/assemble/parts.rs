@@ -265,7 +265,7 @@ pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleRe
                 plan.database.connections,
             ),
         ),
-        ("write_behind", write_behind(pass.drained)),
+        ("write_behind", write_behind(pass)),
     ];
     // Another's Redis also counts what others ask of it.
     if passes.redis.as_ref().is_some_and(|redis| redis.managed)
@@ -317,15 +317,16 @@ fn remote_lookups(pass: &PassResult) -> Option<Finding> {
     ))
 }
 
-fn write_behind(drained: bool) -> Finding {
-    let worst = if drained {
-        ""
-    } else {
-        "accepted writes were still queued when the run ended"
-    };
+/// Every accepted write against the database's commits, after the queue was drained.
+fn write_behind(pass: &PassResult) -> Finding {
+    let found = pass.write_behind.finding(None);
+    if pass.drained || found.violations > 0 {
+        return found;
+    }
+    // Nothing accepted is missing, yet the queue did not say that it is empty.
     Finding {
-        checked: 1,
-        violations: u64::from(!drained),
-        worst: worst.to_owned(),
+        checked: found.checked.max(1),
+        violations: 1,
+        worst: "the queue could not be seen empty when the run ended".to_owned(),
     }
 }

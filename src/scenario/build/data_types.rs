@@ -6,19 +6,18 @@ use std::time::Duration;
 use super::super::decode::{Entry, Field, List, Located, Switch};
 use super::super::diagnostics::{Diagnostic, Errors, Place};
 use super::super::file::protection::ProtectionFile;
-use super::super::file::{DataTypeFile, File, LimitFile, ResilienceFile, ServiceTimeFile};
+use super::super::file::{DataTypeFile, File, ResilienceFile, ServiceTimeFile};
 use super::super::resolved;
 use super::{
-    Built, MS, TIMEOUT_MAX, TTL_MAX, check_name, count, population, protection, span, span_within,
+    Built, MS, TIMEOUT_MAX, TTL_MAX, check_name, limit, population, protection, span, span_within,
 };
-use crate::engine::data_type::{DataType, Invalidation, KeyPattern, Limit, Strategy};
+use crate::engine::data_type::{DataType, Invalidation, KeyPattern, Strategy};
 use crate::environment::{ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
 use crate::workload::Population;
 
 const DATA_TYPES_MAX: usize = 1_000;
 const VALUE_SIZE_MAX: ByteSize = ByteSize(64 << 20);
-const LIMIT_REQUESTS_MAX: u64 = 1_000_000_000;
 /// With more, a TTL could shrink to nothing.
 const TTL_JITTER_MAX: Ratio = Ratio(0.9);
 /// A counter has no row in the origin.
@@ -151,7 +150,7 @@ fn build_one(
     let related = build_related(&file.related, key, errors);
     let ttl = span("ttl", &file.ttl, None, MS..=TTL_MAX, errors);
     let local_ttl = build_local_ttl(file, ttl, errors);
-    let limit = build_limit(name, file, (strategy, ttl), errors);
+    let limit = limit::build(name, file, (strategy, ttl), errors);
     let ttl_jitter = build_jitter(&file.ttl_jitter, defaults.ttl_jitter, errors);
     let negative_ttl = build_negative_ttl(&file.negative_ttl, defaults.negative_ttl, errors);
     let invalidation = file.invalidation.or(Invalidation::default());
@@ -292,64 +291,6 @@ fn build_negative_ttl(
         place: given.place.clone(),
     };
     span_within("negative_ttl", &negative, MS..=TTL_MAX, errors).map(Some)
-}
-
-fn build_limit(
-    name: &Located<Arc<str>>,
-    file: &DataTypeFile,
-    (strategy, ttl): (Option<Strategy>, Built<Duration>),
-    errors: &mut Errors,
-) -> Built<Option<Limit>> {
-    let counter = strategy? == Strategy::Counter;
-    let Some(given) = file.limit.given() else {
-        if counter && file.limit.is_absent() {
-            let message = format!("the counter `{}` has no limit", name.value);
-            errors.push(
-                Diagnostic::new(&name.place, message)
-                    .help("add `limit: { requests: 1000, window: 1h }`"),
-            );
-            return None;
-        }
-        return file.limit.is_absent().then_some(None);
-    };
-    if !counter {
-        let message = format!("`{}` has a limit and is no counter", name.value);
-        errors.push(
-            Diagnostic::new(&given.place, message).label("remove it, or write `strategy: counter`"),
-        );
-        return None;
-    }
-    let limit = read_limit(&given.value, errors)?;
-    if let (Some(ttl), Some(place)) = (ttl, file.ttl.place())
-        && ttl < limit.window
-    {
-        let message = format!(
-            "the counter would forget after {}, within its window of {}",
-            Span(ttl),
-            Span(limit.window)
-        );
-        errors.push(
-            Diagnostic::new(place, message)
-                .label("write at least the window")
-                .note("the limit stands here", &given.place),
-        );
-    }
-    Some(Some(limit))
-}
-
-fn read_limit(file: &LimitFile, errors: &mut Errors) -> Built<Limit> {
-    let requests = count(
-        "requests",
-        &file.requests,
-        None,
-        1..=LIMIT_REQUESTS_MAX,
-        errors,
-    );
-    let window = span("window", &file.window, None, MS..=TTL_MAX, errors);
-    Some(Limit {
-        requests: requests?,
-        window: window?,
-    })
 }
 
 /// A counter has neither value nor row: what speaks of them is a mistake.

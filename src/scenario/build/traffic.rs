@@ -275,9 +275,13 @@ fn build_mix(mix: &Located<Map<f64>>, names: &Names, errors: &mut Errors) -> Bui
 /// The operations that fit a strategy.
 fn fitting(strategy: Strategy) -> &'static [Operation] {
     match strategy {
-        Strategy::CacheAside | Strategy::WriteThrough => {
-            &[Operation::Get, Operation::Put, Operation::Invalidate]
-        }
+        Strategy::CacheAside | Strategy::WriteThrough => &[
+            Operation::Get,
+            Operation::Put,
+            Operation::Invalidate,
+            Operation::InvalidatePattern,
+            Operation::InvalidateAll,
+        ],
         Strategy::WriteBehind => &[Operation::Put],
         Strategy::Counter => &[Operation::Admit],
     }

@@ -1,6 +1,9 @@
 //! One mistake at a time: each rule tells it once, in its words and at its place.
 
 mod data_types;
+mod durability;
+mod invalidation;
+mod limits;
 mod topology;
 
 use super::{Overrides, Place, SMALL, parse};

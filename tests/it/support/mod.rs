@@ -1,5 +1,7 @@
 //! What the tests share: a database that does as it is told, and engines over a real Redis.
 
+pub(crate) mod durability;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +14,7 @@ use cachestorm::engine::data_type::{
 };
 use cachestorm::engine::event::{Event, Observer};
 use cachestorm::engine::layer::{Admission, Layer, LayerError, Origin, QueuedWrite, Row, Version};
-use cachestorm::engine::local::LocalConfig;
+use cachestorm::engine::local::{LocalConfig, LocalPolicy};
 use cachestorm::engine::remote::redis::{RedisOptions, RedisRemote};
 use cachestorm::engine::{Engine, Surroundings};
 use cachestorm::environment::RedisConfig;
@@ -219,6 +221,7 @@ impl Stage {
         let local = Some(LocalConfig {
             entries: 100,
             bytes: None,
+            policy: LocalPolicy::default(),
         });
         let engine = Arc::new(Engine::new(
             Arc::clone(&self.policies),
@@ -298,10 +301,7 @@ fn policies() -> PolicyTable {
         "ratelimit:{api_key}:{window}",
         Strategy::Counter,
     );
-    rate_limit.limit = Some(Limit {
-        requests: 50,
-        window: Duration::from_mins(1),
-    });
+    rate_limit.limit = Some(Limit::new(50, Duration::from_mins(1)));
     PolicyTable::new(vec![
         customer,
         row(

@@ -125,8 +125,11 @@ impl Route {
             let mut line = shard.primary.take();
             async move { line.send_packed_command(cmd).await }
         });
-        let answers = futures_util::future::try_join_all(sends).await?;
-        Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+        let answers = futures_util::future::join_all(sends).await;
+        // Those that are away learn it later: they do not know it when they are asked to run it.
+        let mut answers = answers.into_iter();
+        let first = answers.next().unwrap_or(Ok(Value::Nil));
+        answers.fold(first, Result::or)
     }
 
     /// All commands of a pipeline go where the first that has a key goes.

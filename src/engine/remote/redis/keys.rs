@@ -10,6 +10,7 @@
 
 use super::slots::{SLOTS, slot_of};
 use crate::engine::data_type::{Key, PolicyTable, Strategy};
+use crate::engine::invalidation::glob::{Glob, escape};
 
 /// The streams of a Cluster's queue: enough to keep every primary busy, few enough to read each of
 /// them several times a second.
@@ -17,7 +18,7 @@ pub(super) const PARTITIONS: u16 = 16;
 
 /// The spelling of one run's keys.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub(in crate::engine::remote) struct Keys {
     prefix: String,
     cluster: bool,
     /// Keys that begin so may be written behind.
@@ -37,7 +38,7 @@ fn tags() -> Vec<u32> {
 }
 
 impl Keys {
-    pub(super) fn new(prefix: String, cluster: bool) -> Self {
+    pub(in crate::engine::remote) fn new(prefix: String, cluster: bool) -> Self {
         Self {
             prefix,
             cluster,
@@ -59,12 +60,55 @@ impl Keys {
         self.queued = fixed.collect();
     }
 
+    /// What every key begins with.
+    pub(in crate::engine::remote) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// How `key` is spelled in Redis.
     pub(super) fn spell(&self, key: &Key) -> String {
         match self.tag_of(key) {
             Some(tag) => format!("{}{{{tag}}}:{}", self.prefix, key.as_str()),
             None => [&self.prefix, key.as_str()].concat(),
         }
+    }
+
+    /// What `spelled` is a spelling of; `None` for what is no key of the engine.
+    pub(in crate::engine::remote) fn read<'s>(&self, spelled: &'s str) -> Option<&'s str> {
+        let text = spelled.strip_prefix(&self.prefix)?;
+        let tagged = text.split_once("}:").map(|(_, text)| text);
+        tagged
+            .filter(|text| self.spell(&Key::new(*text)) == spelled)
+            .or(Some(text))
+    }
+
+    /// What the spellings of keys begin with that begin with `head`. None is the beginning of
+    /// another.
+    pub(in crate::engine::remote) fn heads(&self, head: &str) -> Vec<String> {
+        let mut heads = vec![[&self.prefix, head].concat()];
+        let queued = |start: &String| start.starts_with(head) || head.starts_with(&**start);
+        // An empty one is the beginning of all the others.
+        if !head.is_empty() && self.queued.iter().any(queued) {
+            let tagged = |tag: &u32| format!("{}{{{tag}}}:{head}", self.prefix);
+            heads.extend(self.tags.iter().map(tagged));
+        }
+        heads
+    }
+
+    /// The patterns of the spellings of keys that match `glob`, and of some others, too.
+    pub(in crate::engine::remote) fn globs(&self, glob: &Glob) -> Vec<String> {
+        let prefix = escape(&self.prefix);
+        let mut globs = vec![format!("{prefix}{glob}")];
+        if !self.tags.is_empty() && !self.queued.is_empty() {
+            globs.push(format!("{prefix}{{*}}:{glob}"));
+        }
+        globs
+    }
+
+    /// How many writes may wait in one stream if `queue_max` may wait in all of them.
+    pub(super) fn share_of(&self, queue_max: u64) -> u64 {
+        let streams = self.tags.len().max(1) as u64;
+        queue_max.div_ceil(streams)
     }
 
     /// The stream that a write of `key` is appended to; `None` if there is none in its slot.
@@ -89,7 +133,7 @@ impl Keys {
     }
 
     /// The channel on which instances tell each other.
-    pub(super) fn channel(&self) -> String {
+    pub(in crate::engine::remote) fn channel(&self) -> String {
         format!("{}invalidations", self.prefix)
     }
 

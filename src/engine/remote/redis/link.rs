@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::AsyncConnectionConfig;
 use ::redis::aio::{MultiplexedConnection, PubSub};
+use ::redis::{AsyncConnectionConfig, Client};
 use tokio::sync::watch;
 
 use super::address::{NodeAddress, ReadFrom, Topology};
@@ -153,12 +153,40 @@ impl Link {
         Ok(lines.node.clone())
     }
 
+    /// Every primary with a client of it: for connections that listen to all of them.
+    pub(in crate::engine::remote) fn primary_clients(
+        &self,
+    ) -> Result<Vec<(NodeAddress, Client)>, LayerError> {
+        let roster = self.route.roster();
+        let nodes = roster.shards().iter().map(|shard| &shard.primary.node);
+        let nodes = nodes.map(|node| {
+            let client = self.route.pool.nodes().client(node);
+            Ok((node.clone(), client.map_err(|error| failure(&error))?))
+        });
+        nodes.collect()
+    }
+
+    /// A connection to every primary, and who is who at this moment.
+    pub(in crate::engine::remote) fn primaries(&self) -> (Arc<Roster>, Vec<Connection>) {
+        let roster = self.route.roster();
+        let lines = roster.shards().iter();
+        let lines = lines.map(|shard| Connection::Only(shard.primary.take()));
+        let connections = lines.collect();
+        (roster, connections)
+    }
+
+    /// Whether every key is still where it was when `roster` was made.
+    pub(in crate::engine::remote) fn stands(&self, roster: &Roster) -> bool {
+        self.route.current.borrow().serves_as(roster)
+    }
+
     /// Who is who, and its changes; `None` where nothing can change.
     pub(in crate::engine::remote) fn changes(&self) -> Option<watch::Receiver<Arc<Roster>>> {
         self.follower.as_ref().map(|_| self.route.current.clone())
     }
 
-    fn doubt(&self) {
+    /// Somebody found that the roster may be out of date.
+    pub(in crate::engine::remote) fn doubt(&self) {
         self.route.outdated.notify_one();
     }
 }

@@ -5,7 +5,7 @@
 //! keep their connections. Connections are made by their first command: making a roster never
 //! waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -154,6 +154,26 @@ impl Roster {
             [only] => only.primary == *node,
             _ => self.view.nodes().any(|known| known == node),
         }
+    }
+
+    /// Whether the primaries are exactly `nodes`.
+    pub(in crate::engine::remote) fn has_primaries<'n>(
+        &self,
+        nodes: impl Iterator<Item = &'n NodeAddress>,
+    ) -> bool {
+        let now = self.view.shards.iter().map(|shard| &shard.primary);
+        now.collect::<BTreeSet<_>>() == nodes.collect::<BTreeSet<_>>()
+    }
+
+    /// Whether the same primaries serve the same slots as in `other`.
+    pub(super) fn serves_as(&self, other: &Self) -> bool {
+        let served = |roster: &Self| -> Vec<_> {
+            let shards = roster.view.shards.iter();
+            shards
+                .map(|shard| (shard.primary.clone(), shard.slots.clone()))
+                .collect()
+        };
+        served(self) == served(other)
     }
 
     /// Who answers for `slot`; `None` if nobody does.

@@ -1,0 +1,119 @@
+//! Invalidations that the remote layer missed while it could not be reached, to be made up for
+//! before it is asked again.
+//!
+//! Without this, a remote layer that was cut off and comes back with what it held would serve old
+//! entries until their TTL ends. Bounded: what is too much to remember is counted as forgotten.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::engine::data_type::Key;
+use crate::engine::layer::Version;
+
+/// How many keys are remembered: about 10 MB.
+const KEYS_MAX: usize = 100_000;
+
+/// What was missed of one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Missing {
+    /// Whatever is there must go.
+    purge: bool,
+    /// What was read before this commit must go and must not come back.
+    floor: Version,
+}
+
+/// Keys whose entries may be out of date.
+#[derive(Debug, Default)]
+pub struct Missed {
+    any: AtomicBool,
+    keys: Mutex<HashMap<Key, Missing>>,
+}
+
+impl Missed {
+    /// Whether there is any; cheap enough for every call.
+    pub fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// The remote layer was not told that what it has of `keys` from before `version` is out of date
+    /// (version 0: whatever it has). Gives how many of them there was no room to remember.
+    pub fn remember<'k>(&self, keys: impl IntoIterator<Item = &'k Key>, version: Version) -> usize {
+        let mut held = self.keys.lock();
+        let mut forgotten = 0;
+        for key in keys {
+            if !held.contains_key(key) && held.len() >= KEYS_MAX {
+                forgotten += 1;
+                continue;
+            }
+            let missing = held.entry(key.clone()).or_default();
+            missing.purge |= version == Version(0);
+            missing.floor = missing.floor.max(version);
+        }
+        self.any.store(!held.is_empty(), Ordering::Release);
+        forgotten
+    }
+
+    /// Takes up to `max` keys out: the invalidations to be made, in their order.
+    pub fn take(&self, max: usize) -> BTreeMap<Version, Vec<Key>> {
+        let mut held = self.keys.lock();
+        let chosen: Vec<Key> = held.keys().take(max).cloned().collect();
+        let mut by_version: BTreeMap<Version, Vec<Key>> = BTreeMap::new();
+        for (key, missing) in chosen.into_iter().filter_map(|key| held.remove_entry(&key)) {
+            // A purge leaves no tombstone, so it comes first: version 0.
+            if missing.purge && missing.floor > Version(0) {
+                by_version.entry(Version(0)).or_default().push(key.clone());
+            }
+            by_version.entry(missing.floor).or_default().push(key);
+        }
+        self.any.store(!held.is_empty(), Ordering::Release);
+        by_version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_remembered_is_taken_once() {
+        let missed = Missed::default();
+        let keys: Vec<Key> = (0..5).map(|n| Key::new(format!("k:{n}"))).collect();
+        assert!(!missed.any());
+        assert_eq!(missed.remember(&keys, Version(7)), 0);
+        assert_eq!(missed.take(3)[&Version(7)].len(), 3);
+        assert!(missed.any());
+        assert_eq!(missed.take(3)[&Version(7)].len(), 2);
+        assert!(!missed.any());
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted() {
+        let missed = Missed::default();
+        let keys: Vec<Key> = (0..KEYS_MAX + 3)
+            .map(|n| Key::new(format!("k:{n}")))
+            .collect();
+        assert_eq!(missed.remember(&keys, Version(1)), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn of_many_for_one_key_nothing_is_weakened(versions in prop::collection::vec(0u64..9, 1..9)) {
+            let missed = Missed::default();
+            let key = Key::new("k");
+            for version in &versions {
+                missed.remember([&key], Version(*version));
+            }
+            let highest = versions.iter().max().copied().unwrap_or_default();
+            let mut wanted = vec![Version(highest)];
+            if versions.contains(&0) && highest > 0 {
+                wanted.insert(0, Version(0));
+            }
+            let taken = missed.take(9);
+            prop_assert_eq!(taken.keys().copied().collect::<Vec<_>>(), wanted);
+            prop_assert!(taken.values().all(|keys| *keys == [key.clone()]));
+        }
+    }
+}
