@@ -1,5 +1,5 @@
-# cachestorm with a redis-server beside it, so that `docker run cachestorm run …` needs nothing
-# else. Needs BuildKit (the default since Docker 23) for the build caches.
+# cachestorm with redis-server and memcached beside it, so that `docker run cachestorm run …` needs
+# nothing else. Needs BuildKit (the default since Docker 23) for the build caches.
 
 FROM rust:1.95.0-bookworm AS build
 # The image's own toolchain; without this, rustup would fetch the components of
@@ -14,7 +14,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server memcached \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home cachestorm \
     && install -d -o cachestorm -g cachestorm /cachestorm /cachestorm/reports

@@ -8,6 +8,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 SCENARIO ?= scenarios/adr-006.yaml
 ARGS ?=
+SETUP_FOR ?= run
 TARGET_DIR ?= $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET_DIR)/release/cachestorm
 
@@ -17,8 +18,8 @@ BINARY := $(TARGET_DIR)/release/cachestorm
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install what is missing: a C compiler, redis-server
-	@sh scripts/setup.sh $(ARGS)
+setup: ## install what is missing: a C compiler, redis-server (for the tests memcached)
+	@SETUP_FOR=$(SETUP_FOR) sh scripts/setup.sh $(ARGS)
 
 build: ## build the release binary
 	$(CARGO) build --release --locked
@@ -27,6 +28,7 @@ build: ## build the release binary
 run: setup build ## run the scenario of the ADR (SCENARIO=file, ARGS="…")
 	$(BINARY) run $(SCENARIO) $(ARGS)
 
+test: SETUP_FOR := tests
 test: setup ## everything that must hold: format, lints, documentation, all tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings

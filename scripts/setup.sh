@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what cachestorm needs and what is missing: a C compiler and a redis-server.
+# Installs what cachestorm needs and what is missing: a C compiler and a redis-server; for the tests
+# (SETUP_FOR=tests) memcached, too, which a run needs only for scenarios that name it.
 #
 # Called by `make setup` and by every target that builds. Says nothing when nothing is missing,
 # asks no question, and leaves no service running that did not run before. With --redis among its
@@ -59,9 +60,9 @@ has_redis() {
 # so a service that only came with our installation has no use.
 stop_service() {
   if has systemctl && [ -d /run/systemd/system ]; then
-    as_root systemctl disable --now redis-server >/dev/null 2>&1 || true
-  elif [ -x /etc/init.d/redis-server ]; then
-    as_root /etc/init.d/redis-server stop >/dev/null 2>&1 || true
+    as_root systemctl disable --now "$1" >/dev/null 2>&1 || true
+  elif [ -x "/etc/init.d/$1" ]; then
+    as_root "/etc/init.d/$1" stop >/dev/null 2>&1 || true
   fi
 }
 
@@ -82,8 +83,16 @@ fi
 
 if wants_redis "$@" && ! has_redis; then
   if install redis-server redis && has_redis; then
-    if has apt-get; then stop_service; fi
+    if has apt-get; then stop_service redis-server; fi
   else
     fail "redis-server is missing: install redis or valkey, or give a server with --redis URL"
+  fi
+fi
+
+if [ "${SETUP_FOR:-run}" = tests ] && ! has memcached; then
+  if install memcached memcached && has memcached; then
+    if has apt-get; then stop_service memcached; fi
+  else
+    fail "memcached is missing: install it; the tests start one"
   fi
 fi

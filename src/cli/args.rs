@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::scenario::Overrides;
 use crate::seed::Seed;
@@ -58,10 +58,6 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<String>,
 
-    /// What drives the users.
-    #[arg(long, value_enum, default_value_t = Driver::Closed)]
-    pub(super) driver: Driver,
-
     /// Write the report into this folder [default: reports/<scenario>-<UTC time>].
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -86,6 +82,11 @@ pub(super) struct ScenarioArguments {
     #[arg(long, value_name = "N")]
     pub(super) users: Option<u32>,
 
+    /// What drives the users, closed (over HTTP) or direct (in process), instead of what the scenario
+    /// says.
+    #[arg(long, value_name = "DRIVER")]
+    pub(super) driver: Option<String>,
+
     /// How long to measure, warm-up not counted, as in 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) duration: Option<Duration>,
@@ -101,6 +102,7 @@ impl ScenarioArguments {
         Overrides {
             set: self.set.clone(),
             users: self.users,
+            driver: self.driver.clone(),
             seed: self.seed,
             duration: self.duration,
         }
@@ -111,6 +113,9 @@ impl ScenarioArguments {
         let named = [
             self.seed.map(|seed| format!("--seed {seed}")),
             self.users.map(|users| format!("--users {users}")),
+            self.driver
+                .as_ref()
+                .map(|driver| format!("--driver {driver}")),
             self.duration.map(|time| {
                 let span = Span(time).to_string().replace(' ', "");
                 format!("--duration {span}")
@@ -122,15 +127,6 @@ impl ScenarioArguments {
             .map(|(path, value)| format!("--set {path}={value}"));
         named.into_iter().flatten().chain(set).collect()
     }
-}
-
-/// What drives the users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Driver {
-    /// Users who wait for an answer, think, and ask again, over HTTP.
-    Closed,
-    /// The same users in this process, without HTTP.
-    Direct,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -19,7 +19,7 @@ use crate::report::terminal::{self, Style};
 use crate::runner::{self, RunError, RunOptions};
 use crate::scenario::{self, plan::Plan};
 use crate::units::{Span, thousands};
-use args::{Arguments, CheckArguments, Command, Driver, RunArguments, ScenarioArguments};
+use args::{Arguments, CheckArguments, Command, RunArguments, ScenarioArguments};
 use exit_code::Exit;
 use progress::{Bar, Silent};
 
@@ -70,10 +70,6 @@ fn run(arguments: &RunArguments) -> Exit {
         scenario_file: arguments.scenario.file.display().to_string(),
         overrides: arguments.scenario.as_typed(),
         redis_url: arguments.redis.clone(),
-        driver: match arguments.driver {
-            Driver::Closed => runner::Driver::Closed,
-            Driver::Direct => runner::Driver::Direct,
-        },
         out: arguments.out.clone(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -178,7 +174,17 @@ fn header(plan: &Plan) -> String {
         thousands(u64::from(plan.traffic.users)),
         plan.instances,
         lasts(plan),
-    )
+    ) + &compared(plan)
+}
+
+/// The variants by name; each lasts as long.
+fn compared(plan: &Plan) -> String {
+    if plan.variants.is_empty() {
+        return String::new();
+    }
+    let names = plan.variants.iter().map(|variant| &*variant.name);
+    let names: Vec<&str> = names.collect();
+    format!(" · each of {} variants: {}", names.len(), names.join(", "))
 }
 
 fn lasts(plan: &Plan) -> String {

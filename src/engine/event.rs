@@ -99,6 +99,13 @@ pub enum Event<'a> {
         /// How many writes.
         writes: usize,
     },
+    /// A layer was asked for what it cannot do at all, and the engine did without.
+    Unsupported {
+        /// The layer.
+        layer: Layer,
+        /// What it was asked to do: "tell other instances".
+        what: &'static str,
+    },
     /// A write of write-behind was accepted, into the queue or past it into the origin: from now on
     /// it must not be lost.
     WriteAccepted {

@@ -34,7 +34,7 @@ use rand::RngExt;
 
 use crate::clock::{Clock, Timestamp};
 use crate::seed::{Seed, Stream};
-use data_type::{DataType, DataTypeId, Key, PolicyTable};
+use data_type::{DataType, DataTypeId, Key, Limit, PolicyTable};
 use event::{Event, Observer};
 use flight::FlightTable;
 use invalidation::generation::Generations;
@@ -229,25 +229,43 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let Some(limit) = policy.limit else {
             return Err(wrong_strategy("admit", policy));
         };
-        match &self.remote {
-            Some(remote) => remote.admit(key, limit).await.map_err(|error| {
+        let Some(remote) = &self.remote else {
+            return self.admit_at_origin(data_type, key, limit).await;
+        };
+        match remote.admit(key, limit).await {
+            Ok(admission) => Ok(admission),
+            Err(error) => {
                 self.failed(Layer::Remote, &error);
-                EngineError::Remote(error)
-            }),
-            None => self
-                .origin
-                .admit(data_type, key, limit)
-                .await
-                .map_err(EngineError::Origin),
+                match error {
+                    LayerError::Unsupported(..) => {
+                        self.admit_at_origin(data_type, key, limit).await
+                    }
+                    error => Err(EngineError::Remote(error)),
+                }
+            }
         }
+    }
+
+    async fn admit_at_origin(
+        &self,
+        data_type: DataTypeId,
+        key: &Key,
+        limit: Limit,
+    ) -> Result<Admission, EngineError> {
+        let counted = self.origin.admit(data_type, key, limit).await;
+        counted.map_err(EngineError::Origin)
     }
 
     fn emit(&self, event: &Event<'_>) {
         self.observer.observe(event);
     }
 
+    /// Tells of a failure. What a layer cannot do at all is none.
     fn failed(&self, layer: Layer, error: &LayerError) {
-        self.emit(&Event::LayerFailed { layer, error });
+        self.emit(&match *error {
+            LayerError::Unsupported(_, what) => Event::Unsupported { layer, what },
+            _ => Event::LayerFailed { layer, error },
+        });
     }
 
     /// `ttl`, shortened by a random share of up to the data type's jitter.

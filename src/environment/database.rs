@@ -10,6 +10,7 @@ mod counters;
 mod flights;
 mod host;
 mod pool;
+mod query_cache;
 mod rows;
 mod service_time;
 mod stats;
@@ -17,12 +18,13 @@ mod value;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use self::host::{HostedOrigin, OriginHost};
-pub use self::stats::{DatabaseStats, FlightStats, TableStats};
+pub use self::stats::{DatabaseStats, FlightStats, QueryCacheStats, TableStats};
 pub use self::value::generated_value;
 use super::{CommitListener, DatabaseConfig, TableConfig};
 use crate::clock::{Clock, Timestamp};
@@ -32,6 +34,7 @@ use crate::seed::Seed;
 use counters::Counters;
 use flights::Flights;
 use pool::{Connection, Pool};
+use query_cache::{Epoch, QueryCache};
 use rows::Rows;
 use service_time::ServiceTimes;
 use stats::Times;
@@ -53,6 +56,8 @@ struct Inner {
     tables: Vec<Table>,
     policies: Arc<PolicyTable>,
     pool: Pool,
+    /// A cache of results, and how long its hits take.
+    query_cache: Option<(QueryCache, ServiceTimes)>,
     /// The version of the last commit. Held while committing, so that commits are seen in the
     /// order of their versions and times.
     last_commit: Mutex<Version>,
@@ -86,6 +91,10 @@ impl MockDatabase {
         listener: Arc<dyn CommitListener>,
     ) -> Self {
         let seed = seed.fork("origin");
+        let query_cache = config.query_cache.map(|cache| {
+            let hit_time = ServiceTimes::new(cache.hit_time, seed.stream("query-cache"));
+            (QueryCache::new(cache, config.tables.len()), hit_time)
+        });
         let tables = config
             .tables
             .into_iter()
@@ -97,6 +106,7 @@ impl MockDatabase {
                 tables,
                 policies,
                 pool: Pool::new(config.connections, config.acquire_timeout),
+                query_cache,
                 last_commit: Mutex::new(UNWRITTEN),
                 times: Times::new(),
                 seed,
@@ -123,6 +133,7 @@ impl MockDatabase {
             wait_time_us,
             service_time_us,
             flights,
+            query_cache: inner.query_cache.as_ref().map(|(cache, _)| cache.stats()),
         }
     }
 
@@ -217,10 +228,22 @@ impl Origin for MockDatabase {
         // part of a stampede as one that has it.
         let mut load = table.flights.join(key, Inner::version_of(table, key));
         let connection = inner.connect().await?;
+        let epoch = match inner.look_in_query_cache(data_type, key) {
+            Some(Ok((row, hit_time))) => {
+                inner.clock.sleep(hit_time).await;
+                drop(connection);
+                return Ok(row);
+            }
+            Some(Err(epoch)) => Some(epoch),
+            None => None,
+        };
         table.reads.fetch_add(1, Ordering::Relaxed);
         let row = inner.snapshot(table, key);
         load.began(row.version);
         inner.work(&table.read_time).await;
+        if let Some(((cache, _), epoch)) = inner.query_cache.as_ref().zip(epoch) {
+            cache.keep(data_type, key, epoch, &row, inner.clock.now());
+        }
         drop(connection);
         Ok(row)
     }
@@ -239,10 +262,12 @@ impl Origin for MockDatabase {
         let row = {
             let mut last = inner.last_commit.lock();
             last.0 += 1;
-            table.rows.commit(key, *last, value, |version| {
-                let at = inner.clock.now();
-                inner.listener.committed(data_type, key, version, at);
-                at
+            inner.write(data_type, || {
+                table.rows.commit(key, *last, value, |version| {
+                    let at = inner.clock.now();
+                    inner.listener.committed(data_type, key, version, at);
+                    at
+                })
             })
         };
         drop(connection);
@@ -307,10 +332,36 @@ impl Inner {
             self.listener.committed(data_type, key, version, at);
             at
         };
-        table
-            .rows
-            .commit(&write.key, write.version, write.value.clone(), commit);
+        let value = write.value.clone();
+        self.write(write.data_type, || {
+            table.rows.commit(&write.key, write.version, value, commit)
+        });
         Ok(())
+    }
+
+    /// Does `commit` to a table, and in the same step the query cache forgets what it knew of it.
+    fn write<T>(&self, id: DataTypeId, commit: impl FnOnce() -> T) -> T {
+        match &self.query_cache {
+            Some((cache, _)) => cache.write(id, commit),
+            None => commit(),
+        }
+    }
+
+    /// A result of the query cache and how long its hit takes, or where the query's execution
+    /// begins; `None` without such a cache.
+    fn look_in_query_cache(
+        &self,
+        id: DataTypeId,
+        key: &Key,
+    ) -> Option<Result<(Row, Duration), Epoch>> {
+        let (cache, hit_time) = self.query_cache.as_ref()?;
+        // First how far the commits are: a commit in between takes the result away.
+        let as_of = *self.last_commit.lock();
+        let found = cache.look(id, key, self.clock.now());
+        Some(found.map(|row| {
+            let as_of = as_of.max(row.as_of);
+            (Row { as_of, ..row }, hit_time.draw())
+        }))
     }
 }
 

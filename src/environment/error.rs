@@ -16,6 +16,20 @@ pub enum EnvironmentError {
          install redis), run `make setup`, or give --redis URL"
     )]
     RedisNotFound,
+    /// There is no memcached to start.
+    #[error(
+        "memcached was not found on PATH: install it (apt-get install memcached, brew install \
+         memcached), or leave `store: memcached` out of the scenario"
+    )]
+    MemcachedNotFound,
+    /// memcached gave no answer, or one that cannot be read.
+    #[error("memcached failed at {doing}: {reason}")]
+    Memcached {
+        /// What was asked.
+        doing: &'static str,
+        /// What happened.
+        reason: String,
+    },
     /// A program was found, but its server did not come up.
     #[error("{program} did not start: {reason}\n{log}")]
     NotStarted {

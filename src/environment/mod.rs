@@ -7,7 +7,9 @@ pub mod database;
 pub mod error;
 pub mod instance;
 pub mod keyspace;
+pub mod managed_memcached;
 pub mod managed_redis;
+pub mod memcached_info;
 pub mod process;
 pub mod redis_info;
 pub mod redis_topology;
@@ -45,6 +47,17 @@ pub struct TableConfig {
     pub prefilled: bool,
 }
 
+/// A cache of results inside the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryCacheConfig {
+    /// How many results it holds, of all tables together.
+    pub entries: u64,
+    /// How long it holds one; `None`: until its table is written.
+    pub ttl: Option<Duration>,
+    /// How long a hit keeps a connection.
+    pub hit_time: ServiceTime,
+}
+
 /// The mock database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseConfig {
@@ -52,6 +65,8 @@ pub struct DatabaseConfig {
     pub connections: u32,
     /// How long a query waits for a connection before it fails.
     pub acquire_timeout: Duration,
+    /// A cache of results inside the database; `None`: it has none.
+    pub query_cache: Option<QueryCacheConfig>,
     /// The tables, in the order of the policy table.
     pub tables: Vec<TableConfig>,
 }
@@ -86,6 +101,13 @@ pub struct RedisConfig {
     pub maxmemory: Option<ByteSize>,
     /// What to evict at the limit.
     pub policy: EvictionPolicy,
+}
+
+/// The managed memcached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemcachedConfig {
+    /// The memory for items, in whole MiB; the least recently used go when it is full.
+    pub memory_mib: u32,
 }
 
 /// Told of every commit of the database, before its writer gets the answer.

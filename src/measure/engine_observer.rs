@@ -103,6 +103,7 @@ struct InPhase {
     lookups: Vec<Option<Lookups>>,
     happened: Happened,
     failures: BTreeMap<Layer, BTreeMap<String, u64>>,
+    unsupported: BTreeMap<&'static str, u64>,
 }
 
 const LAYERS: usize = Layer::ALL.len();
@@ -170,6 +171,7 @@ impl InPhase {
                 happened.write_behind_committed += writes as u64;
             }
             Event::RefreshDropped { .. } => happened.refreshes_dropped += 1,
+            Event::Unsupported { what, .. } => *self.unsupported.entry(what).or_default() += 1,
             Event::LayerFailed { layer, error } => self.count_failure(layer, error.to_string()),
             ref other => happened.durability.count(other),
         }
@@ -196,6 +198,9 @@ impl InPhase {
             mine.service_time.merge(&others.service_time);
         }
         self.happened.add(&other.happened);
+        for (what, count) in &other.unsupported {
+            *self.unsupported.entry(what).or_default() += count;
+        }
         for (layer, texts) in &other.failures {
             let mine = self.failures.entry(*layer).or_default();
             for (text, count) in texts {
@@ -372,6 +377,15 @@ impl EngineMeasurements {
             *failures.entry(text.clone()).or_default() += count;
         }
         failures
+    }
+
+    /// What layers were asked to do in `phases` though they cannot, and how often.
+    pub fn unsupported(&self, phases: Phases) -> BTreeMap<&'static str, u64> {
+        let mut unsupported = BTreeMap::new();
+        for (what, count) in self.chosen(phases).flat_map(|phase| &phase.unsupported) {
+            *unsupported.entry(*what).or_default() += count;
+        }
+        unsupported
     }
 
     /// What else happened in `phases`.

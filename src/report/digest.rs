@@ -2,7 +2,9 @@
 //!
 //! Called by the terminal and by Markdown, so that both say the same.
 
-use super::model::{DataTypeResult, GateResult, Improvement, RedisResult, Report};
+mod stores;
+
+use super::model::{DataTypeResult, GateResult, Improvement, Report};
 use super::table::{Cell, Column, Table, Tone};
 use super::words::{
     NOTHING, change, common_source, cores, counted, of, plain, rate, ratio, seconds, share, us,
@@ -11,7 +13,7 @@ use super::words::{
 use crate::engine::layer::Layer;
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Summary};
-use crate::units::{ByteSize, thousands};
+use crate::units::thousands;
 
 /// The most alerts, faults or kinds of error that are listed one by one.
 const LISTED_MAX: usize = 5;
@@ -312,7 +314,9 @@ impl Fact {
 /// trusted, that last.
 pub(super) fn facts(report: &Report) -> Vec<Fact> {
     let mut facts = vec![origin(report), loads(report)];
-    facts.extend(report.redis.as_ref().map(redis));
+    facts.extend(report.redis.as_ref().map(stores::redis));
+    facts.extend(report.memcached.as_ref().map(stores::memcached));
+    facts.extend(report.origin.query_cache.map(stores::query_cache));
     facts.extend(errors(report));
     facts.extend(oracles(report));
     facts.extend(happenings(report));
@@ -355,22 +359,6 @@ fn loads(report: &Report) -> Fact {
             Tone::Plain
         },
     )
-}
-
-fn redis(redis: &RedisResult) -> Fact {
-    let limit = redis.maxmemory_bytes.map_or_else(
-        || "no limit".to_owned(),
-        |limit| format!("of {}", ByteSize(limit)),
-    );
-    let text = format!(
-        "{} {limit} at most; {} keys, {} evicted, {} expired; {}",
-        ByteSize(redis.used_memory_bytes_max),
-        thousands(redis.keys),
-        thousands(redis.evictions),
-        thousands(redis.expired),
-        cores(redis.cpu_cores),
-    );
-    Fact::new("Redis", text, Tone::Plain)
 }
 
 fn errors(report: &Report) -> Option<Fact> {

@@ -8,6 +8,7 @@
 mod gates;
 mod results;
 mod traffic;
+mod variants;
 
 use std::collections::BTreeMap;
 
@@ -49,6 +50,13 @@ pub fn failed_report() -> Report {
         start_s: 0.0,
         end_s: Some(19.0),
     });
+    report
+}
+
+/// The first beside three alternatives.
+pub fn variants_report() -> Report {
+    let mut report = sample_report();
+    report.variants = variants::of(&report);
     report
 }
 
@@ -130,6 +138,7 @@ fn report_of(model: &Model) -> Report {
             followers: model.sum(|_, c| c.coalesced),
         },
         redis: Some(redis()),
+        memcached: None,
         oracles: oracles(requests.total),
         alerts: vec![Alert {
             name: "hit ratio < 80%".to_owned(),
@@ -142,6 +151,7 @@ fn report_of(model: &Model) -> Report {
         }],
         gates: Vec::new(),
         verdict: Verdict::Pass,
+        variants: Vec::new(),
         timeseries: (0..SECONDS).map(|t_s| second(model, t_s)).collect(),
         origin,
         requests,
@@ -159,6 +169,7 @@ fn environment() -> EnvironmentInfo {
         redis_version: Some("7.0.15".to_owned()),
         redis_topology: Some("standalone".to_owned()),
         redis_managed: true,
+        memcached_version: None,
         origin_connections: 60,
     }
 }

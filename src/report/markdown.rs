@@ -6,6 +6,7 @@ use super::digest::{all_targets, before_and_after, data_types, facts, lost};
 use super::export::{ExportError, Exporter};
 use super::model::Report;
 use super::table::{Table, markdown_text};
+use super::variants;
 use super::words::{tally, title, verdict};
 use crate::gates::Verdict;
 
@@ -43,10 +44,12 @@ fn summary(report: &Report) -> String {
             },
             &before_and_after(report),
         ),
+        section("Variants", &variants::table(report)),
     ];
     let mut parts = vec![heading(report)];
     parts.extend(losses(report));
     parts.extend(tables.into_iter().flatten());
+    parts.extend(missed(report));
     let facts = facts(report);
     let facts = facts
         .iter()
@@ -87,6 +90,18 @@ fn losses(report: &Report) -> Option<String> {
                 .filter(move |gate| gate.verdict == wanted)
         })
         .map(|gate| format!("- {} {}", sign(gate.verdict), markdown_text(&lost(gate))))
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// What each variant misses, in a list; nothing without variants.
+fn missed(report: &Report) -> Option<String> {
+    let lines: Vec<String> = variants::misses(report)
+        .iter()
+        .map(|missed| {
+            let (name, text) = (markdown_text(&missed.name), markdown_text(&missed.text));
+            format!("- {} **{name}** {text}", sign(missed.verdict))
+        })
         .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -21,6 +21,7 @@ pub mod schema;
 mod table;
 pub mod terminal;
 pub mod timeseries_csv;
+mod variants;
 mod words;
 
 use std::fmt;

@@ -4,6 +4,8 @@
 //! a new [`SCHEMA_VERSION`]. Units are in the names. A value that was not measured is `null`,
 //! never a zero.
 
+mod alternatives;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
+pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 
 /// The version of this file's shape.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -52,6 +55,9 @@ pub struct Report {
     pub stampede: Stampede,
     /// Redis; `null` if there was none.
     pub redis: Option<RedisResult>,
+    /// memcached; `null` if there was none.
+    #[serde(default)]
+    pub memcached: Option<MemcachedResult>,
     /// The keepers of truth.
     pub oracles: BTreeMap<String, OracleResult>,
     /// Alerts that fired, with begin and end.
@@ -66,6 +72,9 @@ pub struct Report {
     pub gates: Vec<GateResult>,
     /// The verdict of the run as a whole.
     pub verdict: Verdict,
+    /// The alternatives that were run beside the main one, and itself; empty if there were none.
+    #[serde(default)]
+    pub variants: Vec<VariantResult>,
     /// One row for each second of the judged run, warm-up included.
     pub timeseries: Vec<Second>,
 }
@@ -109,6 +118,9 @@ pub struct EnvironmentInfo {
     pub redis_topology: Option<String>,
     /// Whether the run started Redis itself.
     pub redis_managed: bool,
+    /// The memcached server's version; `null` without memcached.
+    #[serde(default)]
+    pub memcached_version: Option<String>,
     /// Connections in the database's pool.
     pub origin_connections: u32,
 }
@@ -239,6 +251,9 @@ pub struct OriginResult {
     pub service_time_us: Summary,
     /// Queries that got no connection in time.
     pub timeouts: u64,
+    /// Its own cache of results; `null` without one.
+    #[serde(default)]
+    pub query_cache: Option<QueryCacheResult>,
 }
 
 /// Coalescing.

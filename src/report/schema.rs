@@ -44,7 +44,7 @@ impl Transform for PlainDescriptions {
 mod tests {
     use super::*;
     use crate::report::export::Exporter;
-    use crate::report::fixture::{bare_report, failed_report, sample_report};
+    use crate::report::fixture::{bare_report, failed_report, sample_report, variants_report};
     use crate::report::json::Json;
 
     const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/report.schema.json");
@@ -71,7 +71,13 @@ mod tests {
     #[test]
     fn reports_are_valid_by_the_schema_and_damaged_ones_are_not() {
         let validator = jsonschema::validator_for(&parsed()).expect("a valid schema");
-        for report in [sample_report(), failed_report(), bare_report()] {
+        let reports = [
+            sample_report(),
+            failed_report(),
+            bare_report(),
+            variants_report(),
+        ];
+        for report in reports {
             let bytes = Json.export(&report).expect("a report");
             let mut value: Value = serde_json::from_slice(&bytes).expect("JSON");
             let errors: Vec<String> = validator

@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr;
 use super::digest::{Fact, all_targets, before_and_after, data_types, facts, lost};
 use super::model::Report;
 use super::table::{Tone, wrap};
+use super::variants;
 use super::words::{tally, title, verdict};
 use crate::gates::Verdict;
 
@@ -38,12 +39,14 @@ pub fn render(report: &Report, html: &Path, style: Style) -> String {
         before_and_after(report),
         data_types(report),
         all_targets(report),
+        variants::table(report),
     ] {
         if !table.is_empty() {
             lines.push(String::new());
             lines.extend(table.lines(style.width, style.color));
         }
     }
+    lines.extend(missed_lines(report, style));
     lines.push(String::new());
     lines.extend(
         facts(report)
@@ -89,6 +92,28 @@ fn fact_lines(fact: &Fact, style: Style) -> Vec<String> {
             format!("  {label}{}", fact.tone.paint(line, style.color))
         })
         .collect()
+}
+
+/// What each variant misses, below their table.
+fn missed_lines(report: &Report, style: Style) -> Vec<String> {
+    let mut lines = Vec::new();
+    for missed in variants::misses(report) {
+        let mark = match missed.verdict {
+            Verdict::Pass => "  ",
+            Verdict::Fail => "✗ ",
+            Verdict::Inconclusive => "? ",
+        };
+        let text = format!("{} {}", missed.name, missed.text);
+        for (at, line) in wrap(&text, style.width - 4).iter().enumerate() {
+            let mark = if at == 0 { mark } else { "    " };
+            let line = format!("{mark}{line}");
+            lines.push(tone(missed.verdict).paint(&line, style.color));
+        }
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
 }
 
 fn lost_lines(report: &Report, style: Style) -> Vec<String> {

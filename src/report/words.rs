@@ -153,7 +153,10 @@ pub(super) fn title(report: &Report) -> Vec<String> {
         other => other,
     };
     let redis = place.redis_version.as_ref().map_or_else(
-        || "no Redis".to_owned(),
+        || match &place.memcached_version {
+            Some(version) => plain(&format!("memcached {version} (managed)")),
+            None => "no Redis".to_owned(),
+        },
         |version| {
             let topology = place.redis_topology.as_deref().unwrap_or_default();
             let whose = if place.redis_managed {

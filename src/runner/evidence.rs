@@ -2,6 +2,7 @@
 //!
 //! A metric that was not measured has no value, and then its gate has no verdict.
 
+use crate::clock::Timestamp;
 use crate::engine::data_type::DataTypeId;
 use crate::environment::database::{DatabaseStats, TableStats};
 use crate::gates::grammar::Check;
@@ -12,7 +13,10 @@ use crate::measure::query::{Phases, Query};
 use crate::measure::{PhaseId, Staleness};
 use crate::report::model::Improvement;
 
+use super::memcached_server::MemcachedReading;
+use super::monitor::Reading;
 use super::pass::PassResult;
+use super::redis_server::RedisReading;
 
 /// The evidence of a run.
 pub(super) struct RunEvidence<'r> {
@@ -197,6 +201,9 @@ impl RunEvidence<'_> {
     }
 
     fn of_redis(&self, scalar: Scalar) -> Observation {
+        if !self.after.memcached_readings().is_empty() {
+            return self.of_memcached(scalar);
+        }
         let readings = self.after.redis_readings();
         let samples = readings.len() as u64;
         let most = |value: fn(&crate::environment::redis_info::RedisInfo) -> Option<f64>| {
@@ -215,6 +222,25 @@ impl RunEvidence<'_> {
             _ => self.after.evictions_per_s_max(),
         };
         Observation { value, samples }
+    }
+    /// The same figures of memcached, where it stands in Redis' place.
+    fn of_memcached(&self, scalar: Scalar) -> Observation {
+        let readings = self.after.memcached_readings();
+        let bytes = readings.iter().map(|reading| reading.info.bytes.0).max();
+        let last = readings.last().map(|reading| &reading.info);
+        let value = match scalar {
+            Scalar::MemoryUsage => last
+                .filter(|info| info.limit.0 > 0)
+                .zip(bytes)
+                .map(|(info, bytes)| bytes as f64 / info.limit.0 as f64),
+            Scalar::RedisMemory => bytes.map(|bytes| bytes as f64),
+            Scalar::RedisKeys => last.map(|info| info.items as f64),
+            _ => self.after.evictions_per_s_max(),
+        };
+        Observation {
+            value,
+            samples: readings.len() as u64,
+        }
     }
 }
 
@@ -277,8 +303,8 @@ impl PassResult {
             .staleness(query.data_type, query.phases, self.measurements.schedule())
     }
 
-    /// What was read of Redis in the judged time.
-    pub(super) fn redis_readings(&self) -> Vec<&super::redis_server::RedisReading> {
+    /// What was read in the judged time, at its borders and each second.
+    fn judged_readings(&self) -> Vec<&Reading> {
         let Some(from) = &self.observed.judged_from else {
             return Vec::new();
         };
@@ -295,21 +321,42 @@ impl PassResult {
         std::iter::once(from)
             .chain(between)
             .chain(std::iter::once(to))
+            .collect()
+    }
+
+    /// What was read of Redis in the judged time.
+    pub(super) fn redis_readings(&self) -> Vec<&RedisReading> {
+        let readings = self.judged_readings().into_iter();
+        readings
             .filter_map(|reading| reading.redis.as_ref())
+            .collect()
+    }
+
+    /// What was read of memcached in the judged time.
+    pub(super) fn memcached_readings(&self) -> Vec<&MemcachedReading> {
+        let readings = self.judged_readings().into_iter();
+        readings
+            .filter_map(|reading| reading.memcached.as_ref())
             .collect()
     }
 
     /// The most evictions in one second of the judged time.
     pub(super) fn evictions_per_s_max(&self) -> Option<f64> {
-        self.redis_readings()
-            .windows(2)
-            .filter_map(|pair| {
-                let activity = pair[1].info.since(&pair[0].info);
-                // Over a shorter time a handful would look like a storm.
-                let seconds = pair[1].at.since(pair[0].at).as_secs_f64().max(1.0);
-                (!activity.restarted).then(|| activity.evicted_keys as f64 / seconds)
-            })
-            .reduce(f64::max)
+        // Over a shorter time a handful would look like a storm.
+        let per_s = |evicted: u64, from: Timestamp, to: Timestamp| {
+            evicted as f64 / to.since(from).as_secs_f64().max(1.0)
+        };
+        let redis = self.redis_readings();
+        let of_redis = redis.windows(2).filter_map(|pair| {
+            let activity = pair[1].info.since(&pair[0].info);
+            (!activity.restarted).then(|| per_s(activity.evicted_keys, pair[0].at, pair[1].at))
+        });
+        let memcached = self.memcached_readings();
+        let of_memcached = memcached.windows(2).map(|pair| {
+            let evicted = pair[1].info.since(&pair[0].info).evictions;
+            per_s(evicted, pair[0].at, pair[1].at)
+        });
+        of_redis.chain(of_memcached).reduce(f64::max)
     }
 
     /// The phase called `name`, for tables by phase.

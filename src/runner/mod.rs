@@ -1,13 +1,16 @@
-//! Runs a plan: environment up, the same users without and with the cache, then gates and report.
+//! Runs a plan: environment up, the same users without and with the cache, then its variants one by
+//! one, then gates and report.
 //!
 //! The only room that knows all others. Whatever happens on the way, what it started is ended and
 //! what was measured is written.
 
 mod assemble;
 mod evidence;
+mod memcached_server;
 mod monitor;
 mod pass;
 mod redis_server;
+mod variants;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,28 +27,9 @@ use crate::report::folder::{Folder, FolderError};
 use crate::report::model::Report;
 use crate::report::{self, ReportError};
 use crate::scenario::plan::Plan;
+use memcached_server::MemcachedServer;
 use pass::{PassKind, PassResult};
 use redis_server::RedisServer;
-
-/// What drives the users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Driver {
-    /// Over HTTP, by goose.
-    #[default]
-    Closed,
-    /// In process, without HTTP.
-    Direct,
-}
-
-impl Driver {
-    /// Its word in arguments and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Direct => "direct",
-        }
-    }
-}
 
 /// How a plan is to be run, beside what the plan says.
 #[derive(Clone, Debug)]
@@ -56,8 +40,6 @@ pub struct RunOptions {
     pub overrides: Vec<String>,
     /// An existing Redis; `None` starts one.
     pub redis_url: Option<String>,
-    /// What drives the users.
-    pub driver: Driver,
     /// The report's folder; `None` makes one under `reports/`.
     pub out: Option<PathBuf>,
 }
@@ -134,86 +116,123 @@ pub async fn run(
     let clock = Clock::real();
     let started_at = clock.now();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, started_at)?;
-    let prefix = RunPrefix::new(plan.seed, started_at);
-    let mut stage = match bring_up(plan, options, progress, &clock, prefix).await {
-        Ok(redis) => Stage {
-            driver: options.driver,
-            plan,
-            progress,
-            stop,
-            clock,
-            redis,
-        },
-        Err(error) => {
-            folder.give_up();
-            return Err(error);
-        }
+    let mut house = House {
+        options,
+        progress,
+        stop,
+        clock,
+        leftovers: Vec::new(),
     };
-    let passes = run_passes(&mut stage).await;
-    let leftovers = match stage.redis.take() {
-        Some(redis) => {
-            progress.step("cleaning up");
-            redis.down(&stage.clock).await
-        }
-        None => Vec::new(),
-    };
-    let passes = match passes {
+    let passes = match Box::pin(house.measure(plan, None)).await {
         Ok(passes) => passes,
         Err(error) => {
             folder.give_up();
             return Err(error);
         }
     };
+    let variants = Box::pin(variants::measure(&mut house, plan)).await;
     progress.step("writing the report");
-    let report = assemble::report(plan, options, started_at, &passes);
+    let report = assemble::report(plan, options, started_at, (&passes, &variants));
     write(plan, &folder, &report, &passes)?;
     Ok(Finished {
         report,
         folder: folder.path().to_owned(),
-        leftovers,
+        leftovers: house.leftovers,
     })
 }
 
-/// What every pass of a run shares.
+/// What every plan of a run shares.
+struct House<'r> {
+    options: &'r RunOptions,
+    progress: &'r dyn Progress,
+    stop: watch::Receiver<bool>,
+    clock: Clock,
+    /// What could not be cleaned up so far.
+    leftovers: Vec<String>,
+}
+
+/// What every pass of a plan shares.
 struct Stage<'r> {
     plan: &'r Plan,
+    /// The variant that it is, if it is not the main one.
+    variant: Option<&'r str>,
     progress: &'r dyn Progress,
     stop: watch::Receiver<bool>,
     clock: Clock,
     redis: Option<RedisServer>,
-    driver: Driver,
+    memcached: Option<MemcachedServer>,
 }
 
-/// What a run measured: the users without and with the cache.
+/// What a plan measured: the users without and with the cache.
 struct Passes {
     before: Option<PassResult>,
     after: PassResult,
     redis: Option<redis_server::Identity>,
+    memcached_version: Option<String>,
 }
 
-async fn bring_up(
-    plan: &Plan,
-    options: &RunOptions,
-    progress: &dyn Progress,
-    clock: &Clock,
-    prefix: RunPrefix,
-) -> Result<Option<RedisServer>, RunError> {
-    let Some(remote) = &plan.layers.remote else {
-        return Ok(None);
-    };
-    progress.step(match options.redis_url {
-        Some(_) => "asking Redis",
-        None => "starting Redis",
-    });
-    let url = options.redis_url.as_deref();
-    Ok(Some(RedisServer::up(remote, url, prefix, clock).await?))
+impl House<'_> {
+    /// Brings the remote layer's store up, runs the passes of `plan`, and takes it down again. A
+    /// variant beside the main one has no baseline of its own.
+    async fn measure(&mut self, plan: &Plan, variant: Option<&str>) -> Result<Passes, RunError> {
+        let (redis, memcached) = self.bring_up(plan).await?;
+        let mut stage = Stage {
+            plan,
+            variant,
+            progress: self.progress,
+            stop: self.stop.clone(),
+            clock: self.clock.clone(),
+            redis,
+            memcached,
+        };
+        let passes = Box::pin(run_passes(&mut stage)).await;
+        let Stage {
+            redis, memcached, ..
+        } = stage;
+        if redis.is_some() || memcached.is_some() {
+            self.progress.step("cleaning up");
+        }
+        if let Some(redis) = redis {
+            self.leftovers.extend(redis.down(&self.clock).await);
+        }
+        if let Some(memcached) = memcached {
+            self.leftovers.extend(memcached.down().await);
+        }
+        passes
+    }
+
+    /// The store of the plan's remote layer; none without one.
+    async fn bring_up(
+        &self,
+        plan: &Plan,
+    ) -> Result<(Option<RedisServer>, Option<MemcachedServer>), EnvironmentError> {
+        let Some(remote) = &plan.layers.remote else {
+            return Ok((None, None));
+        };
+        if let Some(memcached) = remote.memcached {
+            self.progress.step("starting memcached");
+            let server = MemcachedServer::up(memcached, &self.clock).await?;
+            return Ok((None, Some(server)));
+        }
+        self.progress.step(match self.options.redis_url {
+            Some(_) => "asking Redis",
+            None => "starting Redis",
+        });
+        // By its time no variant meets the keys of another.
+        let prefix = RunPrefix::new(plan.seed, self.clock.now());
+        let url = self.options.redis_url.as_deref();
+        let server = RedisServer::up(remote, url, prefix, &self.clock).await?;
+        Ok((Some(server), None))
+    }
 }
 
 async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
     let redis = stage.redis.as_ref().map(RedisServer::identity);
+    let memcached = stage.memcached.as_ref();
+    let memcached_version = memcached.map(|server| server.version().to_owned());
     let before = match &stage.plan.baseline {
-        Some(_) => Some(pass::run(stage, PassKind::Before).await?),
-        None => None,
+        Some(_) if stage.variant.is_none() => Some(pass::run(stage, PassKind::Before).await?),
+        _ => None,
     };
     if *stage.stop.borrow() && before.is_none() {
         return Err(RunError::Interrupted);
@@ -224,6 +243,7 @@ async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
         before,
         after,
         redis,
+        memcached_version,
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::memcached_server::{MemcachedReading, MemcachedServer};
 use super::redis_server::RedisReading;
 use super::{Moment, Stage};
 use crate::clock::Timestamp;
@@ -33,6 +34,7 @@ pub(super) struct Reading {
     pub(super) at: Timestamp,
     pub(super) database: DatabaseStats,
     pub(super) redis: Option<RedisReading>,
+    pub(super) memcached: Option<MemcachedReading>,
     pub(super) threads: Option<ThreadTimes>,
 }
 
@@ -55,6 +57,8 @@ pub(super) struct Observed {
     pub(super) interrupted: bool,
     /// How Redis died, if it did.
     pub(super) redis_died: Option<String>,
+    /// How memcached died, if it did.
+    pub(super) memcached_died: Option<String>,
 }
 
 pub(super) struct Monitor<'m, 'r> {
@@ -92,6 +96,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             redis_keys: None,
             interrupted: false,
             redis_died: None,
+            memcached_died: None,
         };
         while !driving.is_finished() {
             self.enter_phase();
@@ -156,8 +161,13 @@ impl<'m, 'r> Monitor<'m, 'r> {
         {
             observed.redis_died = redis.died();
         }
+        if observed.memcached_died.is_none() {
+            let memcached = self.stage.memcached.as_mut();
+            observed.memcached_died = memcached.and_then(MemcachedServer::died);
+        }
         observed.interrupted |= *self.stage.stop.borrow();
-        if observed.interrupted || observed.redis_died.is_some() {
+        let died = observed.redis_died.is_some() || observed.memcached_died.is_some();
+        if observed.interrupted || died {
             self.stop.send_replace(true);
         }
     }
@@ -174,8 +184,9 @@ impl<'m, 'r> Monitor<'m, 'r> {
     fn show(&self) {
         let Some(id) = self.phase else { return };
         let phase = self.watched.schedule.get(id);
+        let of_variant = |variant| format!("{variant}: {}", phase.name);
         self.stage.progress.moment(&Moment {
-            phase: phase.name.clone(),
+            phase: (self.stage.variant).map_or_else(|| phase.name.clone(), of_variant),
             elapsed: self.stage.clock.now().since(phase.start),
             total: phase.end.since(phase.start),
             live: self.watched.recorder.live(),
@@ -188,10 +199,15 @@ impl<'m, 'r> Monitor<'m, 'r> {
             Some(redis) => redis.info(clock).await,
             None => None,
         };
+        let memcached = match &self.stage.memcached {
+            Some(memcached) => memcached.read(clock).await,
+            None => None,
+        };
         Reading {
             at: clock.now(),
             database: self.watched.database.stats(),
             redis,
+            memcached,
             threads: ThreadTimes::read(),
         }
     }

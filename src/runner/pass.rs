@@ -1,19 +1,21 @@
 //! One pass: the users of the plan against instances with or without the cache.
 //!
-//! Each pass has a database, instances and measurements of its own; only Redis is shared.
+//! Each pass has a database, instances and measurements of its own; only the remote layer's store is
+//! shared.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::monitor::{Monitor, Observed, Watched};
-use super::{Driver, RunError, Stage};
+use super::{RunError, Stage};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::engine::local::LocalConfig;
+use crate::engine::remote::any::RemoteOptions;
 use crate::engine::remote::redis::RedisOptions;
 use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
 use crate::environment::instance::{Instance, InstanceConfig};
@@ -24,7 +26,7 @@ use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::oracle::write_behind::WriteBehindOracle;
 use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseKind, Schedule};
-use crate::scenario::plan::{PhasePlan, Plan};
+use crate::scenario::plan::{Driver, PhasePlan, Plan, RemotePlan};
 use crate::workload::user::Traffic;
 
 /// With or without the cache.
@@ -141,20 +143,9 @@ async fn start_instances(
             bytes: local.bytes.map(|bytes| bytes.0),
             policy: local.policy,
         });
-    let remote = plan
-        .layers
-        .remote
-        .as_ref()
-        .zip(stage.redis.as_ref())
-        .filter(|_| cached);
-    let invalidation = remote.map(|(remote, _)| remote.invalidation);
-    let invalidation = invalidation.unwrap_or_default();
-    let remote = remote.map(|(remote, redis)| RedisOptions {
-        url: redis.url().to_owned(),
-        prefix: redis.prefix().as_str().to_owned(),
-        connections: remote.connections,
-        timeout: remote.timeout,
-    });
+    let remote = (plan.layers.remote.as_ref()).filter(|_| cached);
+    let invalidation = remote.map(|remote| remote.invalidation).unwrap_or_default();
+    let remote = remote.and_then(|remote| remote_options(stage, remote));
     let mut instances = Vec::new();
     for (number, observer) in (0..).zip(observers) {
         let config = InstanceConfig {
@@ -171,6 +162,21 @@ async fn start_instances(
         instances.push(Instance::start(config, origin.clone()).await?);
     }
     Ok(instances)
+}
+
+/// How the instances reach the store that was brought up.
+fn remote_options(stage: &Stage<'_>, remote: &RemotePlan) -> Option<RemoteOptions> {
+    if let Some(memcached) = &stage.memcached {
+        let options = memcached.options(remote, &stage.clock);
+        return Some(RemoteOptions::Memcached(options));
+    }
+    let redis = stage.redis.as_ref()?;
+    Some(RemoteOptions::Redis(RedisOptions {
+        url: redis.url().to_owned(),
+        prefix: redis.prefix().as_str().to_owned(),
+        connections: remote.connections,
+        timeout: remote.timeout,
+    }))
 }
 
 /// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or
@@ -200,7 +206,7 @@ async fn drive(
         stop: stopped,
     };
     // On the generator's threads, apart from the thread that watches.
-    let driving = match stage.driver {
+    let driving = match plan.traffic.driver {
         Driver::Closed => {
             let targets = instances.iter().map(Instance::url).collect();
             tokio::spawn(ClosedLoop { users, targets }.run())

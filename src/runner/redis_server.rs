@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 
 use crate::clock::{Clock, Timestamp};
+use crate::engine::invalidation::Transport;
 use crate::engine::remote::redis::{NodeAddress, Nodes, ReadFrom, Surveyor, Topology, View};
 use crate::environment::error::EnvironmentError;
 use crate::environment::keyspace::{self, RunPrefix, mask_url, probe};
@@ -68,6 +69,15 @@ impl RedisServer {
             url: mask_url(&url),
             reason: error.to_string(),
         })?;
+        let replica = nodes.address().read_from() == ReadFrom::Replica;
+        if replica && plan.invalidation.transport == Transport::Tracking {
+            let reason = "client tracking tells of changes before replicas have them: leave \
+                          read_from=replica out, or set layers.remote.invalidation.transport=pubsub";
+            return Err(EnvironmentError::BadUrl {
+                url: mask_url(&url),
+                reason: reason.to_owned(),
+            });
+        }
         Ok(Self {
             version,
             topology: nodes.address().topology(),

@@ -3,6 +3,7 @@
 //! Each part reports all it can see and goes on; a part that is wrong becomes `None`, and the plan
 //! exists only if no part is. Called by the scenario's front door.
 
+mod alternatives;
 mod data_types;
 mod durability;
 mod gates;
@@ -78,6 +79,10 @@ pub(super) fn build(
         .origin
         .value()
         .and_then(|origin| build_pool(origin, errors));
+    let query_cache = file
+        .origin
+        .value()
+        .and_then(|origin| alternatives::query_cache(&origin.query_cache, errors));
     let baseline = build_baseline(file, errors);
 
     let users = file
@@ -109,6 +114,7 @@ pub(super) fn build(
         database: DatabaseConfig {
             connections,
             acquire_timeout,
+            query_cache: query_cache?,
             tables: data_types.tables,
         },
         workload: Workload {
@@ -120,6 +126,7 @@ pub(super) fn build(
         traffic: traffic.plan,
         baseline: baseline?,
         gates: gates?,
+        variants: Vec::new(),
         resolved_yaml: String::new(),
     };
     plan.resolved_yaml = resolved::write(&plan);
@@ -164,6 +171,8 @@ fn build_local(file: &LocalFile, errors: &mut Errors) -> Built<LocalPlan> {
 }
 
 fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
+    let memcached = alternatives::memcached(file, errors);
+    let is_redis = matches!(memcached, Some(None));
     let maxmemory = match file.maxmemory.given() {
         None => file.maxmemory.is_absent().then_some(None),
         Some(Located {
@@ -173,7 +182,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
             value: Switch::On(size),
             place,
         }) => {
-            if size.0 < MAXMEMORY_MIN {
+            if is_redis && size.0 < MAXMEMORY_MIN {
                 let message = "Redis needs more memory than this for itself";
                 let advice = format!(
                     "write {} or more, or `none` for no limit",
@@ -196,6 +205,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
     let policy = file.policy.or(EvictionPolicy::default());
     let invalidation = invalidation::build(&file.invalidation, errors);
     let (topology, read_from) = topology?;
+    topology::hears_of_changes(file, read_from, errors)?;
     Some(RemotePlan {
         redis: RedisConfig {
             maxmemory: maxmemory?,
@@ -203,6 +213,7 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
         },
         topology,
         read_from,
+        memcached: memcached?,
         timeout: timeout?,
         connections: connections? as u16,
         invalidation: invalidation?,
@@ -282,7 +293,7 @@ fn span_within(
 }
 
 /// Whether `name` can be part of a path, a selector and a report.
-fn check_name(name: &Located<Arc<str>>, what: &str, errors: &mut Errors) -> bool {
+pub(super) fn check_name(name: &Located<Arc<str>>, what: &str, errors: &mut Errors) -> bool {
     let text = &name.value;
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !text.is_empty() && text.len() <= NAME_CHARS_MAX && text.chars().all(good) {

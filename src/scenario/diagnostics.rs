@@ -57,7 +57,7 @@ impl Place {
 }
 
 /// One error.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     place: Place,
     message: String,
@@ -127,6 +127,11 @@ impl Errors {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The errors, in the order found.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Diagnostic> {
+        self.0.into_iter()
     }
 
     /// With the source they belong to, in the order of their places.

@@ -43,6 +43,8 @@
 //!   local: { entries: 1000, bytes: 64MiB, policy: s3-fifo } # bytes may be left out; the policy is
 //!                                    # lru, fifo, sieve or s3-fifo, which it is if left out
 //!   remote:
+//!     store: redis                   # the default; or memcached, which knows neither topology,
+//!                                    # nor policy, nor invalidation
 //!     topology: standalone           # the default; or replicated, sentinel, cluster
 //!     primaries: 3                   # of a cluster; the default
 //!     replicas: 2                    # of each primary; the default is 2, in a cluster 1
@@ -60,6 +62,14 @@
 //!       on_loss: flush               # or revalidate, ignore: when notices may have been lost
 //!       heartbeat: 1s                # 2.5 of them without an own notice: the instance is deaf
 //! instances: 3                       # service instances; 1 if left out
+//! origin:
+//!   connections: 40
+//!   acquire_timeout: 5s              # the default
+//!   query_cache:                     # inside the database; none if left out
+//!     entries: 10_000
+//!     ttl: 10m                       # or none, which it is if left out: until its table is written
+//!     hit_time: { median: 1ms, p99: 4ms }
+//! resilience: { ttl_jitter: 10%, negative_ttl: 5s } # for every data type; 0% and none if left out
 //! origin: { connections: 40, acquire_timeout: 5s }  # 5s if left out
 //! resilience:                        # may be left out, as may each of its keys
 //!   ttl_jitter: 10%                  # for every data type, as the four below; 0% if left out
@@ -80,6 +90,7 @@
 //!     max_deliveries: 5              # then a write goes to the dead letters
 //!     claim_after: 30s               # then a silent consumer is dead
 //! traffic:
+//!   driver: closed                   # over HTTP; the default. direct: the same users in process
 //!   users: 1000
 //!   ramp: 5s                         # part of the first phase; 0s if left out
 //!   think_time: 1s..3s
@@ -94,8 +105,12 @@
 //! gates:
 //!   - "p95(response_time) < 1s"
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
+//! variants:                          # the same with other values, run one after another; or none
+//!   - { name: full, main: true }     # decides the verdict; the first if none says so
+//!   - { name: local-only, set: { layers.remote: none } }  # paths as of --set
 //! ```
 
+pub(super) mod alternatives;
 pub(super) mod durability;
 pub(super) mod invalidation;
 mod limit;
@@ -115,6 +130,7 @@ use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
 use crate::environment::EvictionPolicy;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio, Span};
+use alternatives::{QueryCacheFile, StoreFile};
 use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
@@ -155,6 +171,8 @@ impl Decode for File {
             baseline: fields.optional("baseline"),
             gates: fields.optional("gates"),
         };
+        // Each variant is a scenario of its own: the list was taken out before.
+        let _: Field<Arc<str>> = fields.optional("variants");
         fields.close();
         Some(file)
     }
@@ -341,6 +359,7 @@ impl Decode for LayersFile {
 
 /// The remote layer.
 pub(super) struct RemoteFile {
+    pub(super) store: Field<StoreFile>,
     pub(super) topology: TopologyFile,
     pub(super) maxmemory: Field<Switch<ByteSize>>,
     pub(super) policy: Field<EvictionPolicy>,
@@ -353,6 +372,7 @@ impl Decode for RemoteFile {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let mut fields = Fields::of(node, "the remote layer", errors)?;
         let remote = Self {
+            store: fields.optional("store"),
             topology: TopologyFile::of(&mut fields),
             maxmemory: fields.optional("maxmemory"),
             policy: fields.optional("policy"),
@@ -369,6 +389,7 @@ impl Decode for RemoteFile {
 pub(super) struct OriginFile {
     pub(super) connections: Field<u64>,
     pub(super) acquire_timeout: Field<Span>,
+    pub(super) query_cache: Field<Switch<QueryCacheFile>>,
 }
 
 impl Decode for OriginFile {
@@ -377,6 +398,7 @@ impl Decode for OriginFile {
         let origin = Self {
             connections: fields.required("connections", "40"),
             acquire_timeout: fields.optional("acquire_timeout"),
+            query_cache: fields.optional("query_cache"),
         };
         fields.close();
         Some(origin)

@@ -1,8 +1,8 @@
 //! The scenario file as written, and the plan it becomes.
 //!
 //! The way of a scenario: text -> `yaml` tree in which every value knows its place -> command
-//! line's overrides put into it -> `file`'s types as written -> `build` with all rules ->
-//! [`plan::Plan`]. Every step reports all errors it finds and goes on as far as it can; the
+//! line's overrides put into it -> one tree for each of its `variants` -> `file`'s types as written
+//! -> `build` with all rules -> [`plan::Plan`]. Every step reports all errors it finds and goes on as far as it can; the
 //! [`Diagnostics`] of all steps come out together. Called by the command line; reads one file and
 //! touches nothing else.
 
@@ -13,6 +13,7 @@ mod file;
 mod overrides;
 pub mod plan;
 mod resolved;
+mod variants;
 mod words;
 mod yaml;
 
@@ -22,6 +23,7 @@ mod tests;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use decode::Decode;
 use diagnostics::Errors;
@@ -61,8 +63,22 @@ pub fn parse(name_of_source: &str, text: &str, overrides: &Overrides) -> Result<
 fn read(text: &str, overrides: &Overrides, errors: &mut Errors) -> Option<Plan> {
     let mut root = yaml::read(text, errors)?;
     overrides::apply(&mut root, overrides, errors);
-    let file = file::File::decode(&root, errors)?;
-    build::build(&file, text, overrides.duration, errors)
+    let duration = overrides.duration;
+    match variants::take(&mut root, errors) {
+        Some(list) => variants::read(&root, &list, text, duration, errors),
+        None => read_one(&root, text, duration, errors),
+    }
+}
+
+/// The plan of one tree, whose text is `source`.
+fn read_one(
+    root: &yaml::Node,
+    source: &str,
+    duration: Option<Duration>,
+    errors: &mut Errors,
+) -> Option<Plan> {
+    let file = file::File::decode(root, errors)?;
+    build::build(&file, source, duration, errors)
 }
 
 fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, Diagnostics> {

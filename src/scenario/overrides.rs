@@ -1,5 +1,5 @@
 //! What the command line changes in a scenario before it is read: `--set path=value`, `--users`,
-//! `--seed`.
+//! `--driver`, `--seed`.
 //!
 //! Values are put into the tree, so that they pass the same checks as those of the file; an error
 //! in one names the argument instead of a line. A path goes through mappings by key and through
@@ -22,6 +22,8 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
     /// `--users`: how many users.
     pub users: Option<u32>,
+    /// `--driver`: what drives them.
+    pub driver: Option<String>,
     /// `--seed`: the reproducer.
     pub seed: Option<Seed>,
     /// `--duration`: how long is measured in all. Several measured phases keep their proportions;
@@ -41,6 +43,11 @@ pub(super) fn apply(root: &mut Node, overrides: &Overrides, errors: &mut Errors)
         let place = Place::argument(format!("--users {users}"));
         let value = scalar(users, &place);
         set(root, "traffic.users", value, &place, errors);
+    }
+    if let Some(driver) = &overrides.driver {
+        let place = Place::argument(short(&format!("--driver {driver}")));
+        let value = scalar(driver, &place);
+        set(root, "traffic.driver", value, &place, errors);
     }
     if let Some(seed) = overrides.seed {
         let place = Place::argument(format!("--seed {seed}"));
@@ -94,7 +101,8 @@ fn moved(node: Node, place: &Place) -> Node {
     }
 }
 
-fn set(root: &mut Node, path: &str, value: Node, place: &Place, errors: &mut Errors) {
+/// Puts `value` at `path`; `place` is where that was asked.
+pub(super) fn set(root: &mut Node, path: &str, value: Node, place: &Place, errors: &mut Errors) {
     let names: Vec<&str> = path.split('.').collect();
     if names.iter().any(|name| name.is_empty()) || names.len() > PATH_NAMES_MAX {
         errors.push(

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::words::Word as _;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
 use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
-use crate::environment::{DatabaseConfig, RedisConfig};
+use crate::environment::{DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
@@ -43,9 +44,24 @@ pub struct Plan {
     pub baseline: Option<BaselinePlan>,
     /// What must hold.
     pub gates: Vec<Gate>,
+    /// The alternatives that are run beside it and compared, in the order written; empty without.
+    /// One of them is this plan itself.
+    pub variants: Vec<Variant>,
     /// The scenario as resolved, to be written beside the report: overrides applied and defaults
     /// filled in. Reading it again gives the same plan.
     pub resolved_yaml: String,
+}
+
+/// One of the alternatives that a scenario compares.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// Its name, unique in the plan.
+    pub name: String,
+    /// What makes it another, as `path=value`, for people.
+    pub changes: Vec<String>,
+    /// Its own plan, which has no variants; `None` for the main variant, which decides the verdict:
+    /// it is the plan that holds this list.
+    pub plan: Option<Plan>,
 }
 
 /// The cache's layers; `None` leaves a layer out.
@@ -77,6 +93,8 @@ pub struct RemotePlan {
     pub topology: TopologyConfig,
     /// Who answers lookups, also of an external one.
     pub read_from: ReadFrom,
+    /// A memcached instead of Redis; `redis` says nothing then.
+    pub memcached: Option<MemcachedConfig>,
     /// How long a command may take before it counts as failed.
     pub timeout: Duration,
     /// How many connections each instance opens.
@@ -88,6 +106,8 @@ pub struct RemotePlan {
 /// How many users, how they arrive, how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrafficPlan {
+    /// What drives the users.
+    pub driver: Driver,
     /// How many closed-loop users.
     pub users: u32,
     /// In what time they all arrive, evenly; it is part of the first phase.
@@ -96,6 +116,23 @@ pub struct TrafficPlan {
     pub request_timeout: Duration,
     /// The phases, in order; at least one measures.
     pub phases: Vec<PhasePlan>,
+}
+
+/// What drives the users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// Over HTTP, each waiting for its answer.
+    #[default]
+    Closed,
+    /// The same users in process, without HTTP.
+    Direct,
+}
+
+impl Driver {
+    /// Its word in scenarios and reports.
+    pub fn name(self) -> &'static str {
+        self.word()
+    }
 }
 
 /// One phase.

@@ -8,17 +8,18 @@ mod durability;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::plan::{LayersPlan, Plan, TrafficPlan};
+use super::plan::{LayersPlan, Plan, TrafficPlan, Variant};
 use super::words::{Algorithm, Word};
 use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::Operation;
 use crate::environment::redis_topology::{ReadFrom, Topology, TopologyConfig};
-use crate::environment::{ServiceTime, TableConfig};
+use crate::environment::{DatabaseConfig, ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
 use crate::workload::{Dimension, Popularity, Population};
 
 /// A value to be written.
+#[derive(Clone, PartialEq)]
 enum Yaml {
     /// A number, a quantity or one of our own words: safe without quotes.
     Word(String),
@@ -83,6 +84,34 @@ fn share(ratio: Ratio) -> String {
 
 /// Writes `plan`.
 pub(super) fn write(plan: &Plan) -> String {
+    let mut root = sections(plan);
+    if !plan.variants.is_empty() {
+        let variants = plan
+            .variants
+            .iter()
+            .map(|variant| write_variant(variant, &root));
+        root.push(("variants".to_owned(), Yaml::List(variants.collect())));
+    }
+    let mut out =
+        "# A scenario as cachestorm ran it: overrides applied, defaults filled in.\n".to_owned();
+    write_block(&Yaml::Map(root), 0, &mut out);
+    out
+}
+
+/// A variant: every section that is not as in the main one, as a whole.
+fn write_variant(variant: &Variant, main: &[(String, Yaml)]) -> Yaml {
+    let name = ("name", Yaml::name(&variant.name));
+    let Some(plan) = &variant.plan else {
+        return map([name, ("main", Yaml::word(true))]);
+    };
+    // What the baseline is, the main variant says alone.
+    let differs = |section: &(String, Yaml)| section.0 != "baseline" && !main.contains(section);
+    let changes = sections(plan).into_iter().filter(differs);
+    map([name, ("set", Yaml::Map(changes.collect()))])
+}
+
+/// The plan by its top-level keys.
+fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
     let data_types = plan.policies.iter().map(|(id, policy)| {
         let table = &plan.database.tables[id.index()];
         let population = &plan.workload.populations[id.index()];
@@ -96,20 +125,14 @@ pub(super) fn write(plan: &Plan) -> String {
             ("check", Yaml::text(&gate.check.text)),
         ])
     });
-    let root = map([
+    [
         ("name", Yaml::name(&plan.name)),
         ("description", Yaml::text(&plan.description)),
         ("seed", Yaml::word(plan.seed)),
         ("data_types", Yaml::Map(data_types.collect())),
         ("layers", layers(&plan.layers)),
         ("instances", Yaml::word(plan.instances)),
-        (
-            "origin",
-            map([
-                ("connections", Yaml::word(plan.database.connections)),
-                ("acquire_timeout", Yaml::span(plan.database.acquire_timeout)),
-            ]),
-        ),
+        ("origin", origin(&plan.database)),
         ("resilience", durability::write(&plan.resilience)),
         ("traffic", traffic(plan, &plan.traffic)),
         (
@@ -119,11 +142,31 @@ pub(super) fn write(plan: &Plan) -> String {
             }),
         ),
         ("gates", Yaml::List(gates.collect())),
-    ]);
-    let mut out =
-        "# A scenario as cachestorm ran it: overrides applied, defaults filled in.\n".to_owned();
-    write_block(&root, 0, &mut out);
-    out
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+fn origin(database: &DatabaseConfig) -> Yaml {
+    let query_cache = Yaml::none_or(database.query_cache, |cache| {
+        map([
+            ("entries", Yaml::word(cache.entries)),
+            ("ttl", Yaml::none_or(cache.ttl, Yaml::span)),
+            ("hit_time", time(cache.hit_time)),
+        ])
+    });
+    map([
+        ("connections", Yaml::word(database.connections)),
+        ("acquire_timeout", Yaml::span(database.acquire_timeout)),
+        ("query_cache", query_cache),
+    ])
+}
+
+fn time(time: ServiceTime) -> Yaml {
+    map([
+        ("median", Yaml::span(time.median)),
+        ("p99", Yaml::span(time.p99)),
+    ])
 }
 
 fn data_type(policy: &DataType, table: &TableConfig, population: &Population, users: u32) -> Yaml {
@@ -162,12 +205,6 @@ fn limit(limit: Limit) -> Yaml {
 /// What counters do not have.
 fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 11] {
     let related = policy.related.iter().map(|key| Yaml::text(key.to_string()));
-    let time = |time: ServiceTime| {
-        map([
-            ("median", Yaml::span(time.median)),
-            ("p99", Yaml::span(time.p99)),
-        ])
-    };
     [
         ("local_ttl", Yaml::none_or(policy.local_ttl, Yaml::span)),
         (
@@ -245,6 +282,15 @@ fn layers(plan: &LayersPlan) -> Yaml {
         Yaml::Map(entries)
     });
     let remote = Yaml::none_or(plan.remote.as_ref(), |remote| {
+        if let Some(memcached) = remote.memcached {
+            let memory = format!("{}MiB", memcached.memory_mib);
+            return map([
+                ("store", Yaml::word("memcached")),
+                ("maxmemory", Yaml::word(memory)),
+                ("timeout", Yaml::span(remote.timeout)),
+                ("connections", Yaml::word(remote.connections)),
+            ]);
+        }
         let maxmemory = Yaml::none_or(remote.redis.maxmemory, |most| Yaml::word(size(most)));
         let mut entries = topology(&remote.topology, remote.read_from);
         entries.extend([
@@ -308,6 +354,7 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
         )
     });
     map([
+        ("driver", Yaml::name(traffic.driver.name())),
         ("users", Yaml::word(traffic.users)),
         ("ramp", Yaml::span(traffic.ramp)),
         ("think_time", Yaml::word(workload.think_time)),

@@ -3,6 +3,7 @@
 mod mistakes;
 mod rules;
 mod survival;
+mod variants;
 
 use std::time::Duration;
 

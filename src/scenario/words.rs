@@ -2,6 +2,7 @@
 
 use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
+use super::plan::Driver;
 use super::yaml::Node;
 use crate::engine::data_type::{Consistency, Invalidation, LimitAlgorithm, Strategy};
 use crate::engine::invalidation::{Broadly, OnLoss, Transport};
@@ -156,6 +157,12 @@ impl Word for Algorithm {
     ];
 }
 
+impl Word for Driver {
+    const WHAT: &'static str = "driver";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("closed", Self::Closed), ("direct", Self::Direct)];
+}
+
 macro_rules! decode_words {
     ($($kind:ty),*) => {$(
         impl Decode for $kind {
@@ -178,7 +185,8 @@ decode_words!(
     OnLoss,
     LocalPolicy,
     OnFull,
-    Algorithm
+    Algorithm,
+    Driver
 );
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod invalidation;
 #[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod resilience;
 #[cfg(test)]
 mod stampede;
@@ -18,6 +20,8 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod topology;
+#[cfg(test)]
+mod variants;
 #[cfg(test)]
 mod write_behind;
 #[cfg(test)]

@@ -158,7 +158,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             Some(remote) => remote.raise(&scope, known).await,
             None => Ok(Generation(known.0 + 1)),
         };
-        if raised.is_err() {
+        // What cannot be done now is owed; what cannot be done at all is not.
+        if matches!(&raised, Err(error) if !matches!(error, LayerError::Unsupported(..))) {
             self.generations.owe(scope.clone());
         }
         let marker = Marker {

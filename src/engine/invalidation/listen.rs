@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::engine::data_type::Key;
 use crate::engine::event::Event;
 use crate::engine::layer::{
-    InvalidationEvent, Layer, Notice, Origin, Remote, Subscription, Version,
+    InvalidationEvent, Layer, LayerError, Notice, Origin, Remote, Subscription, Version,
 };
 
 /// The first wait before subscribing again; it doubles up to [`RETRY_MAX`].
@@ -27,7 +27,8 @@ const RECONCILE_MIN: Duration = Duration::from_millis(50);
 
 impl<R: Remote, O: Origin> Engine<R, O> {
     /// Takes part in the talk of instances for as long as it is polled: hears invalidations of
-    /// others, says that it lives, keeps its generations in step with the remote layer.
+    /// others, says that it lives, keeps its generations in step with the remote layer. Not at all
+    /// where the remote layer cannot tell instances: then local entries live until their deadlines.
     pub async fn listen(&self) {
         let Some(remote) = &self.remote else { return };
         tokio::join!(self.hear(remote), self.keep_in_step(remote));
@@ -45,6 +46,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             };
             if let Err(error) = remote.publish(&alive).await {
                 self.failed(Layer::Remote, &error);
+                if let LayerError::Unsupported(..) = error {
+                    return;
+                }
             }
             self.clock.sleep(RECONCILE_MIN).await;
             let rest = self.talk.config.heartbeat.saturating_sub(RECONCILE_MIN);
@@ -70,7 +74,12 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                     deaf_since = Some(self.clock.now());
                     self.lost_hearing();
                 }
-                Err(error) => self.failed(Layer::Remote, &error),
+                Err(error) => {
+                    self.failed(Layer::Remote, &error);
+                    if let LayerError::Unsupported(..) = error {
+                        return;
+                    }
+                }
             }
             if let Some(since) = deaf_since {
                 self.still_deaf(since);

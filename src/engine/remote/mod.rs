@@ -3,6 +3,8 @@
 //! Every store implements [`Remote`](super::layer::Remote); what a store cannot do it says with
 //! [`LayerError::Unsupported`](super::layer::LayerError::Unsupported).
 
+pub mod any;
+pub mod memcached;
 pub mod redis;
 pub mod redis_counter;
 mod redis_invalidation;

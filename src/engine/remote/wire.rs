@@ -69,11 +69,27 @@ pub(super) fn encode_tombstone(floor: Version) -> Bytes {
 
 /// A lease as it is asked for; the script fills in its floor.
 pub(super) fn encode_lease(token: Token) -> Bytes {
+    encode_lease_above(Version(0), token)
+}
+
+/// A lease that keeps the floor of the tombstone that it replaces.
+pub(super) fn encode_lease_above(floor: Version, token: Token) -> Bytes {
     let mut bytes = BytesMut::with_capacity(25);
     bytes.put_u8(LEASE);
-    bytes.put_u64(0);
+    bytes.put_u64(floor.0);
     bytes.put_u128(token.0);
     bytes.freeze()
+}
+
+/// The commit that what stands here is as of, whatever its kind: what is older has no place here.
+pub(super) fn floor(bytes: &[u8]) -> Option<Version> {
+    let number = bytes.get(1..9)?.try_into().ok()?;
+    Some(Version(u64::from_be_bytes(number)))
+}
+
+/// Whether `bytes` are the lease with `token`.
+pub(super) fn is_lease_of(bytes: &[u8], token: Token) -> bool {
+    bytes.first() == Some(&LEASE) && bytes.get(9..) == Some(&token.0.to_be_bytes())
 }
 
 /// The last byte that [`as_of`] needs.
@@ -148,6 +164,11 @@ mod tests {
             prop_assert_eq!(decode(&encode(&entry)), Ok(Stored::Entry(entry)));
             let floor = Version(numbers[2]);
             prop_assert_eq!(decode(&encode_tombstone(floor)), Ok(Stored::Tombstone(floor)));
+            let token = Token(u128::from(numbers[3]) << 64 | u128::from(numbers[4]));
+            let lease = encode_lease_above(floor, token);
+            prop_assert_eq!(super::floor(&lease), Some(floor));
+            prop_assert!(is_lease_of(&lease, token));
+            prop_assert!(!is_lease_of(&lease, Token(token.0 ^ 1)));
             prop_assert_eq!(as_of(&encode_tombstone(floor)), None);
         }
 

@@ -71,7 +71,7 @@ impl Consumer {
 
 impl<R: Remote, O: Origin> Engine<R, O> {
     /// Consumes the queue as `consumer` for as long as it is polled; ends at once if no data type is
-    /// written behind.
+    /// written behind, or if the remote layer has no queue: then writes went to the origin at once.
     pub async fn consume(&self, consumer: &str) {
         let Some(remote) = self.queued_remote() else {
             return;
@@ -94,6 +94,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 Err(error) => error,
             };
             self.failed(Layer::Remote, &failure);
+            if let LayerError::Unsupported(..) = failure {
+                return;
+            }
             self.clock.sleep(state.retry.next()).await;
         }
     }
@@ -205,7 +208,8 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                     Err(error) => Err(error),
                 };
                 match drained {
-                    Ok(()) => return,
+                    // Without a queue nothing waits in one.
+                    Ok(()) | Err(LayerError::Unsupported(..)) => return,
                     Err(error) => self.failed(Layer::Remote, &error),
                 }
                 self.clock.sleep(state.retry.next()).await;

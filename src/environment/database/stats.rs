@@ -26,6 +26,35 @@ pub struct DatabaseStats {
     pub service_time_us: Histogram<u64>,
     /// Loads that overlapped, and those that did not.
     pub flights: FlightStats,
+    /// The database's own cache of results; `None` without one.
+    pub query_cache: Option<QueryCacheStats>,
+}
+
+/// What the database's own cache of results did. Its hits are no queries that ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryCacheStats {
+    /// Loads that it answered.
+    pub hits: u64,
+    /// Loads that it did not.
+    pub misses: u64,
+    /// Results thrown away because their table was written.
+    pub invalidated: u64,
+    /// Results thrown away for want of room.
+    pub evictions: u64,
+    /// Results held at the moment of the reading.
+    pub entries: u64,
+}
+
+impl QueryCacheStats {
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            hits: self.hits.saturating_sub(earlier.hits),
+            misses: self.misses.saturating_sub(earlier.misses),
+            invalidated: self.invalidated.saturating_sub(earlier.invalidated),
+            evictions: self.evictions.saturating_sub(earlier.evictions),
+            entries: self.entries,
+        }
+    }
 }
 
 /// Queries that got a connection and ran, even if nobody waited for their end.
@@ -72,6 +101,9 @@ impl DatabaseStats {
             wait_time_us: difference(&self.wait_time_us, &earlier.wait_time_us),
             service_time_us: difference(&self.service_time_us, &earlier.service_time_us),
             flights: self.flights.since(&earlier.flights),
+            query_cache: self
+                .query_cache
+                .map(|now| now.since(earlier.query_cache.unwrap_or_default())),
         }
     }
 }

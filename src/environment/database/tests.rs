@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::data_type::{DataType, Strategy as CacheStrategy};
-use crate::environment::ServiceTime;
+use crate::environment::{QueryCacheConfig, ServiceTime};
 use crate::units::ByteSize;
 
 const CUSTOMER: DataTypeId = DataTypeId(0);
@@ -54,10 +54,19 @@ fn table(prefilled: bool) -> TableConfig {
 }
 
 fn database_with(connections: u32, acquire_timeout: Duration) -> (MockDatabase, Arc<Commits>) {
+    database_of(connections, acquire_timeout, None)
+}
+
+fn database_of(
+    connections: u32,
+    acquire_timeout: Duration,
+    query_cache: Option<QueryCacheConfig>,
+) -> (MockDatabase, Arc<Commits>) {
     let policies = PolicyTable::new(vec![data_type("customer"), data_type("activity")]);
     let config = DatabaseConfig {
         connections,
         acquire_timeout,
+        query_cache,
         tables: vec![table(true), table(false)],
     };
     let commits = Arc::new(Commits::default());
@@ -148,6 +157,7 @@ fn the_pool_holds_on_many_threads() {
         let config = DatabaseConfig {
             connections: 3,
             acquire_timeout: Duration::from_mins(1),
+            query_cache: None,
             tables: vec![config],
         };
         let commits = Arc::new(Commits::default());
@@ -433,6 +443,74 @@ async fn a_data_type_without_a_table_is_refused() {
     write.data_type = DataTypeId(9);
     assert!(database.store_batch(&[write]).await.is_err());
     assert_eq!(database.stats().queries(), 0);
+}
+
+const HIT_TIME: Duration = Duration::from_millis(2);
+
+fn with_query_cache(connections: u32) -> (MockDatabase, Arc<Commits>) {
+    let cache = QueryCacheConfig {
+        entries: 100,
+        ttl: None,
+        hit_time: ServiceTime {
+            median: HIT_TIME,
+            p99: HIT_TIME,
+        },
+    };
+    database_of(connections, Duration::from_hours(1), Some(cache))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_query_cache_answers_until_its_table_is_written() {
+    let (database, _) = with_query_cache(1);
+    let clock = database.inner.clock.clone();
+    let load = async |at: &str| {
+        let start = clock.now();
+        let row = database.load(CUSTOMER, &key(at)).await.expect("a row");
+        (row, clock.now().since(start))
+    };
+    let (first, took) = load("customer:1").await;
+    assert_eq!(took, READ_TIME);
+    let (again, took) = load("customer:1").await;
+    assert_eq!((again, took), (first, HIT_TIME));
+    // Another table's write leaves it, but the result is as of that write.
+    let other = store(&database, ACTIVITY, "activity:1", "click").await;
+    let (after, took) = load("customer:1").await;
+    assert_eq!((after.as_of, took), (other.version, HIT_TIME));
+    // A write to any row of the table throws it away.
+    store(&database, CUSTOMER, "customer:2", "new").await;
+    assert_eq!(load("customer:1").await.1, READ_TIME);
+    let stats = database.stats();
+    let cache = stats.query_cache.expect("a cache");
+    assert_eq!((cache.hits, cache.misses, cache.invalidated), (2, 2, 1));
+    assert_eq!(stats.tables[0].reads, 2, "hits are no queries that ran");
+    assert_eq!(stats.flights.origin_loads(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hit_of_the_query_cache_takes_a_connection() {
+    let (database, _) = with_query_cache(1);
+    database
+        .load(CUSTOMER, &key("customer:1"))
+        .await
+        .expect("a row");
+    let slow = begin_load(&database, "customer:2").await;
+    let start = database.inner.clock.now();
+    let hit = database.load(CUSTOMER, &key("customer:1")).await;
+    hit.expect("a row");
+    let took = database.inner.clock.now().since(start);
+    assert_eq!(took, READ_TIME + HIT_TIME, "it waited for the connection");
+    slow.await.expect("no panic").expect("a row");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_a_write_overtook_is_not_kept_by_the_query_cache() {
+    let (database, _) = with_query_cache(2);
+    let slow = begin_load(&database, "customer:1").await;
+    let written = store(&database, CUSTOMER, "customer:1", "new").await;
+    let old = slow.await.expect("no panic").expect("a row");
+    assert!(old.version < written.version);
+    let row = database.load(CUSTOMER, &key("customer:1")).await;
+    assert_eq!(row.expect("a row").value, written.value);
 }
 
 proptest! {

@@ -1,5 +1,5 @@
-//! A service instance: an engine with its own local layer and its own Redis connections, behind
-//! HTTP, on a runtime of its own with a named thread.
+//! A service instance: an engine with its own local layer and its own connections to the remote
+//! layer, behind HTTP, on a runtime of its own with a named thread.
 //!
 //! A runtime of its own so that its processor time can be told apart from the generator's, and so
 //! that one instance can be taken away without the others. Started and stopped by the runner.
@@ -23,7 +23,7 @@ use crate::engine::event::Observer;
 use crate::engine::invalidation::{InvalidationConfig, Transport, tracked_prefixes};
 use crate::engine::layer::Origin;
 use crate::engine::local::LocalConfig;
-use crate::engine::remote::redis::{RedisOptions, RedisRemote};
+use crate::engine::remote::any::{AnyRemote, RemoteOptions};
 use crate::engine::resilience::Resilience;
 use crate::engine::resilience::guarded::Guarded;
 use crate::engine::resilience::origin_limit::Bounded;
@@ -45,7 +45,7 @@ pub struct InstanceConfig {
     /// Its local layer; `None` leaves it out.
     pub local: Option<LocalConfig>,
     /// Its remote layer; `None` leaves it out.
-    pub remote: Option<RedisOptions>,
+    pub remote: Option<RemoteOptions>,
     /// How its invalidations travel.
     pub invalidation: InvalidationConfig,
     /// How it protects itself and what is behind it.
@@ -73,7 +73,7 @@ impl Instance {
     /// Starts an instance in front of `origin`; it listens when this returns.
     ///
     /// # Errors
-    /// If its thread, its port or its Redis connections cannot be had within 10 seconds.
+    /// If its thread, its port or its connections to the remote layer cannot be had within 10 seconds.
     pub async fn start<O: Origin>(
         config: InstanceConfig,
         origin: O,
@@ -153,11 +153,11 @@ impl Drop for Instance {
 }
 
 async fn connect(
-    options: RedisOptions,
+    options: RemoteOptions,
     transport: Transport,
     policies: &PolicyTable,
-) -> Result<RedisRemote, String> {
-    let remote = RedisRemote::connect(options).await;
+) -> Result<AnyRemote, String> {
+    let remote = AnyRemote::connect(options).await;
     let remote = remote.map_err(|error| error.to_string())?.serving(policies);
     Ok(match transport {
         Transport::Pubsub => remote,
@@ -189,7 +189,7 @@ async fn serve<O: Origin>(
     };
     let remote = match remote {
         Some(options) => {
-            let limit = options.timeout;
+            let limit = options.timeout();
             let remote = connect(options, invalidation.transport, &policies).await?;
             Some(guard(remote, limit))
         }

@@ -18,14 +18,14 @@ pub fn outcomes_add_up(outcomes: impl IntoIterator<Item = u64>, requests: u64) -
     })
 }
 
-/// Every lookup that the engine says it sent to Redis arrived there, and nobody else looked.
+/// Every lookup that the engine says it sent to the remote layer arrived there, and nobody else looked.
 ///
-/// `gets` is the growth of Redis' own count of the lookup command over the same time. A lookup
+/// `gets` is the growth of its store's own count of the lookup command over the same time. A lookup
 /// that failed (`failed` of them) may have arrived or not.
 pub fn remote_lookups_arrived(lookups: u64, failed: u64, gets: u64) -> Finding {
     finding(lookups, outside(gets, lookups, failed), || {
         format!(
-            "the engine sent {} lookups to Redis{}, but Redis counted {}",
+            "the engine sent {} lookups to the remote layer{}, but it counted {}",
             thousands(lookups),
             of_which_failed(failed),
             thousands(gets)
@@ -120,8 +120,8 @@ mod tests {
         );
         insta::assert_snapshot!(found.map(|found| found.worst).join("\n"), @"
         the outcomes add up to 8, but 7 requests ended
-        the engine sent 1,000 lookups to Redis (3 of them failed), but Redis counted 990
-        the engine sent 10 lookups to Redis (3 of them failed), but Redis counted 12
+        the engine sent 1,000 lookups to the remote layer (3 of them failed), but it counted 990
+        the engine sent 10 lookups to the remote layer (3 of them failed), but it counted 12
         the engine sent 5 queries to the database, but the database ran 4
         61 connections were in use at once, but the pool has 60
         ");

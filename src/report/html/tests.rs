@@ -1,17 +1,18 @@
 //! The page as a whole: complete, well-formed, escaped, and sensible when there is little to show.
 
 use super::*;
-use crate::report::fixture::{bare_report, failed_report, sample_report};
+use crate::report::fixture::{bare_report, failed_report, sample_report, variants_report};
 use crate::report::model::Report;
 
 /// Set to a folder to have the pages written there, to be looked at in a browser.
 const FOLDER_VARIABLE: &str = "CACHESTORM_HTML_DIR";
 
-fn pages() -> [(&'static str, Report, String); 3] {
+fn pages() -> [(&'static str, Report, String); 4] {
     [
         ("sample", sample_report()),
         ("failed", failed_report()),
         ("bare", bare_report()),
+        ("variants", variants_report()),
     ]
     .map(|(name, report)| {
         let page = render(&report).expect("a page");

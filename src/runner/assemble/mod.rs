@@ -2,12 +2,14 @@
 
 mod parts;
 mod timeseries;
+mod variants;
 
 use std::thread::available_parallelism;
 
 use super::evidence::RunEvidence;
 use super::monitor::Reading;
 use super::pass::PassResult;
+use super::variants::Measured;
 use super::{Passes, RunOptions};
 use crate::clock::Timestamp;
 use crate::gates::judge::{Judged, judge, overall};
@@ -19,19 +21,22 @@ use crate::report::model::{
 };
 use crate::scenario::plan::Plan;
 
-/// The report of a run.
+/// The report of a run: of the main plan's passes, and beside them of its variants'.
 pub(super) fn report(
     plan: &Plan,
     options: &RunOptions,
     started_at: Timestamp,
-    passes: &Passes,
+    (passes, measured): (&Passes, &Measured),
 ) -> Report {
     let after = &passes.after;
     let baseline = passes.before.as_ref().and_then(baseline);
     let improvement = baseline
         .as_ref()
         .and_then(|baseline| improvement(baseline, after));
-    let validity = validity(plan, passes);
+    let mut validity = validity(plan, passes);
+    // The main variant's verdict stands, but the run did not come to its end.
+    validity.interrupted |= variants::interrupted(measured);
+    let variants = variants::results(plan, passes, measured, baseline.as_ref());
     let evidence = RunEvidence { after, improvement };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     Report {
@@ -47,7 +52,7 @@ pub(super) fn report(
             overrides: options.overrides.clone(),
         },
         seed: plan.seed.0,
-        driver: options.driver.name().to_owned(),
+        driver: plan.traffic.driver.name().to_owned(),
         time: "real".to_owned(),
         started_at: started_at.to_string(),
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
@@ -59,6 +64,7 @@ pub(super) fn report(
         origin: parts::origin(plan, after),
         stampede: parts::stampede(after),
         redis: parts::redis(after),
+        memcached: parts::memcached(after),
         oracles: parts::oracles(plan, passes),
         // Neither is part of a scenario yet.
         alerts: Vec::new(),
@@ -67,6 +73,7 @@ pub(super) fn report(
         improvement,
         verdict: overall(&judged, validity.valid),
         gates: judged.iter().map(gate_result).collect(),
+        variants,
         validity,
         timeseries: timeseries::seconds(after),
     }
@@ -82,6 +89,7 @@ fn environment(plan: &Plan, passes: &Passes) -> EnvironmentInfo {
         redis_version: redis.map(|redis| redis.version.clone()),
         redis_topology: redis.map(|redis| redis.topology.name().to_owned()),
         redis_managed: redis.is_some_and(|redis| redis.managed),
+        memcached_version: passes.memcached_version.clone(),
         origin_connections: plan.database.connections,
     }
 }
@@ -114,6 +122,11 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
             .or_else(|| died(after)),
     };
     let mut judgement = validity::judge(&evidence);
+    if let Some(how) = &after.observed.memcached_died {
+        judgement.reasons.push(format!(
+            "memcached died during the run though no fault was injected: {how}"
+        ));
+    }
     if after.driven.users_lost > 0 {
         judgement.reasons.push(format!(
             "{} users were lost on the way: they ended before the plan said so",

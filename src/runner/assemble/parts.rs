@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::{Layer, Operation};
+use crate::environment::database::QueryCacheStats;
 use crate::measure::histogram::summary_of_us;
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::{Finding, accounting};
 use crate::measure::query::{Phases, Query};
 use crate::report::model::{
-    DataTypeResult, LayerResult, OracleResult, OriginResult, Phase, RedisResult, Requests, Stampede,
+    DataTypeResult, LayerResult, MemcachedResult, OracleResult, OriginResult, Phase,
+    QueryCacheResult, RedisResult, Requests, Stampede,
 };
 use crate::runner::Passes;
 use crate::runner::evidence::queries;
@@ -196,6 +198,19 @@ pub(super) fn origin(plan: &Plan, pass: &PassResult) -> OriginResult {
         wait_time_us: summary_of_us(&database.wait_time_us),
         service_time_us: summary_of_us(&database.service_time_us),
         timeouts: judged.as_ref().map_or(0, |(judged, _)| judged.timeouts),
+        query_cache: database.query_cache.map(query_cache),
+    }
+}
+
+fn query_cache(stats: QueryCacheStats) -> QueryCacheResult {
+    let looks = stats.hits + stats.misses;
+    QueryCacheResult {
+        hits: stats.hits,
+        misses: stats.misses,
+        hit_ratio: (looks > 0).then(|| stats.hits as f64 / looks as f64),
+        invalidated: stats.invalidated,
+        evictions: stats.evictions,
+        entries: stats.entries,
     }
 }
 
@@ -235,6 +250,33 @@ pub(super) fn redis(pass: &PassResult) -> Option<RedisResult> {
     })
 }
 
+pub(super) fn memcached(pass: &PassResult) -> Option<MemcachedResult> {
+    let readings = pass.memcached_readings();
+    let (first, last) = (readings.first()?, readings.last()?);
+    let counts = last.info.since(&first.info);
+    let seconds = last.at.since(first.at).as_secs_f64();
+    let all = || readings.iter().map(|reading| &reading.info);
+    Some(MemcachedResult {
+        used_memory_bytes: last.info.bytes.0,
+        used_memory_bytes_max: all().map(|info| info.bytes.0).max().unwrap_or(0),
+        limit_bytes: last.info.limit.0,
+        items: last.info.items,
+        evictions: counts.evictions,
+        evictions_per_s_max: pass.evictions_per_s_max().unwrap_or(0.0),
+        gets: counts.gets,
+        get_hits: counts.get_hits,
+        get_misses: counts.get_misses,
+        sets: counts.sets,
+        cas_lost: counts.cas_lost,
+        connections_max: all().map(|info| info.connections).max().unwrap_or(0),
+        cpu_cores: if seconds > 0.0 {
+            counts.used_cpu.as_secs_f64() / seconds
+        } else {
+            0.0
+        },
+    })
+}
+
 /// What the keepers of truth found, over the whole pass and not only its judged time: a fault does
 /// not wait for the measurement.
 pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleResult> {
@@ -268,9 +310,10 @@ pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleRe
         ("write_behind", write_behind(pass)),
     ];
     // Another's Redis also counts what others ask of it.
-    if passes.redis.as_ref().is_some_and(|redis| redis.managed)
-        && let Some(finding) = remote_lookups(pass)
-    {
+    let managed = passes.redis.as_ref().is_some_and(|redis| redis.managed);
+    let of_redis = || remote_lookups(pass);
+    let finding = managed.then(of_redis).flatten();
+    if let Some(finding) = finding.or_else(|| memcached_lookups(pass)) {
         findings.push(("remote_lookups", finding));
     }
     let result = |finding: Finding| OracleResult {
@@ -288,7 +331,9 @@ pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleRe
 fn origin_queries(pass: &PassResult) -> Finding {
     let asked = pass.engine.layer(Layer::Origin, Phases::All);
     let reads = |reading: &crate::environment::database::DatabaseStats| {
-        reading.tables.iter().map(|table| table.reads).sum::<u64>()
+        let hits = reading.query_cache.map_or(0, |cache| cache.hits);
+        let reads = reading.tables.iter().map(|table| table.reads);
+        hits + reads.sum::<u64>()
     };
     let observed = &pass.observed;
     let ran = reads(&observed.last.database).saturating_sub(reads(&observed.first.database));
@@ -312,6 +357,20 @@ fn remote_lookups(pass: &PassResult) -> Option<Finding> {
         .saturating_sub(first.info.calls_of("get"));
     Some(accounting::remote_lookups_arrived(
         asked.lookups,
+        asked.failures,
+        gets,
+    ))
+}
+
+/// The same against memcached's count of looks, without those made to compare.
+fn memcached_lookups(pass: &PassResult) -> Option<Finding> {
+    let asked = pass.engine.layer(Layer::Remote, Phases::All);
+    let first = pass.observed.first.memcached.as_ref()?;
+    let last = pass.observed.last.memcached.as_ref()?;
+    let compared = last.comparisons.saturating_sub(first.comparisons);
+    let gets = last.info.since(&first.info).gets;
+    Some(accounting::remote_lookups_arrived(
+        asked.lookups + compared,
         asked.failures,
         gets,
     ))

@@ -369,7 +369,7 @@ fn build_table(
     })
 }
 
-fn service_time(
+pub(super) fn service_time(
     field: &Field<ServiceTimeFile>,
     default: Option<ServiceTime>,
     errors: &mut Errors,

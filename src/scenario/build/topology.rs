@@ -1,9 +1,11 @@
 //! How the servers of Redis stand together: how many there are, and which of them answers lookups.
 
-use super::super::decode::Switch;
+use super::super::decode::{Field, Switch};
 use super::super::diagnostics::{Diagnostic, Errors, Place};
+use super::super::file::RemoteFile;
 use super::super::file::topology::TopologyFile;
 use super::{Built, count};
+use crate::engine::invalidation::Transport;
 use crate::environment::redis_topology::{Persistence, ReadFrom, Topology, TopologyConfig};
 
 /// Fewer primaries cannot agree that one of them is dead.
@@ -37,6 +39,26 @@ pub(super) fn build(file: &TopologyFile, errors: &mut Errors) -> Built<(Topology
         tls: tls?,
     };
     Some((config, read_from?))
+}
+
+/// Redis tells of a change when its primary has made it. Who then reads from a replica that has not
+/// heard of it yet takes the old value for the new one, and nobody tells again.
+pub(super) fn hears_of_changes(
+    file: &RemoteFile,
+    read_from: ReadFrom,
+    errors: &mut Errors,
+) -> Built<()> {
+    let transport = file.invalidation.value().map(|file| &file.transport);
+    let Some(given) = transport.and_then(Field::given) else {
+        return Some(());
+    };
+    if (given.value, read_from) != (Transport::Tracking, ReadFrom::Replica) {
+        return Some(());
+    }
+    let message = "client tracking tells of changes before replicas have them";
+    let advice = "write `pubsub`, or read from the `primary`";
+    errors.push(Diagnostic::new(&given.place, message).label(advice));
+    None
 }
 
 /// Primaries and replicas of each.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::decode::{Field, List, Located, Map};
 use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
 use super::super::file::{PhaseFile, TrafficFile};
-use super::super::plan::{PhasePlan, TrafficPlan};
+use super::super::plan::{Driver, PhasePlan, TrafficPlan};
 use super::super::yaml::short;
 use super::data_types::Names;
 use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, span, span_within};
@@ -70,6 +70,7 @@ pub(super) fn build(
         .phases
         .given()
         .and_then(|phases| build_phases(phases, duration, errors));
+    let driver = file.driver.or(Driver::default());
     let ramp = build_ramp(&file.ramp, phases.as_deref(), errors);
     let on_start = build_on_start(&file.on_start, names, errors);
     let mix = file
@@ -78,6 +79,7 @@ pub(super) fn build(
         .and_then(|mix| build_mix(mix, names, errors));
     Some(Traffic {
         plan: TrafficPlan {
+            driver: driver?,
             users: users?,
             ramp: ramp?,
             request_timeout: request_timeout?,

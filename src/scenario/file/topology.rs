@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::decode::{Field, Fields, Switch};
+use super::super::diagnostics::Place;
 use crate::environment::redis_topology::{Persistence, ReadFrom, Topology};
 
 /// The keys of topology.
@@ -28,5 +29,18 @@ impl TopologyFile {
             password: fields.optional("password"),
             tls: fields.optional("tls"),
         }
+    }
+
+    /// Where each key stands.
+    pub(in crate::scenario) fn places(&self) -> [(&'static str, Option<&Place>); 7] {
+        [
+            ("topology", self.topology.place()),
+            ("primaries", self.primaries.place()),
+            ("replicas", self.replicas.place()),
+            ("read_from", self.read_from.place()),
+            ("persistence", self.persistence.place()),
+            ("password", self.password.place()),
+            ("tls", self.tls.place()),
+        ]
     }
 }

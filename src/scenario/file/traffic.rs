@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::super::decode::{Decode, Field, Fields, List, Map};
 use super::super::diagnostics::Errors;
+use super::super::plan::Driver;
 use super::super::yaml::Node;
 use crate::units::{Span, SpanRange};
 
 /// What users do.
 pub(in crate::scenario) struct TrafficFile {
+    pub(in crate::scenario) driver: Field<Driver>,
     pub(in crate::scenario) users: Field<u64>,
     pub(in crate::scenario) ramp: Field<Span>,
     pub(in crate::scenario) think_time: Field<SpanRange>,
@@ -22,6 +24,7 @@ impl Decode for TrafficFile {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let mut fields = Fields::of(node, "the traffic", errors)?;
         let traffic = Self {
+            driver: fields.optional("driver"),
             users: fields.required("users", "1000"),
             ramp: fields.optional("ramp"),
             think_time: fields.required("think_time", "1s..3s"),

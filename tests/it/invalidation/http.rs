@@ -8,6 +8,7 @@ use cachestorm::engine::event::Unobserved;
 use cachestorm::engine::invalidation::InvalidationConfig;
 use cachestorm::engine::layer::Operation;
 use cachestorm::engine::local::{LocalConfig, LocalPolicy};
+use cachestorm::engine::remote::any::RemoteOptions;
 use cachestorm::engine::remote::redis::RedisOptions;
 use cachestorm::engine::resilience::Resilience;
 use cachestorm::environment::instance::{Instance, InstanceConfig};
@@ -26,12 +27,12 @@ async fn serve(stage: &Stage) -> Instance {
             bytes: None,
             policy: LocalPolicy::default(),
         }),
-        remote: Some(RedisOptions {
+        remote: Some(RemoteOptions::Redis(RedisOptions {
             url: stage.redis.url().to_owned(),
             prefix: "test:".to_owned(),
             connections: 1,
             timeout: Duration::from_millis(500),
-        }),
+        })),
         resilience: Resilience::default(),
         invalidation: InvalidationConfig::default(),
         clock: stage.clock.clone(),

@@ -273,7 +273,7 @@ pub(crate) const INVENTORY: DataTypeId = DataTypeId(1);
 pub(crate) const ACTIVITY: DataTypeId = DataTypeId(2);
 pub(crate) const RATE_LIMIT: DataTypeId = DataTypeId(3);
 
-fn policies() -> PolicyTable {
+pub(crate) fn policies() -> PolicyTable {
     let row = |name: &str, key: &str, strategy| DataType {
         local_ttl: Some(Duration::from_mins(1)),
         invalidation: Invalidation::Event,

@@ -10,6 +10,7 @@ mod held;
 mod stale;
 mod stores;
 mod trust;
+mod variants;
 
 use serde::Serialize;
 
@@ -187,6 +188,7 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
         stores::section(report, timeline),
         trust::section(report, timeline),
     ];
+    sections.extend(variants::section(report));
     for section in &mut sections {
         widen_the_lonely(&mut section.figures);
     }

@@ -1,0 +1,46 @@
+//! How the stores fared: Redis, memcached, and the database's own cache.
+
+use super::Fact;
+use crate::report::model::{MemcachedResult, QueryCacheResult, RedisResult};
+use crate::report::table::Tone;
+use crate::report::words::{cores, counted, ratio};
+use crate::units::{ByteSize, thousands};
+
+pub(super) fn redis(redis: &RedisResult) -> Fact {
+    let limit = redis.maxmemory_bytes.map_or_else(
+        || "no limit".to_owned(),
+        |limit| format!("of {}", ByteSize(limit)),
+    );
+    let text = format!(
+        "{} {limit} at most; {} keys, {} evicted, {} expired; {}",
+        ByteSize(redis.used_memory_bytes_max),
+        thousands(redis.keys),
+        thousands(redis.evictions),
+        thousands(redis.expired),
+        cores(redis.cpu_cores),
+    );
+    Fact::new("Redis", text, Tone::Plain)
+}
+
+pub(super) fn memcached(memcached: &MemcachedResult) -> Fact {
+    let text = format!(
+        "memcached: {} of {} at most; {} items, {} evicted; {} lost a race; {}",
+        ByteSize(memcached.used_memory_bytes_max),
+        ByteSize(memcached.limit_bytes),
+        thousands(memcached.items),
+        thousands(memcached.evictions),
+        counted(memcached.cas_lost, "store"),
+        cores(memcached.cpu_cores),
+    );
+    Fact::new("remote", text, Tone::Plain)
+}
+
+pub(super) fn query_cache(cache: QueryCacheResult) -> Fact {
+    let text = format!(
+        "its own cache answered {} of {}; {} thrown away by writes to their table",
+        ratio(cache.hit_ratio),
+        counted(cache.hits + cache.misses, "load"),
+        counted(cache.invalidated, "result"),
+    );
+    Fact::new("database", text, Tone::Plain)
+}
