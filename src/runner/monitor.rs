@@ -199,7 +199,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             Some(redis) => redis.info(clock).await,
             None => None,
         };
-        let memcached = match &self.stage.memcached {
+        let memcached = match &mut self.stage.memcached {
             Some(memcached) => memcached.read(clock).await,
             None => None,
         };

@@ -195,7 +195,9 @@ impl RedisServer {
     }
 
     async fn survey(&mut self, clock: &Clock) -> Option<View> {
-        let surveyed = clock.timeout(ASK_LIMIT, self.surveyor.survey()).await;
+        let surveyed = clock
+            .timeout(ASK_LIMIT, Box::pin(self.surveyor.survey()))
+            .await;
         surveyed.ok()?.ok()
     }
 
@@ -222,7 +224,7 @@ impl RedisServer {
             .filter(|address| !self.connections.contains_key(*address));
         let connecting = missing.map(async |address| {
             let connecting = self.nodes.connect(address, CLEAN_LIMIT);
-            let connected = clock.timeout(ASK_LIMIT, connecting).await;
+            let connected = clock.timeout(ASK_LIMIT, Box::pin(connecting)).await;
             Some((address.clone(), connected.ok()?.ok()?))
         });
         let connected = join_all(connecting).await;

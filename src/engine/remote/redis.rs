@@ -116,7 +116,7 @@ impl RedisRemote {
     /// # Errors
     /// [`LayerError::Unreachable`] if Redis does not answer within the time limit.
     pub async fn connect(options: RedisOptions) -> Result<Self, LayerError> {
-        let link = Link::connect(&options).await?;
+        let link = Box::pin(Link::connect(&options)).await?;
         Ok(Self {
             keys: Keys::new(options.prefix, link.is_cluster()),
             link,

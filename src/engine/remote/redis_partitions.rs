@@ -245,8 +245,9 @@ mod tests {
         let id = QueueId("1795419900000-0".to_owned());
         let placed = place(12, &id);
         assert_eq!(split(&placed), Some((12, id.clone())));
-        assert_eq!(places_in(12, std::slice::from_ref(&placed)), [id.clone()]);
-        assert_eq!(places_in(1, &[placed]), []);
+        let (all, inner) = ([placed], [id.clone()]);
+        assert_eq!(places_in(12, &all), inner);
+        assert_eq!(places_in(1, &all), []);
         assert_eq!(split(&id), None);
     }
 

@@ -193,6 +193,8 @@ impl Settings {
                 give("cluster-config-file", "nodes.conf");
                 give("cluster-port", &bus.to_string());
                 give("cluster-node-timeout", &NODE_TIMEOUT_MS.to_string());
+                // A cache may well lack some of its keys for a while.
+                give("cluster-require-full-coverage", "no");
                 if self.certificate.is_some() {
                     give("tls-cluster", "yes");
                 }
@@ -278,7 +280,7 @@ mod tests {
     #[test]
     fn each_role_has_its_arguments() {
         insta::assert_snapshot!(typed(&settings(Role::Primary)), @"--bind 127.0.0.1 --daemonize no --port 7000 --protected-mode yes --maxmemory 67108864 --maxmemory-policy allkeys-lru --tcp-backlog 4096 --maxclients 10000 --save '' --appendonly no --appendfsync everysec --repl-diskless-sync-delay 0 --repl-ping-replica-period 1 --dir /run/it");
-        insta::assert_snapshot!(typed(&settings(Role::ClusterNode { bus: 17_000 })), @"--bind 127.0.0.1 --daemonize no --port 7000 --protected-mode yes --maxmemory 67108864 --maxmemory-policy allkeys-lru --tcp-backlog 4096 --maxclients 10000 --save '' --appendonly no --appendfsync everysec --repl-diskless-sync-delay 0 --repl-ping-replica-period 1 --cluster-enabled yes --cluster-config-file nodes.conf --cluster-port 17000 --cluster-node-timeout 2000 --dir /run/it");
+        insta::assert_snapshot!(typed(&settings(Role::ClusterNode { bus: 17_000 })), @"--bind 127.0.0.1 --daemonize no --port 7000 --protected-mode yes --maxmemory 67108864 --maxmemory-policy allkeys-lru --tcp-backlog 4096 --maxclients 10000 --save '' --appendonly no --appendfsync everysec --repl-diskless-sync-delay 0 --repl-ping-replica-period 1 --cluster-enabled yes --cluster-config-file nodes.conf --cluster-port 17000 --cluster-node-timeout 2000 --cluster-require-full-coverage no --dir /run/it");
         insta::assert_snapshot!(typed(&settings(Role::Sentinel(6_379))), @"/run/it/server.conf --bind 127.0.0.1 --daemonize no --port 7000 --dir /run/it --sentinel");
     }
 

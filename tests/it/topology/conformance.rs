@@ -19,12 +19,12 @@ use super::{ACTIVITY, ITEM, LAG, TTL, append, connect, entry, items, notice, sho
 pub(super) async fn conformance(url: &str) {
     let (remote, other) = tokio::join!(connect(url), connect(url));
     let (remote, other) = (remote.expect("connected"), other.expect("connected"));
-    values(&remote).await;
-    leases_and_locks(&remote, &other).await;
-    notices(&remote, &other).await;
-    broad_invalidation(&remote, &other).await;
-    queue(&remote).await;
-    counters(&remote, &other).await;
+    Box::pin(values(&remote)).await;
+    Box::pin(leases_and_locks(&remote, &other)).await;
+    Box::pin(notices(&remote, &other)).await;
+    Box::pin(broad_invalidation(&remote, &other)).await;
+    Box::pin(queue(&remote)).await;
+    Box::pin(counters(&remote, &other)).await;
 }
 
 async fn values(remote: &RedisRemote) {

@@ -142,8 +142,8 @@ async fn live_a_cluster_goes_on_without_one_of_its_primaries() {
         shows(&remote, key, Some(11)).await;
     }
     assert!(redis.crash(&seen.shards[0].primary));
-    // Two thirds of the keys are served by the others, at once and until it is known that one is
-    // dead; all of them when its replica has taken over.
+    // Two thirds of the keys are served by the others all the time; all of them when its replica
+    // has taken over.
     let mut served = 0;
     for key in &keys {
         served += usize::from(remote.fill(key, &entry(12), TTL).await.is_ok());

@@ -1,7 +1,11 @@
 //! Whole runs over every topology, managed and external.
 
+use cachestorm::clock::Clock;
 use cachestorm::engine::layer::Remote;
 use cachestorm::engine::remote::redis::{Nodes, Topology};
+use cachestorm::environment::MemcachedConfig;
+use cachestorm::environment::managed_memcached::ManagedMemcached;
+use cachestorm::environment::memcached_info::MemcachedInfo;
 use cachestorm::environment::redis_topology::TopologyConfig;
 
 use super::{LAG, TTL, connect, entry, items, start, view};
@@ -143,4 +147,37 @@ async fn live_existing_sentinels_lead_to_their_primary() {
     ]);
     assert_eq!(code, 5, "{stderr}");
     assert!(stderr.contains("transport=pubsub"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn live_an_existing_memcached_keeps_its_items() {
+    let clock = Clock::real();
+    let config = MemcachedConfig { memory_mib: 16 };
+    let server = ManagedMemcached::start(config, &clock).await;
+    let server = server.expect("memcached comes up");
+    let address = server.address();
+    let place = address.to_string();
+    let store = "layers.remote={store: memcached}";
+    let arguments = [
+        "--memcached",
+        &place,
+        "--set",
+        "baseline=none",
+        "--set",
+        store,
+    ];
+    let run = ShortRun::new();
+    let (code, stdout, stderr) = run.output(&arguments);
+    assert!(code == 0 || code == 3, "exit {code}\n{stdout}\n{stderr}");
+    let report = run.report();
+    for (name, oracle) in report["oracles"].as_object().expect("oracles") {
+        assert_eq!(oracle["violations"], 0, "{name}: {}", oracle["worst"]);
+    }
+    run.nothing_is_left();
+    let after = MemcachedInfo::fetch(address, &clock, LAG).await;
+    assert!(after.expect("it lives").counts.gets > 0, "it was asked");
+    server.stop().await.expect("stopped");
+    let (code, _, stderr) = ShortRun::new().output(&arguments);
+    assert_eq!(code, 5, "{stderr}");
+    assert!(stderr.contains(&place), "{stderr}");
 }

@@ -7,6 +7,7 @@ use cachestorm::engine::remote::redis::{RedisRemote, Topology};
 use cachestorm::environment::redis_topology::TopologyConfig;
 
 use super::{FAILOVER, LAG, TTL, connect, entry, items, notice, start, until, view};
+use crate::resilience::Stopped;
 
 async fn connect_tracking(url: &str) -> RedisRemote {
     let remote = connect(url).await.expect("connected");
@@ -102,4 +103,25 @@ async fn live_tracking_follows_to_the_new_primary() {
     })
     .await;
     changes_everywhere(&remote, &mut subscription).await;
+}
+
+/// Neither a failover nor a broken connection tells of it: only that it does not answer.
+#[tokio::test]
+async fn live_a_primary_that_hangs_is_noticed_though_notices_come_from_another() {
+    let topology = TopologyConfig {
+        replicas: 0,
+        ..TopologyConfig::of(Topology::Cluster)
+    };
+    let redis = start(&topology).await;
+    let remote = connect_tracking(redis.url()).await;
+    let mut subscription = remote.subscribe().await.expect("subscribed");
+    let last = view(redis.url()).await.shards.remove(2).primary;
+    let server = redis.nodes().iter().find(|node| node.address() == last);
+    let hung = Stopped::stop(server.expect("one of ours").pid());
+    until("the end of the subscription", FAILOVER, async || {
+        let heard = Clock::real().timeout(LAG, subscription.next()).await;
+        (heard == Ok(None)).then_some(())
+    })
+    .await;
+    drop(hung);
 }

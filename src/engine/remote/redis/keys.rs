@@ -201,7 +201,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_looks_for_keys_finds_those_with_a_tag_too() {
+        let (plain, tagged) = (keys(false), keys(true));
+        let glob: Glob = "act*".parse().expect("a pattern");
+        assert_eq!(plain.globs(&glob), ["run:act*"]);
+        assert_eq!(tagged.globs(&glob), ["run:act*", "run:{*}:act*"]);
+        assert_eq!(plain.heads("activity:"), ["run:activity:"]);
+        assert_eq!(tagged.heads("customer:"), ["run:customer:"]);
+        assert_eq!(tagged.heads(""), ["run:"]);
+        for head in ["act", "activity:", "activity:7:"] {
+            assert_eq!(tagged.heads(head).len(), 1 + usize::from(PARTITIONS));
+        }
+        assert_eq!((plain.share_of(100), tagged.share_of(100)), (100, 7));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_spelled_can_be_read(user: u32, cluster: bool, start in "[a-z{}:]{0,12}") {
+            let keys = keys(cluster);
+            let activity = format!("activity:{user}:1");
+            for text in [&activity, &format!("customer:{user}"), &start] {
+                let spelled = keys.spell(&Key::new(text.as_str()));
+                prop_assert_eq!(keys.read(&spelled), Some(&**text));
+                let found = keys.heads("activity:").iter().any(|head| spelled.starts_with(head));
+                prop_assert_eq!(found, text.starts_with("activity:"));
+            }
+            let foreign = format!("other:{start}");
+            prop_assert_eq!(keys.read(&foreign), None);
+        }
+
         #[test]
         fn in_a_cluster_what_is_written_behind_lies_beside_its_stream(user: u32, n: u32) {
             let keys = keys(true);

@@ -22,6 +22,8 @@ fn plan(keys: &str) -> RemotePlan {
 
 #[test]
 fn each_topology_has_its_sizes() {
+    use ReadFrom::{Primary, Replica};
+    use Topology::{Cluster, Replicated, Sentinel, Standalone};
     let sizes = |keys: &str| {
         let RemotePlan {
             topology,
@@ -35,8 +37,6 @@ fn each_topology_has_its_sizes() {
             read_from,
         )
     };
-    use ReadFrom::{Primary, Replica};
-    use Topology::{Cluster, Replicated, Sentinel, Standalone};
     assert_eq!(sizes("topology: standalone"), (Standalone, 1, 0, Primary));
     assert_eq!(sizes("topology: replicated"), (Replicated, 1, 2, Primary));
     let one = "topology: sentinel, replicas: 1, read_from: replica";
