@@ -5,6 +5,7 @@
 //! uses FLUSHALL, KEYS or anything else that would reach beyond the prefix or block the server.
 
 mod probe;
+pub mod ttl;
 
 use std::fmt;
 use std::time::Duration;

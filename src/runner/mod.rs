@@ -4,6 +4,7 @@
 //! The only room that knows all others. Whatever happens on the way, what it started is ended and
 //! what was measured is written.
 
+mod alerts;
 mod assemble;
 mod evidence;
 mod memcached_server;
@@ -103,6 +104,8 @@ pub trait Progress: Send + Sync {
     fn step(&self, doing: &str);
     /// Users are being driven.
     fn moment(&self, moment: &Moment);
+    /// Something that is worth knowing while the run goes on.
+    fn note(&self, _text: &str) {}
 }
 
 /// Runs `plan` until it is done or `stop` turns true.
@@ -173,6 +176,13 @@ struct Passes {
     memcached_version: Option<String>,
 }
 
+impl Passes {
+    /// Whether there was a Redis, or a memcached in its place.
+    fn has_store(&self) -> bool {
+        self.redis.is_some() || self.memcached_version.is_some()
+    }
+}
+
 impl House<'_> {
     /// Brings the remote layer's store up, runs the passes of `plan`, and takes it down again. A
     /// variant beside the main one has no baseline of its own.
@@ -238,14 +248,16 @@ async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
     let memcached = stage.memcached.as_ref();
     let memcached_version = memcached.map(|server| server.version().to_owned());
     let before = match &stage.plan.baseline {
-        Some(_) if stage.variant.is_none() => Some(pass::run(stage, PassKind::Before).await?),
+        Some(_) if stage.variant.is_none() => {
+            Some(Box::pin(pass::run(stage, PassKind::Before)).await?)
+        }
         _ => None,
     };
     if *stage.stop.borrow() && before.is_none() {
         return Err(RunError::Interrupted);
     }
     // After an interruption this measures nothing, and the report says so.
-    let after = pass::run(stage, PassKind::After).await?;
+    let after = Box::pin(pass::run(stage, PassKind::After)).await?;
     Ok(Passes {
         before,
         after,

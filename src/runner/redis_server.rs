@@ -7,9 +7,11 @@ use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 
 use crate::clock::{Clock, Timestamp};
+use crate::engine::data_type::PolicyTable;
 use crate::engine::invalidation::Transport;
 use crate::engine::remote::redis::{NodeAddress, Nodes, ReadFrom, Surveyor, Topology, View};
 use crate::environment::error::EnvironmentError;
+use crate::environment::keyspace::ttl::{self, TtlBudget, TtlSample};
 use crate::environment::keyspace::{self, RunPrefix, mask_url, probe};
 use crate::environment::managed_redis::topology::ManagedTopology;
 use crate::environment::redis_info::{RedisInfo, RedisLedger};
@@ -19,6 +21,11 @@ use crate::scenario::plan::RemotePlan;
 const ASK_LIMIT: Duration = Duration::from_millis(800);
 /// How long deleting the keys of a run may take.
 const CLEAN_LIMIT: Duration = Duration::from_secs(10);
+/// How much is looked at for the distribution of TTLs, when nothing is measured any more.
+const TTL_BUDGET: TtlBudget = TtlBudget {
+    keys_max: 50_000,
+    limit: Duration::from_secs(2),
+};
 /// How many questions in a row must fail until an existing Redis counts as gone.
 const FAILURES_MAX: u32 = 3;
 /// The same where somebody takes over from a primary that died, which takes a while.
@@ -168,6 +175,18 @@ impl RedisServer {
             keys += counting.await.ok()?;
         }
         Some(keys)
+    }
+
+    /// The TTLs that this run's keys have left, as far as a look at them may take.
+    pub(super) async fn ttls(
+        &mut self,
+        policies: &PolicyTable,
+        clock: &Clock,
+    ) -> Option<TtlSample> {
+        let mut nodes = self.primaries(clock).await?;
+        ttl::sample(&mut nodes, &self.prefix, policies, (clock, TTL_BUDGET))
+            .await
+            .ok()
     }
 
     /// Ends it, or deletes what the run wrote into it. Gives what could not be cleaned up.

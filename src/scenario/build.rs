@@ -3,6 +3,7 @@
 //! Each part reports all it can see and goes on; a part that is wrong becomes `None`, and the plan
 //! exists only if no part is. Called by the scenario's front door.
 
+mod alerts;
 mod alternatives;
 mod data_types;
 mod durability;
@@ -95,8 +96,8 @@ pub(super) fn build(
         .traffic
         .value()
         .and_then(|traffic| traffic::build(traffic, users, &names, duration, errors));
-    let phases = file.traffic.value().and_then(traffic::phase_names);
-    let gates = gates::build(&file.gates, &names, phases.as_deref(), source, errors);
+    let alerts = alerts::build(&file.alerts, &names, source, errors);
+    let gates = gates::build(file, &names, source, errors);
 
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);
@@ -125,6 +126,7 @@ pub(super) fn build(
         },
         traffic: traffic.plan,
         baseline: baseline?,
+        alerts: alerts?,
         gates: gates?,
         variants: Vec::new(),
         resolved_yaml: String::new(),

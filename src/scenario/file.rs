@@ -102,6 +102,9 @@
 //!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
 //!                                    # invalidate_pattern (all parameters but the last), admit
 //! baseline: { for: 20s }             # the same with caching off, first; or none
+//! alerts:                            # what is told, and decides nothing; see docs/alerts.md
+//!   - "redis_up == 0"
+//!   - { name: cold, source: where from, check: "hit_ratio < 80%", for: 5s, window: 10s }
 //! gates:
 //!   - "p95(response_time) < 1s"
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
@@ -110,6 +113,7 @@
 //!   - { name: local-only, set: { layers.remote: none } }  # paths as of --set
 //! ```
 
+mod alerts;
 pub(super) mod alternatives;
 pub(super) mod durability;
 pub(super) mod invalidation;
@@ -121,6 +125,7 @@ mod traffic;
 
 use std::sync::Arc;
 
+pub(super) use self::alerts::AlertFile;
 pub(super) use self::limit::LimitFile;
 pub(super) use self::local::LocalFile;
 use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword, located};
@@ -149,6 +154,7 @@ pub(super) struct File {
     pub(super) resilience: Field<ResilienceFile>,
     pub(super) traffic: Field<TrafficFile>,
     pub(super) baseline: Field<Switch<BaselineFile>>,
+    pub(super) alerts: Field<List<AlertFile>>,
     pub(super) gates: Field<List<GateFile>>,
 }
 
@@ -169,6 +175,7 @@ impl Decode for File {
             resilience: fields.optional("resilience"),
             traffic: fields.required("traffic", "{ users: 1000, think_time: 1s..3s, … }"),
             baseline: fields.optional("baseline"),
+            alerts: fields.optional("alerts"),
             gates: fields.optional("gates"),
         };
         // Each variant is a scenario of its own: the list was taken out before.

@@ -12,6 +12,7 @@ use crate::engine::resilience::Resilience;
 use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
 use crate::environment::{DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
+use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
 use crate::units::ByteSize;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub traffic: TrafficPlan,
     /// The same traffic with caching off, first; `None` leaves it out.
     pub baseline: Option<BaselinePlan>,
+    /// What somebody should be told of.
+    pub alerts: Vec<Alert>,
     /// What must hold.
     pub gates: Vec<Gate>,
     /// The alternatives that are run beside it and compared, in the order written; empty without.

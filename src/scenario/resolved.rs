@@ -15,6 +15,7 @@ use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::Operation;
 use crate::environment::redis_topology::{ReadFrom, Topology, TopologyConfig};
 use crate::environment::{DatabaseConfig, ServiceTime, TableConfig};
+use crate::gates::alert::Alert;
 use crate::units::{ByteSize, Ratio, Span};
 use crate::workload::{Dimension, Popularity, Population};
 
@@ -141,6 +142,10 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
                 map([("for", Yaml::span(baseline.duration))])
             }),
         ),
+        (
+            "alerts",
+            Yaml::List(plan.alerts.iter().map(alert).collect()),
+        ),
         ("gates", Yaml::List(gates.collect())),
     ]
     .map(|(key, value)| (key.to_owned(), value))
@@ -166,6 +171,16 @@ fn time(time: ServiceTime) -> Yaml {
     map([
         ("median", Yaml::span(time.median)),
         ("p99", Yaml::span(time.p99)),
+    ])
+}
+
+fn alert(alert: &Alert) -> Yaml {
+    map([
+        ("name", Yaml::text(&alert.name)),
+        ("source", Yaml::text(&alert.source)),
+        ("check", Yaml::text(&alert.check.text)),
+        ("for", Yaml::span(alert.hold)),
+        ("window", Yaml::span(alert.window)),
     ])
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::RedisInfo;
+use super::{Keyspace, RedisInfo};
 use crate::units::ByteSize;
 
 /// What the servers of one Redis have said.
@@ -58,9 +58,9 @@ impl RedisLedger {
 fn total(now: &[RedisInfo]) -> Option<RedisInfo> {
     let primaries = || now.iter().filter(|info| info.role != "slave");
     let first = primaries().next()?;
-    let mut keys_by_db = BTreeMap::new();
-    for (db, keys) in primaries().flat_map(|info| &info.keys_by_db) {
-        *keys_by_db.entry(*db).or_default() += keys;
+    let mut keyspace_by_db: BTreeMap<u32, Keyspace> = BTreeMap::new();
+    for (db, keyspace) in primaries().flat_map(|info| &info.keyspace_by_db) {
+        keyspace_by_db.entry(*db).or_default().add(keyspace);
     }
     let limits: Option<Vec<u64>> = primaries().map(|info| Some(info.maxmemory?.0)).collect();
     Some(RedisInfo {
@@ -79,7 +79,7 @@ fn total(now: &[RedisInfo]) -> Option<RedisInfo> {
         keyspace_misses: 0,
         total_commands_processed: 0,
         used_cpu: std::time::Duration::ZERO,
-        keys_by_db,
+        keyspace_by_db,
         calls_by_command: BTreeMap::new(),
         ..first.clone()
     })

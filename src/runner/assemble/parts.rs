@@ -239,6 +239,7 @@ pub(super) fn redis(pass: &PassResult) -> Option<RedisResult> {
             .map(|limit| limit.0)
             .filter(|limit| *limit > 0),
         keys: pass.observed.redis_keys.unwrap_or(0),
+        ttl_distribution: super::ttls::distribution(pass),
         evictions: activity.evicted_keys,
         evictions_per_s_max: pass.evictions_per_s_max().unwrap_or(0.0),
         expired: activity.expired_keys,

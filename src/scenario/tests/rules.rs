@@ -1,5 +1,6 @@
 //! One mistake at a time: each rule tells it once, in its words and at its place.
 
+mod alerts;
 mod data_types;
 mod durability;
 mod invalidation;
