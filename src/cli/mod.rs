@@ -70,6 +70,7 @@ fn run(arguments: &RunArguments) -> Exit {
         scenario_file: arguments.scenario.file.display().to_string(),
         overrides: arguments.scenario.as_typed(),
         redis_url: arguments.redis.clone(),
+        memcached: arguments.memcached.clone(),
         out: arguments.out.clone(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -3,11 +3,14 @@
 //! Called by the managed Redis, by the probe of an external one, and once a second by the runner.
 //! Parsing and subtracting are pure. Never decides whether a number is good.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 
+pub use self::ledger::RedisLedger;
 use super::error::EnvironmentError;
 use crate::clock::{Clock, Timestamp};
 use crate::units::ByteSize;
@@ -60,6 +63,16 @@ pub struct Keyspace {
     pub expires: u64,
     /// The mean TTL that these have left, as Redis estimates it, in milliseconds.
     pub avg_ttl_ms: u64,
+}
+
+impl Keyspace {
+    /// That of several servers together.
+    fn add(&mut self, other: &Self) {
+        let ttl_ms = self.avg_ttl_ms * self.expires + other.avg_ttl_ms * other.expires;
+        self.keys += other.keys;
+        self.expires += other.expires;
+        self.avg_ttl_ms = ttl_ms / self.expires.max(1);
+    }
 }
 
 /// What happened between two readings.

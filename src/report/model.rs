@@ -123,7 +123,7 @@ pub struct EnvironmentInfo {
     pub users: u32,
     /// The Redis server's version; `null` without Redis.
     pub redis_version: Option<String>,
-    /// `standalone`, `sentinel` or `cluster`; `null` without Redis.
+    /// `standalone`, `replicated`, `sentinel` or `cluster`; `null` without Redis.
     pub redis_topology: Option<String>,
     /// Whether the run started Redis itself.
     pub redis_managed: bool,

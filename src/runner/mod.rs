@@ -42,6 +42,8 @@ pub struct RunOptions {
     pub overrides: Vec<String>,
     /// An existing Redis; `None` starts one.
     pub redis_url: Option<String>,
+    /// An existing memcached, as in `host:11211`; `None` starts one where a store is memcached.
+    pub memcached: Option<String>,
     /// The report's folder; `None` makes one under `reports/`.
     pub out: Option<PathBuf>,
 }
@@ -221,8 +223,13 @@ impl House<'_> {
             return Ok((None, None));
         };
         if let Some(memcached) = remote.memcached {
-            self.progress.step("starting memcached");
-            let server = MemcachedServer::up(memcached, &self.clock).await?;
+            let place = self.options.memcached.as_deref();
+            self.progress.step(match place {
+                Some(_) => "asking memcached",
+                None => "starting memcached",
+            });
+            let prefix = RunPrefix::new(plan.seed, self.clock.now());
+            let server = MemcachedServer::up(memcached, place, prefix, &self.clock).await?;
             return Ok((None, Some(server)));
         }
         self.progress.step(match self.options.redis_url {
@@ -232,7 +239,7 @@ impl House<'_> {
         // By its time no variant meets the keys of another.
         let prefix = RunPrefix::new(plan.seed, self.clock.now());
         let url = self.options.redis_url.as_deref();
-        let server = RedisServer::up(&remote.redis, url, prefix, &self.clock).await?;
+        let server = RedisServer::up(remote, url, prefix, &self.clock).await?;
         Ok((Some(server), None))
     }
 }

@@ -14,7 +14,6 @@ use super::{Moment, Stage};
 use crate::clock::Timestamp;
 use crate::environment::database::{DatabaseStats, MockDatabase};
 use crate::environment::instance::metrics::{InstanceMetrics, InstanceReading};
-use crate::environment::redis_info::RedisInfo;
 use crate::measure::cpu::ThreadTimes;
 use crate::measure::engine_observer::EngineObserver;
 use crate::measure::recorder::Recorder;
@@ -91,7 +90,7 @@ impl Reading {
 #[derive(Clone, Debug)]
 pub(super) struct Untouched {
     pub(super) database: DatabaseStats,
-    pub(super) redis: Option<RedisInfo>,
+    pub(super) redis: Option<RedisReading>,
     pub(super) memcached: Option<MemcachedReading>,
 }
 
@@ -102,7 +101,7 @@ impl Untouched {
             Some(redis) => redis.info(clock).await,
             None => None,
         };
-        let memcached = match &stage.memcached {
+        let memcached = match &mut stage.memcached {
             Some(memcached) => memcached.read(clock).await,
             None => None,
         };
@@ -293,22 +292,19 @@ impl<'m, 'r> Monitor<'m, 'r> {
             Some(redis) => redis.info(clock).await,
             None => None,
         };
-        let memcached = match &self.stage.memcached {
+        let memcached = match &mut self.stage.memcached {
             Some(memcached) => memcached.read(clock).await,
             None => None,
         };
         for instance in &self.watched.instances {
-            instance.redis_read(redis.as_ref());
+            instance.redis_read(redis.as_ref().map(|redis| &redis.info));
         }
         let instances = self.watched.instances.iter();
         Reading {
             at: clock.now(),
             instances: instances.map(|instance| instance.read()).collect(),
             database: self.watched.database.stats(),
-            redis: redis.map(|info| RedisReading {
-                at: clock.now(),
-                info,
-            }),
+            redis,
             memcached,
             threads: ThreadTimes::read(),
         }

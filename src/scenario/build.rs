@@ -13,6 +13,7 @@ mod limit;
 mod population;
 mod protection;
 mod sliding;
+mod topology;
 mod traffic;
 mod warming;
 
@@ -203,18 +204,21 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
         errors,
     );
     let connections = count("connections", &file.connections, Some(1), 1..=1_024, errors);
-    // A topology that cannot be run has been reported; there is only one that can.
-    let topology = file.topology.is_absent() || file.topology.given().is_some();
+    let topology = topology::build(&file.topology, errors);
     let policy = file.policy.or(EvictionPolicy::default());
     let invalidation = invalidation::build(&file.invalidation, errors);
+    let (topology, read_from) = topology?;
+    topology::hears_of_changes(file, read_from, errors)?;
     Some(RemotePlan {
         redis: RedisConfig {
             maxmemory: maxmemory?,
             policy: policy?,
         },
+        topology,
+        read_from,
         memcached: memcached?,
         timeout: timeout?,
-        connections: topology.then_some(connections?)? as u16,
+        connections: connections? as u16,
         invalidation: invalidation?,
     })
 }

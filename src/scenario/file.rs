@@ -46,8 +46,14 @@
 //!   remote:
 //!     store: redis                   # the default; or memcached, which knows neither topology,
 //!                                    # nor policy, nor invalidation
-//!     topology: standalone           # the only one in this version
-//!     maxmemory: 256MiB              # or none, which it is if left out
+//!     topology: standalone           # the default; or replicated, sentinel, cluster
+//!     primaries: 3                   # of a cluster; the default
+//!     replicas: 2                    # of each primary; the default is 2, in a cluster 1
+//!     read_from: primary             # who answers lookups; the default; or replica
+//!     persistence: none              # the default; or rdb, aof, rdb+aof
+//!     password: secret               # or none, which it is if left out
+//!     tls: false                     # the default
+//!     maxmemory: 256MiB              # of each server; or none, which it is if left out
 //!     policy: allkeys-lru            # the default; any maxmemory-policy of Redis
 //!     timeout: 500ms                 # for a command; the default
 //!     connections: 1                 # for each instance; the default
@@ -124,6 +130,7 @@ mod limit;
 mod local;
 pub(super) mod protection;
 pub(super) mod sliding;
+pub(super) mod topology;
 mod traffic;
 pub(super) mod warming;
 
@@ -144,6 +151,7 @@ use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
 use sliding::SlidingFile;
+use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 use warming::WarmingFile;
 
@@ -373,36 +381,10 @@ impl Decode for LayersFile {
     }
 }
 
-/// How Redis is set up.
-#[derive(Clone, Copy)]
-pub(super) enum Topology {
-    Standalone,
-    /// Known, but not in this version.
-    Later,
-}
-
-impl Decode for Topology {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let words = [
-            ("standalone", Self::Standalone),
-            ("sentinel", Self::Later),
-            ("cluster", Self::Later),
-        ];
-        let topology = keyword(node, "topology", &words, errors)?;
-        if let Self::Later = topology {
-            let message = format!("{} cannot be run by this version", node.describe());
-            let advice = "write `standalone`, the only topology so far";
-            errors.push(Diagnostic::new(&node.place, message).label(advice));
-            return None;
-        }
-        Some(topology)
-    }
-}
-
 /// The remote layer.
 pub(super) struct RemoteFile {
     pub(super) store: Field<StoreFile>,
-    pub(super) topology: Field<Topology>,
+    pub(super) topology: TopologyFile,
     pub(super) maxmemory: Field<Switch<ByteSize>>,
     pub(super) policy: Field<EvictionPolicy>,
     pub(super) timeout: Field<Span>,
@@ -415,7 +397,7 @@ impl Decode for RemoteFile {
         let mut fields = Fields::of(node, "the remote layer", errors)?;
         let remote = Self {
             store: fields.optional("store"),
-            topology: fields.optional("topology"),
+            topology: TopologyFile::of(&mut fields),
             maxmemory: fields.optional("maxmemory"),
             policy: fields.optional("policy"),
             timeout: fields.optional("timeout"),

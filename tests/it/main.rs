@@ -23,6 +23,8 @@ mod support;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod topology;
+#[cfg(test)]
 mod variants;
 #[cfg(test)]
 mod warming;

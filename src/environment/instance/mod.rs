@@ -212,7 +212,7 @@ async fn connect(
     policies: &PolicyTable,
 ) -> Result<AnyRemote, String> {
     let remote = AnyRemote::connect(options).await;
-    let remote = remote.map_err(|error| error.to_string())?;
+    let remote = remote.map_err(|error| error.to_string())?.serving(policies);
     Ok(match transport {
         Transport::Pubsub => remote,
         Transport::Tracking => remote.tracking(tracked_prefixes(policies)),

@@ -35,7 +35,11 @@ fn redis(at: Timestamp, run: &str, evicted: u64, used: u64) -> RedisReading {
          db0:keys=7,expires=7,avg_ttl=5\r\n"
     );
     let info = RedisInfo::parse(&text, at).expect("INFO");
-    RedisReading { at, info }
+    RedisReading {
+        at,
+        info,
+        lives_ended: 0,
+    }
 }
 
 fn reading(tenths: u64, redis: Option<RedisReading>) -> Reading {

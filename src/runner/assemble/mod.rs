@@ -96,7 +96,7 @@ fn environment(plan: &Plan, passes: &Passes) -> EnvironmentInfo {
         instances: u32::from(plan.instances),
         users: plan.traffic.users,
         redis_version: redis.map(|redis| redis.version.clone()),
-        redis_topology: redis.map(|_| "standalone".to_owned()),
+        redis_topology: redis.map(|redis| redis.topology.name().to_owned()),
         redis_managed: redis.is_some_and(|redis| redis.managed),
         memcached_version: passes.memcached_version.clone(),
         origin_connections: plan.database.connections,

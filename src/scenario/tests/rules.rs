@@ -6,6 +6,7 @@ mod durability;
 mod invalidation;
 mod limits;
 mod sliding;
+mod topology;
 mod warming;
 
 use super::{Overrides, Place, SMALL, parse};
@@ -116,15 +117,6 @@ fn layers() {
         "`volatile-tll` is no eviction policy",
         "volatile-tll",
     );
-    for topology in ["cluster", "sentinel"] {
-        let to = format!("maxmemory: 32MiB, topology: {topology}");
-        rule(
-            "maxmemory: 32MiB",
-            &to,
-            "cannot be run by this version",
-            topology,
-        );
-    }
     rule(
         "  local: { entries: 1000, bytes: 64MiB }\n",
         "",

@@ -21,6 +21,7 @@ async fn run(scenario: &str, redis_url: Option<String>, progress: &dyn Progress)
     let plan = plan.unwrap_or_else(|errors| panic!("{errors}"));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = RunOptions {
+        memcached: None,
         scenario_file: "test.yaml".to_owned(),
         overrides: Vec::new(),
         redis_url,
