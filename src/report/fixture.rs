@@ -52,6 +52,12 @@ pub fn failed_report() -> Report {
     report
 }
 
+/// What the first could say of a second store.
+#[cfg(test)]
+pub(super) fn sample_store() -> super::model::StoreResult {
+    results::store()
+}
+
 /// The first beside three alternatives.
 pub fn variants_report() -> Report {
     let mut report = sample_report();

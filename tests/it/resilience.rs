@@ -386,6 +386,7 @@ async fn live_an_instance_protects_the_database_and_its_callers() {
         policies: Arc::new(policies),
         local: None,
         remote: None,
+        aside: None,
         resilience: Resilience {
             origin: OriginProtection {
                 limit: Some(OriginLimit {

@@ -36,6 +36,8 @@ pub struct Guarded<R> {
     /// `None`: every call passes.
     breaker: Option<Mutex<Breaker>>,
     call_limit: Duration,
+    /// It guards a second store, beside the remote layer's own.
+    aside: bool,
     missed: Missed,
     /// Held by whoever makes up for what was missed.
     replaying: tokio::sync::Mutex<()>,
@@ -65,10 +67,20 @@ impl<R: Remote> Guarded<R> {
             remote,
             breaker: breaker.map(|config| Mutex::new(Breaker::new(config))),
             call_limit,
+            aside: false,
             missed: Missed::default(),
             replaying: tokio::sync::Mutex::default(),
             clock,
             observer: Watcher(observer),
+        }
+    }
+
+    /// The same for a second store, beside the remote layer's own.
+    #[must_use]
+    pub fn aside(self) -> Self {
+        Self {
+            aside: true,
+            ..self
         }
     }
 
@@ -133,7 +145,8 @@ impl<R: Remote> Guarded<R> {
         let circuit = breaker.circuit();
         drop(breaker);
         if circuit != before {
-            self.tell(&Event::CircuitChanged { circuit });
+            let aside = self.aside;
+            self.tell(&Event::CircuitChanged { circuit, aside });
         }
         Some(said)
     }

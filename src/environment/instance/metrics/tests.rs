@@ -83,7 +83,10 @@ fn every_event_moves_its_metric() {
                 scope: &scope,
                 keys: 8,
             },
-            Event::CircuitChanged { circuit },
+            Event::CircuitChanged {
+                circuit,
+                aside: false,
+            },
             Event::InvalidationsReplayed { keys: 13 },
             Event::InvalidationsForgotten { keys: 14 },
             Event::OriginCallRefused,
@@ -121,10 +124,19 @@ fn every_event_moves_its_metric() {
 #[test]
 fn a_circuit_that_tries_again_is_not_open() {
     let metrics = metrics();
-    let changed = |circuit| Event::CircuitChanged { circuit };
+    let of = |aside| move |circuit| Event::CircuitChanged { circuit, aside };
+    let changed = of(false);
     moved(&metrics, &[changed(Circuit::Open)]);
     let back = moved(&metrics, &[changed(Circuit::HalfOpen)]);
     assert_eq!(back, ["breaker_state 1"]);
+    assert!(!metrics.read().breaker_open);
+    // With two stores it is the worse of the two.
+    moved(
+        &metrics,
+        &[of(true)(Circuit::Open), changed(Circuit::Closed)],
+    );
+    assert!(metrics.read().breaker_open);
+    moved(&metrics, &[of(true)(Circuit::Closed)]);
     assert!(!metrics.read().breaker_open);
 }
 
