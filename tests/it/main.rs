@@ -15,6 +15,8 @@ mod remote;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod session_store;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod stampede;

@@ -59,7 +59,10 @@ fn every_event_moves_its_metric() {
         loaded_from_origin: true,
     };
     let silent_for = Duration::from_secs(1);
-    let circuit = Circuit::Open;
+    let opened = Event::CircuitChanged {
+        circuit: Circuit::Open,
+        aside: false,
+    };
     let told = moved(
         &metrics,
         &[
@@ -83,10 +86,7 @@ fn every_event_moves_its_metric() {
                 scope: &scope,
                 keys: 8,
             },
-            Event::CircuitChanged {
-                circuit,
-                aside: false,
-            },
+            opened,
             Event::InvalidationsReplayed { keys: 13 },
             Event::InvalidationsForgotten { keys: 14 },
             Event::OriginCallRefused,
