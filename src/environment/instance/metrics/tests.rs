@@ -45,6 +45,10 @@ fn moved(metrics: &Arc<InstanceMetrics>, events: &[Event<'_>]) -> Vec<String> {
     new.map(|line| line.replace("cachestorm_", "")).collect()
 }
 
+fn of_circuit(aside: bool) -> impl Fn(Circuit) -> Event<'static> {
+    move |circuit| Event::CircuitChanged { circuit, aside }
+}
+
 #[test]
 fn every_event_moves_its_metric() {
     let metrics = metrics();
@@ -59,10 +63,7 @@ fn every_event_moves_its_metric() {
         loaded_from_origin: true,
     };
     let silent_for = Duration::from_secs(1);
-    let opened = Event::CircuitChanged {
-        circuit: Circuit::Open,
-        aside: false,
-    };
+    let opened = of_circuit(false)(Circuit::Open);
     let told = moved(
         &metrics,
         &[
@@ -124,8 +125,8 @@ fn every_event_moves_its_metric() {
 #[test]
 fn a_circuit_that_tries_again_is_not_open() {
     let metrics = metrics();
-    let of = |aside| move |circuit| Event::CircuitChanged { circuit, aside };
-    let changed = of(false);
+    let changed = of_circuit(false);
+    let of_other = of_circuit(true);
     moved(&metrics, &[changed(Circuit::Open)]);
     let back = moved(&metrics, &[changed(Circuit::HalfOpen)]);
     assert_eq!(back, ["breaker_state 1"]);
@@ -133,10 +134,10 @@ fn a_circuit_that_tries_again_is_not_open() {
     // With two stores it is the worse of the two.
     moved(
         &metrics,
-        &[of(true)(Circuit::Open), changed(Circuit::Closed)],
+        &[of_other(Circuit::Open), changed(Circuit::Closed)],
     );
     assert!(metrics.read().breaker_open);
-    moved(&metrics, &[of(true)(Circuit::Closed)]);
+    moved(&metrics, &[of_other(Circuit::Closed)]);
     assert!(!metrics.read().breaker_open);
 }
 
