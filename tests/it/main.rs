@@ -7,6 +7,10 @@ mod engine;
 #[cfg(test)]
 mod invalidation;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
 mod remote;

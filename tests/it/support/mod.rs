@@ -1,6 +1,9 @@
 //! What the tests share: a database that does as it is told, and engines over a real Redis.
 
 pub(crate) mod durability;
+pub(crate) mod fake_queue;
+pub(crate) mod fake_remote;
+pub(crate) mod rigged;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,6 +44,8 @@ struct Inner {
     broken: AtomicBool,
     /// A load takes its snapshot, then a permit, then answers.
     gate: Semaphore,
+    /// How many may pass the gate and shut it behind them.
+    singly: AtomicUsize,
 }
 
 impl ScriptedOrigin {
@@ -52,6 +57,7 @@ impl ScriptedOrigin {
             loads: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            singly: AtomicUsize::new(0),
         };
         Self {
             inner: Arc::new(inner),
@@ -65,6 +71,12 @@ impl ScriptedOrigin {
 
     pub(crate) fn release_loads(&self) {
         self.inner.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// Of the loads that wait, lets the one that has waited longest go on.
+    pub(crate) fn release_one_load(&self) {
+        self.inner.singly.fetch_add(1, Ordering::SeqCst);
+        self.inner.gate.add_permits(1);
     }
 
     /// From now on loads fail.
@@ -111,12 +123,13 @@ impl Origin for ScriptedOrigin {
             let (value, version) = rows.get(key).cloned().unwrap_or_default();
             self.row(value, version)
         };
-        let _permit = self
-            .inner
-            .gate
-            .acquire()
-            .await
-            .expect("the gate is never closed");
+        let permit = self.inner.gate.acquire().await;
+        let permit = permit.expect("the gate is never closed");
+        let less = |singly: usize| singly.checked_sub(1);
+        let order = Ordering::SeqCst;
+        if self.inner.singly.fetch_update(order, order, less).is_ok() {
+            permit.forget();
+        }
         if self.inner.broken.load(Ordering::SeqCst) {
             return Err(LayerError::Unreachable(
                 "the scripted origin",
