@@ -33,7 +33,7 @@ pub(super) const NAME: &str = "Redis";
 /// How many commands may wait to be written to one connection.
 const PIPELINE_BUFFER: usize = 4_096;
 /// A load that began before an invalidation is over by then, or its value may be stored.
-const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
+pub(super) const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
 /// What an instance is told whose write came after its time limit.
 const TOO_LATE: &str = "the write came too late for the queue; if all do, compare the clocks";
 
@@ -62,6 +62,7 @@ pub(super) struct Scripts {
     pub(super) raise: Script,
     pub(super) reconcile: Script,
     pub(super) sweep: Script,
+    pub(super) purge: Script,
 }
 
 impl Scripts {
@@ -77,6 +78,7 @@ impl Scripts {
             raise: Script::new(include_str!("scripts/raise.lua")),
             reconcile: Script::new(include_str!("scripts/reconcile.lua")),
             sweep: Script::new(include_str!("scripts/sweep.lua")),
+            purge: Script::new(include_str!("scripts/purge.lua")),
         }
     }
 }
@@ -297,16 +299,8 @@ impl Remote for RedisRemote {
     }
 
     async fn invalidate(&self, keys: &[Key], version: Version) -> Result<(), LayerError> {
-        if version == Version(0) && self.announces_changes() {
-            return self.purge_loudly(keys).await;
-        }
         if version == Version(0) {
-            let keys: Vec<String> = keys.iter().map(|key| self.key(key)).collect();
-            return self
-                .connection()
-                .unlink(keys)
-                .await
-                .map_err(|e| failure(&e));
+            return self.purge(keys).await;
         }
         let tombstone = wire::encode_tombstone(version);
         let drops = keys.iter().map(|key| {

@@ -61,7 +61,7 @@ impl Missed {
         let chosen: Vec<Key> = held.keys().take(max).cloned().collect();
         let mut by_version: BTreeMap<Version, Vec<Key>> = BTreeMap::new();
         for (key, missing) in chosen.into_iter().filter_map(|key| held.remove_entry(&key)) {
-            // A purge leaves no tombstone, so it comes first: version 0.
+            // Version 0, so it comes first: the tombstone of the other stays.
             if missing.purge && missing.floor > Version(0) {
                 by_version.entry(Version(0)).or_default().push(key.clone());
             }

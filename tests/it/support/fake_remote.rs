@@ -90,6 +90,16 @@ impl State {
             .retain(|to| to.send((at, notice.clone())).is_ok());
     }
 
+    /// Removes an entry; what is older than it stays out.
+    fn purge(&mut self, key: &Key, now: Timestamp) {
+        match self.at(key, now).map(Held::floor) {
+            Some(floor) if floor > Version(0) => {
+                self.put(key, Held::Tombstone(floor), now + TOMBSTONE_TTL);
+            }
+            _ => drop(self.held.remove(key)),
+        }
+    }
+
     /// Removes an entry; what keeps old values out stays.
     fn sweep(&mut self, key: &Key, now: Timestamp) -> bool {
         match self.at(key, now) {
@@ -343,7 +353,7 @@ impl Remote for FakeRemote {
         let invalidate = |state: &mut State, now| {
             for key in keys {
                 if version == Version(0) {
-                    state.sweep(key, now);
+                    state.purge(key, now);
                 } else if state.at(key, now).is_none_or(|held| held.floor() < version) {
                     state.put(key, Held::Tombstone(version), now + TOMBSTONE_TTL);
                 }
