@@ -42,6 +42,60 @@ async fn a_load_fills_after_the_invalidation() {
     }
 }
 
+/// The load has seen the first of two writes and is overtaken by the second, on its own instance.
+#[tokio::test(start_paused = true)]
+async fn a_load_comes_between_two_writes() {
+    for (consistency, left_behind) in BOTH {
+        let scene = Scene::new(|item| item.consistency = consistency);
+        let (reader, other) = (scene.listener(0, OnLoss::Flush).await, scene.instance(1));
+        let key = Key::new("item:1");
+        let looked = reader.rig.stop_after(Call::Get);
+        let slow = reader.start_read(&key);
+        looked.reached().await;
+        reader.put(&key, "old").await;
+        scene.origin.hold_loads();
+        looked.go();
+        scene.until(|| scene.origin.loads() == 1).await;
+        reader.put(&key, "new").await;
+        scene.origin.release_loads();
+        let seen = slow.await.expect("no panic");
+        assert_eq!(text(&seen).as_deref(), Some("old"));
+        for instance in [&reader, &other] {
+            let seen = instance.read(&key).await;
+            assert_eq!(seen.as_deref(), left_behind, "{consistency:?}");
+        }
+    }
+}
+
+/// A write-through that knew nothing yet of an invalidation of everything comes after a load that did.
+#[tokio::test(start_paused = true)]
+async fn a_write_is_outdated_when_it_comes_to_the_cache() {
+    for (defect, left_behind) in [(Some(Defect::LateInvalidation), "old"), (None, "new")] {
+        let scene = Scene::new(|item| {
+            item.strategy = Strategy::WriteThrough;
+            item.local_ttl = None;
+        });
+        let scene = scene.with(defect);
+        let writer = scene.listener(0, OnLoss::Flush).await;
+        let other = scene.listener(1, OnLoss::Flush).await;
+        let key = Key::new("item:1");
+        scene.origin.set(key.as_str(), Some("old"));
+        scene.origin.hold_stores();
+        let put = tokio::spawn({
+            let (engine, key) = (Arc::clone(&writer.engine), key.clone());
+            async move { engine.put(ITEM, &key, Bytes::from("new")).await }
+        });
+        scene.until(|| scene.origin.stores() == 1).await;
+        other.engine.invalidate_all(ITEM).await.expect("raised");
+        scene.clock.sleep(Duration::from_millis(10)).await;
+        assert_eq!(other.read(&key).await.as_deref(), Some("old"), "before");
+        scene.origin.release_stores();
+        put.await.expect("no panic").expect("a commit");
+        let seen = other.read(&key).await;
+        assert_eq!(seen.as_deref(), Some(left_behind), "{defect:?}");
+    }
+}
+
 /// The value is on its way from the remote layer when the notice overtakes it.
 #[tokio::test(start_paused = true)]
 async fn a_value_from_the_remote_layer_arrives_after_the_notice() {

@@ -59,6 +59,33 @@ async fn waiters_learn_of_the_end_of_a_load() {
     }
 }
 
+/// The value is gone again before a waiter looks: the ADR's goes on waiting for what nobody loads.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_misses_what_it_waited_for() {
+    for (stampede, waits) in [
+        (Stampede::AdrLock, true),
+        (Stampede::Lock, false),
+        (Stampede::Lease, false),
+    ] {
+        let scene = locked(stampede);
+        let (leader, waiter) = (scene.instance(0), scene.instance(1));
+        let key = Key::new("item:1");
+        scene.origin.set(key.as_str(), Some("Ada"));
+        scene.origin.hold_loads();
+        let leading = leader.start_read(&key);
+        scene.until(|| scene.origin.loads() == 1).await;
+        let waiting = waiter.start_read(&key);
+        // The ADR's waiter has looked at 4.93 s and looks again at 7.49 s.
+        scene.clock.sleep(Duration::from_millis(4_940)).await;
+        scene.origin.release_loads();
+        leading.await.expect("no panic");
+        leader.put(&key, "Bob").await;
+        scene.clock.sleep(Duration::from_hours(1)).await;
+        assert_eq!(!waiting.is_finished(), waits, "{stampede:?}");
+        waiting.abort();
+    }
+}
+
 /// A load takes 12 s, a lock stands for 10. Its loader then gives back the next one's lock, and so
 /// on: ever more load at once.
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use cachestorm::engine::layer::{
 use super::fake_remote::{Server, State};
 
 /// How long one look for new writes waits.
-const BLOCK: Duration = Duration::from_millis(20);
+const BLOCK: Duration = Duration::from_millis(200);
 
 struct Waiter {
     write: QueuedWrite,

@@ -46,6 +46,9 @@ struct Inner {
     gate: Semaphore,
     /// How many may pass the gate and shut it behind them.
     singly: AtomicUsize,
+    stores: AtomicUsize,
+    /// A write waits for a permit, and commits then.
+    store_gate: Semaphore,
 }
 
 impl ScriptedOrigin {
@@ -58,6 +61,8 @@ impl ScriptedOrigin {
             broken: AtomicBool::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             singly: AtomicUsize::new(0),
+            stores: AtomicUsize::new(0),
+            store_gate: Semaphore::new(Semaphore::MAX_PERMITS),
         };
         Self {
             inner: Arc::new(inner),
@@ -77,6 +82,22 @@ impl ScriptedOrigin {
     pub(crate) fn release_one_load(&self) {
         self.inner.singly.fetch_add(1, Ordering::SeqCst);
         self.inner.gate.add_permits(1);
+    }
+
+    /// From now on writes wait, and commit later.
+    pub(crate) fn hold_stores(&self) {
+        self.inner
+            .store_gate
+            .forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn release_stores(&self) {
+        self.inner.store_gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// How many writes were begun.
+    pub(crate) fn stores(&self) -> usize {
+        self.inner.stores.load(Ordering::SeqCst)
     }
 
     /// From now on loads fail.
@@ -140,6 +161,9 @@ impl Origin for ScriptedOrigin {
     }
 
     async fn store(&self, _: DataTypeId, key: &Key, value: Bytes) -> Result<Row, LayerError> {
+        self.inner.stores.fetch_add(1, Ordering::SeqCst);
+        let permit = self.inner.store_gate.acquire().await;
+        let _permit = permit.expect("the gate is never closed");
         let text = String::from_utf8(value.to_vec()).expect("tests write text");
         Ok(self.set(key.as_str(), Some(&text)))
     }
