@@ -123,7 +123,10 @@ impl Book {
 
     fn well(&self) -> Result<(), LayerError> {
         if self.inner.lock().fails {
-            return Err(LayerError::Unreachable(NAME, "as the script says".to_owned()));
+            return Err(LayerError::Unreachable(
+                NAME,
+                "as the script says".to_owned(),
+            ));
         }
         Ok(())
     }

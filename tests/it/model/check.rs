@@ -21,7 +21,9 @@ use super::world::{Did, Fault, How, LOCAL_TTL, Record, SERVE_STALE, Seen, Story,
 const NOTICE: Duration = Duration::from_millis(100);
 /// How long it takes until the loss of a notice is made up for: found by a heartbeat, waited for, or
 /// until a cut subscription stands again.
-pub(super) const MADE_UP: Duration = Duration::from_secs(3);
+pub(super) const MADE_UP: Duration = Duration::from_millis(1_200);
+/// How long after an outage a subscription may still be down.
+const AFTERMATH: Duration = Duration::from_secs(3);
 /// How long a load and its fill may take, beside what an entry's TTLs allow.
 pub(super) const MARGIN: Duration = Duration::from_secs(1);
 
@@ -64,10 +66,13 @@ pub(super) fn violations(story: &Story) -> Vec<Violation> {
 }
 
 fn reads<'s>(story: &'s Story, key: &'s Key) -> impl Iterator<Item = (&'s Record, &'s Seen)> {
-    story.records.iter().filter_map(move |record| match &record.did {
-        Did::Read(of, Ok(seen)) if of == key => Some((record, seen)),
-        _ => None,
-    })
+    story
+        .records
+        .iter()
+        .filter_map(move |record| match &record.did {
+            Did::Read(of, Ok(seen)) if of == key => Some((record, seen)),
+            _ => None,
+        })
 }
 
 /// Every version there ever was of the row, and from when on it could be known.
@@ -98,9 +103,7 @@ fn judge(
 ) -> Option<Violation> {
     let told = |what: String| {
         let (from, to) = (at(story, record.from), at(story, record.to));
-        let Seen {
-            outcome, layer, ..
-        } = seen;
+        let Seen { outcome, layer, .. } = seen;
         let (step, by) = (record.step, record.by);
         Some(Violation(format!(
             "step {step}, a read at instance {by} from {from} to {to}, {outcome:?} of {layer:?}: {what}"
@@ -155,7 +158,11 @@ fn rules(story: &Story, key: &Key) -> Vec<Rule> {
                 if let Some(version) = newest
                     && (*how == How::Generation || alone(story, record, key))
                 {
-                    let kind = if of.len() == 1 { Kind::Purge } else { Kind::Broad };
+                    let kind = if of.len() == 1 {
+                        Kind::Purge
+                    } else {
+                        Kind::Broad
+                    };
                     rules.extend(promise(story, record, version, kind));
                 }
             }
@@ -182,7 +189,11 @@ fn everywhere(
 fn alone(story: &Story, removal: &Record, key: &Key) -> bool {
     let begin = removal.from - NOTICE;
     let beside = |from: Timestamp, to: Timestamp| from <= removal.to && to >= begin;
-    let loaded = story.book.loads().iter().any(|load| load.key == *key && beside(load.from, load.to));
+    let loaded = story
+        .book
+        .loads()
+        .iter()
+        .any(|load| load.key == *key && beside(load.from, load.to));
     let wrote = story.records.iter().any(|record| {
         matches!(&record.did, Did::Wrote(of, ..) if of == key) && beside(record.from, record.to)
     });
@@ -202,21 +213,30 @@ enum Kind {
 
 /// What a step promises that has told the cache of `version`.
 fn promise(story: &Story, record: &Record, version: Version, kind: Kind) -> Vec<Rule> {
-    let Record { from, to, by, step, .. } = record;
-    let (near, soon) = (*from - MADE_UP, *to + MADE_UP);
+    let Record {
+        from, to, by, step, ..
+    } = record;
+    let (near, soon) = (*from - AFTERMATH, *to + MADE_UP);
     let outage = away(story, near, soon);
     let forgot = faults(story, near, soon, |act| act == Act::Forget);
-    let killed = story
-        .faults
-        .iter()
-        .any(|fault| fault.by == *by && fault.act == Act::Restart && fault.at >= *from && fault.at <= soon);
+    let killed = story.faults.iter().any(|fault| {
+        fault.by == *by && fault.act == Act::Restart && fault.at >= *from && fault.at <= soon
+    });
     let disturbed = faults(story, near, soon, |act| {
         matches!(act, Act::LoseNotice | Act::Cut | Act::Restart)
     });
     if forgot || (outage && kind != Kind::Write) {
         return Vec::new();
     }
-    let what = if kind == Kind::Write { "wrote" } else { "invalidated" };
+    let what = if kind == Kind::Write {
+        "wrote"
+    } else {
+        "invalidated"
+    };
+    if let Some(heard) = record.heard {
+        let why = || format!("step {step} {what}, and everybody has heard of it");
+        return everywhere(version, heard, why).collect();
+    }
     // With `invalidation: time` only many keys at once are told to the others.
     let untold = kind != Kind::Broad && story.setup.invalidation == Invalidation::Time;
     let mut rules = Vec::new();
@@ -225,20 +245,29 @@ fn promise(story: &Story, record: &Record, version: Version, kind: Kind) -> Vec<
             if outage && restarted_later(story, record) {
                 continue;
             }
-            (Duration::ZERO, format!("this instance {what} in step {step}"))
+            (
+                Duration::ZERO,
+                format!("this instance {what} in step {step}"),
+            )
         } else if outage || killed {
             continue;
         } else if untold {
-            (LOCAL_TTL + NOTICE, format!("step {step} {what}, and local_ttl has ended"))
+            (
+                LOCAL_TTL + NOTICE,
+                format!("step {step} {what}, and local_ttl has ended"),
+            )
         } else if disturbed {
-            (MADE_UP, format!("step {step} {what}, and what was lost is made up for"))
+            (
+                MADE_UP,
+                format!("step {step} {what}, and what was lost is made up for"),
+            )
         } else {
             (NOTICE, format!("step {step} {what} and told it"))
         };
         rules.push(Rule {
             version,
             by: other,
-            from: record.heard.unwrap_or(*to + after),
+            from: *to + after,
             why,
         });
     }
@@ -247,18 +276,22 @@ fn promise(story: &Story, record: &Record, version: Version, kind: Kind) -> Vec<
 
 /// What an instance remembers for the remote layer it forgets when it is killed.
 fn restarted_later(story: &Story, record: &Record) -> bool {
-    let restarts = story.faults.iter().filter(|fault| fault.act == Act::Restart);
-    restarts.into_iter().any(|fault| fault.by == record.by && fault.at >= record.from)
+    let restarts = story
+        .faults
+        .iter()
+        .filter(|fault| fault.act == Act::Restart);
+    restarts
+        .into_iter()
+        .any(|fault| fault.by == record.by && fault.at >= record.from)
 }
 
-fn faults(
-    story: &Story,
-    from: Timestamp,
-    to: Timestamp,
-    is: impl Fn(Act) -> bool,
-) -> bool {
+fn faults(story: &Story, from: Timestamp, to: Timestamp, is: impl Fn(Act) -> bool) -> bool {
     let within = |fault: &&Fault| fault.at >= from && fault.at <= to;
-    story.faults.iter().filter(within).any(|fault| is(fault.act))
+    story
+        .faults
+        .iter()
+        .filter(within)
+        .any(|fault| is(fault.act))
 }
 
 /// Whether the remote layer was away at any time from `from` to `to`.
@@ -293,9 +326,7 @@ fn broken(
 /// Where nothing is broken and nothing removed, what an instance reads never gets older.
 fn backwards(story: &Story, key: &Key) -> Vec<Violation> {
     let removed = |record: &Record| matches!(&record.did, Did::Told(_, How::Removal, _));
-    let breaks = |fault: &Fault| {
-        !matches!(fault.act, Act::Remote(None) | Act::OriginFails(_))
-    };
+    let breaks = |fault: &Fault| !matches!(fault.act, Act::Remote(None) | Act::OriginFails(_));
     if story.setup.consistency == Consistency::Naive
         || story.setup.strategy == Strategy::WriteBehind
         || story.records.iter().any(removed)
@@ -329,7 +360,10 @@ fn lost(story: &Story, key: &Key) -> Vec<Violation> {
     if !story.drained {
         found.push(Violation("the queue was never empty".to_owned()));
     }
-    let newest = story.book.row(key).map_or(Version(0), |(_, version)| version);
+    let newest = story
+        .book
+        .row(key)
+        .map_or(Version(0), |(_, version)| version);
     for record in &story.records {
         if let Did::Wrote(of, value, Ok(version)) = &record.did
             && of == key
@@ -359,7 +393,9 @@ fn failures(story: &Story) -> Vec<Violation> {
         };
         if !fails(record) {
             let step = record.step;
-            found.push(Violation(format!("step {step} failed, and the database was well: {failure}")));
+            found.push(Violation(format!(
+                "step {step} failed, and the database was well: {failure}"
+            )));
         }
     }
     found

@@ -94,7 +94,11 @@ impl fmt::Debug for Step {
         write!(f, "+{after_ms} ms: ")?;
         match self.act {
             Act::Get(_) | Act::Put(_) | Act::Purge(_) | Act::Pattern(_) | Act::All => {
-                write!(f, "instance {}: {:?}, pace {}", self.by, self.act, self.pace)
+                write!(
+                    f,
+                    "instance {}: {:?}, pace {}",
+                    self.by, self.act, self.pace
+                )
             }
             Act::Restart => write!(f, "instance {} {:?}", self.by, self.act),
             _ => write!(f, "{:?}", self.act),
@@ -114,6 +118,8 @@ impl fmt::Debug for Script {
 /// How far the steps of a script go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
+    /// One step after another: reads, writes, invalidations and restarts.
+    Sequential,
     /// Reads, writes and invalidations.
     Healthy,
     /// And everything that can break.
@@ -130,6 +136,7 @@ fn act(reach: Reach) -> BoxedStrategy<Act> {
         (3, (0..2_usize).prop_map(Act::Pattern).boxed()),
         (3, Just(Act::All).boxed()),
     ];
+    let restart = (2, Just(Act::Restart).boxed());
     let gone = prop::sample::select(vec![None, None, Some(Away::Gone), Some(Away::Mute)]);
     let faulty = vec![
         (6, gone.prop_map(Act::Remote).boxed()),
@@ -137,18 +144,21 @@ fn act(reach: Reach) -> BoxedStrategy<Act> {
         (2, Just(Act::LoseNotice).boxed()),
         (1, Just(Act::Cut).boxed()),
         (1, Just(Act::Forget).boxed()),
-        (2, Just(Act::Restart).boxed()),
     ];
     let acts = match reach {
         Reach::Healthy => healthy,
-        Reach::Faulty => [healthy, faulty].concat(),
+        Reach::Sequential => [healthy, vec![restart]].concat(),
+        Reach::Faulty => [healthy, faulty, vec![restart]].concat(),
     };
     prop::strategy::Union::new_weighted(acts).boxed()
 }
 
 fn step(reach: Reach) -> impl prop::strategy::Strategy<Value = Step> {
     // Mostly side by side; now and then long enough for a TTL to end.
-    let after_ms = proptest::prop_oneof![6 => 0..10_u64, 2 => 10..100_u64, 1 => 100..2_500_u64];
+    let after_ms = match reach {
+        Reach::Sequential => (0..1_u64).boxed(),
+        _ => proptest::prop_oneof![6 => 0..10_u64, 2 => 10..100_u64, 1 => 100..5_000_u64].boxed(),
+    };
     (act(reach), 0..INSTANCES, 0..=12_u8, after_ms).prop_map(|(act, by, pace, after_ms)| Step {
         after: Duration::from_millis(after_ms),
         by,

@@ -25,8 +25,9 @@ use super::book::{Book, PACE};
 use super::script::{Act, INSTANCES, KEYS, Script, Setup, Step};
 
 pub(super) const ITEM: DataTypeId = DataTypeId(0);
-pub(super) const TTL: Duration = Duration::from_secs(2);
-pub(super) const LOCAL_TTL: Duration = Duration::from_millis(600);
+pub(super) const TTL: Duration = Duration::from_secs(4);
+/// Longer than it may take until a lost notice is made up for, or the check would see nothing of it.
+pub(super) const LOCAL_TTL: Duration = Duration::from_secs(3);
 pub(super) const SERVE_STALE: Duration = Duration::from_secs(1);
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(200);
 /// Nothing may take longer.
@@ -258,7 +259,10 @@ impl<'g, G: Ground> World<'g, G> {
         let waits = if self.ground.in_step() {
             vec![Duration::ZERO]
         } else {
-            vec![super::check::MADE_UP, TTL + SERVE_STALE + super::check::MARGIN]
+            vec![
+                super::check::MADE_UP,
+                TTL + SERVE_STALE + super::check::MARGIN,
+            ]
         };
         for wait in waits {
             self.clock.sleep(wait * 2).await;
@@ -372,11 +376,21 @@ impl<'g, G: Ground> World<'g, G> {
     }
 
     async fn have_all_hear(&self) {
-        let counts = || self.instances.iter().map(|instance| *instance.heard.0.lock());
+        let counts = || {
+            self.instances
+                .iter()
+                .map(|instance| *instance.heard.0.lock())
+        };
         let before: Vec<u64> = counts().collect();
-        self.ground.tell().await;
         let deadline = self.clock.now() + NEVER_LONGER;
-        while counts().zip(&before).any(|(now, before)| now <= *before) {
+        for look in 0.. {
+            // Now and then again: one that has just begun may not have listened yet.
+            if look % 100 == 0 {
+                self.ground.tell().await;
+            }
+            if counts().zip(&before).all(|(now, before)| now > *before) {
+                break;
+            }
             assert!(self.clock.now() < deadline, "they do not hear");
             self.clock.sleep(Duration::from_millis(1)).await;
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cachestorm::engine::data_type::{Consistency, Strategy};
-use cachestorm::engine::layer::Version;
 use cachestorm::engine::layer::Remote as _;
+use cachestorm::engine::layer::Version;
 
 use super::*;
 use crate::support::rigged::Call;
@@ -122,10 +122,7 @@ async fn a_value_from_the_remote_layer_arrives_after_the_notice() {
 /// The same with a row that is inserted: what is filled late is its absence.
 #[tokio::test(start_paused = true)]
 async fn an_absence_is_remembered_after_the_insert() {
-    for (consistency, hidden) in [
-        (Consistency::Naive, true),
-        (Consistency::Versioned, false),
-    ] {
+    for (consistency, hidden) in [(Consistency::Naive, true), (Consistency::Versioned, false)] {
         let scene = Scene::new(|item| item.consistency = consistency);
         let (reader, writer) = (scene.instance(0), scene.instance(1));
         let key = Key::new("item:1");
@@ -198,10 +195,7 @@ async fn a_purge_comes_between_a_write_and_a_slow_load() {
 /// The invalidation is confirmed first and done later.
 #[tokio::test(start_paused = true)]
 async fn an_invalidation_is_seen_when_it_is_confirmed() {
-    for (defect, seen_at_once) in [
-        (Some(Defect::LateInvalidation), "old"),
-        (None, "new"),
-    ] {
+    for (defect, seen_at_once) in [(Some(Defect::LateInvalidation), "old"), (None, "new")] {
         let scene = Scene::new(|_| ()).with(defect);
         let (writer, reader) = (scene.instance(0), scene.instance(1));
         let key = Key::new("item:1");

@@ -101,7 +101,11 @@ async fn a_load_takes_longer_than_its_lock_stands() {
         sleep_until(&scene, begin, 10.5).await;
         let second = b.start_read(&key);
         sleep_until(&scene, begin, 12.0).await;
-        assert_eq!(scene.origin.loads(), at_once[0], "{stampede:?}: b loads, too");
+        assert_eq!(
+            scene.origin.loads(),
+            at_once[0],
+            "{stampede:?}: b loads, too"
+        );
         scene.origin.release_one_load();
         first.await.expect("no panic");
         // What a has loaded is out of date at once; whoever comes now must load.

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use cachestorm::engine::data_type::Limit;
 use cachestorm::engine::layer::{
     Admission, LayerError, Origin, Queue as _, QueuedWrite, Remote, Row,
 };
-use cachestorm::engine::data_type::Limit;
 use cachestorm::engine::write_behind::policy::WriteBehind;
 use cachestorm::environment::managed_redis::ManagedRedis;
 use cachestorm::environment::{EvictionPolicy, RedisConfig};

@@ -463,7 +463,10 @@ impl Remote for FakeRemote {
                 return Ok(Appended::Full(version));
             }
             state.line.join(write, version, now);
-            if state.at(&write.key, now).is_none_or(|held| held.floor() <= version) {
+            if state
+                .at(&write.key, now)
+                .is_none_or(|held| held.floor() <= version)
+            {
                 let mut entry = entry.clone();
                 (entry.row.version, entry.row.as_of) = (version, version);
                 state.put(&write.key, Held::Entry(entry), now + ttl);

@@ -86,13 +86,13 @@ impl ScriptedOrigin {
 
     /// From now on writes wait, and commit later.
     pub(crate) fn hold_stores(&self) {
-        self.inner
-            .store_gate
-            .forget_permits(Semaphore::MAX_PERMITS);
+        self.inner.store_gate.forget_permits(Semaphore::MAX_PERMITS);
     }
 
     pub(crate) fn release_stores(&self) {
-        self.inner.store_gate.add_permits(Semaphore::MAX_PERMITS / 2);
+        self.inner
+            .store_gate
+            .add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
     /// How many writes were begun.
