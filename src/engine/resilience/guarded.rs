@@ -43,6 +43,9 @@ pub struct Guarded<R> {
     observer: Watcher,
 }
 
+/// The right to make up for what was missed.
+type Replaying<'g> = tokio::sync::MutexGuard<'g, ()>;
+
 /// [`Observer`] prints nothing of itself.
 struct Watcher(Arc<dyn Observer>);
 
@@ -84,10 +87,24 @@ impl<R: Remote> Guarded<R> {
         &self,
         call: impl Future<Output = Result<T, LayerError>>,
     ) -> Result<T, LayerError> {
+        self.guard_look(None, call).await
+    }
+
+    /// The same for a `call` that asks for the entry at a key: not before what was missed of that key
+    /// is made up for.
+    async fn guard_look<T>(
+        &self,
+        key: Option<&Key>,
+        call: impl Future<Output = Result<T, LayerError>>,
+    ) -> Result<T, LayerError> {
         let turn = self.enter()?;
         if self.missed.any() {
-            let made_up_for = self.make_up(turn.is_probe()).await;
-            if let Err(error) = made_up_for {
+            let concerned = key.is_some_and(|key| self.missed.concerns(key));
+            // Who waits in vain says nothing of the layer: then its turn is abandoned.
+            let replaying = self.may_make_up(turn.is_probe() || concerned).await?;
+            if let Some(replaying) = replaying
+                && let Err(error) = self.make_up(replaying).await
+            {
                 turn.end(&error);
                 return Err(error);
             }
@@ -142,17 +159,19 @@ impl<R: Remote> Guarded<R> {
         self.observer.0.observe(event);
     }
 
-    /// Makes up for missed invalidations. A probe waits until that is done; others leave it to whoever
-    /// is at it already.
-    async fn make_up(&self, is_probe: bool) -> Result<(), LayerError> {
-        let _replaying = if is_probe {
-            self.replaying.lock().await
-        } else {
-            match self.replaying.try_lock() {
-                Ok(replaying) => replaying,
-                Err(_) => return Ok(()),
-            }
-        };
+    /// Who must wait until what was missed is made up for waits no longer than for a call; others
+    /// leave it to whoever is at it already.
+    async fn may_make_up(&self, must_wait: bool) -> Result<Option<Replaying<'_>>, LayerError> {
+        if !must_wait {
+            return Ok(self.replaying.try_lock().ok());
+        }
+        let waiting = self.replaying.lock();
+        let waited = self.clock.timeout(self.call_limit, waiting).await;
+        waited.map(Some).map_err(|_| LayerError::TimedOut(NAME))
+    }
+
+    /// Makes up for missed invalidations.
+    async fn make_up(&self, _replaying: Replaying<'_>) -> Result<(), LayerError> {
         while self.missed.any() {
             let mut made_up_for = 0;
             let mut failure = None;
@@ -168,6 +187,7 @@ impl<R: Remote> Guarded<R> {
                     Some(_) => self.remember(&keys, version),
                 }
             }
+            self.missed.made_up();
             if made_up_for > 0 {
                 let keys = made_up_for;
                 self.tell(&Event::InvalidationsReplayed { keys });
@@ -232,7 +252,7 @@ impl<R: Remote> Remote for Guarded<R> {
     type Queue = R::Queue;
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, LayerError> {
-        self.guard(self.remote.get(key)).await
+        self.guard_look(Some(key), self.remote.get(key)).await
     }
 
     async fn fill(&self, key: &Key, entry: &Entry, ttl: Duration) -> Result<Fill, LayerError> {
@@ -254,7 +274,8 @@ impl<R: Remote> Remote for Guarded<R> {
         token: Token,
         ttl: Duration,
     ) -> Result<Leased, LayerError> {
-        self.guard(self.remote.get_or_lease(key, token, ttl)).await
+        let look = self.remote.get_or_lease(key, token, ttl);
+        self.guard_look(Some(key), look).await
     }
 
     async fn fill_leased(

@@ -101,10 +101,10 @@ impl Book {
     }
 
     /// A commit that no cache is told of.
-    pub(super) fn change(&self, key: &Key, value: Bytes) {
+    pub(super) fn change(&self, key: &Key, value: &Bytes) {
         let mut inner = self.inner.lock();
         let version = inner.next();
-        inner.commit(key, &value, version, self.clock.now());
+        inner.commit(key, value, version, self.clock.now());
     }
 
     pub(super) fn commits(&self) -> Vec<Commit> {

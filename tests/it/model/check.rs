@@ -37,6 +37,9 @@ impl fmt::Debug for Violation {
     }
 }
 
+/// What a row once was, and from when on.
+type Known = (Option<Bytes>, Timestamp);
+
 /// From when on an instance must not give what is older than `version`.
 struct Rule {
     version: Version,
@@ -75,21 +78,21 @@ fn reads<'s>(story: &'s Story, key: &'s Key) -> impl Iterator<Item = (&'s Record
         })
 }
 
-/// Every version there ever was of the row, and from when on it could be known.
-fn history(story: &Story, key: &Key) -> Vec<(Version, Option<Bytes>, Timestamp)> {
-    let mut history = vec![(Version(0), None, Timestamp::EPOCH)];
+/// Everything that the row ever was, and from when on it could be known.
+fn history(story: &Story, key: &Key) -> Vec<Known> {
+    let mut history = vec![(None, Timestamp::EPOCH)];
     let commits = story.book.commits().into_iter();
     history.extend(
         commits
             .filter(|commit| commit.key == *key)
-            .map(|commit| (commit.version, Some(commit.value), commit.at)),
+            .map(|commit| (Some(commit.value), commit.at)),
     );
     // Write-behind: accepted, and overtaken before it was committed.
     for record in &story.records {
-        if let Did::Wrote(of, value, Ok(version)) = &record.did
+        if let Did::Wrote(of, value, Ok(_)) = &record.did
             && of == key
         {
-            history.push((*version, Some(value.clone()), record.from));
+            history.push((Some(value.clone()), record.from));
         }
     }
     history
@@ -99,7 +102,7 @@ fn judge(
     story: &Story,
     record: &Record,
     seen: &Seen,
-    (history, rules): (&[(Version, Option<Bytes>, Timestamp)], &[Rule]),
+    (history, rules): (&[Known], &[Rule]),
 ) -> Option<Violation> {
     let told = |what: String| {
         let (from, to) = (at(story, record.from), at(story, record.to));
@@ -112,7 +115,7 @@ fn judge(
     let given = text(seen.value.as_ref());
     let was = history
         .iter()
-        .any(|(_, value, from)| *value == seen.value && *from <= record.to);
+        .any(|(value, from)| *value == seen.value && *from <= record.to);
     // A write whose step was killed is in the history only if it was committed.
     if !was && story.setup.strategy != Strategy::WriteBehind {
         return told(format!("{given}, which never was"));
@@ -387,9 +390,8 @@ fn failures(story: &Story) -> Vec<Violation> {
     };
     let mut found = Vec::new();
     for record in &story.records {
-        let failure = match &record.did {
-            Did::Read(_, Err(failure)) | Did::Wrote(_, _, Err(failure)) => failure,
-            _ => continue,
+        let (Did::Read(_, Err(failure)) | Did::Wrote(_, _, Err(failure))) = &record.did else {
+            continue;
         };
         if !fails(record) {
             let step = record.step;

@@ -210,6 +210,8 @@ fn the_same_script_tells_the_same_story() {
     }
 }
 
+type Change = fn(Setup) -> Setup;
+
 /// Planted: what the check must find, each by a script short enough to be read.
 #[test]
 fn planted_defects_are_found() {
@@ -222,7 +224,6 @@ fn planted_defects_are_found() {
         local: true,
         ..setup
     };
-    type Change = fn(Setup) -> Setup;
     let planted: [(Change, Option<Defect>, Reach); 3] = [
         (flush, Some(Defect::BlindFill), Reach::Healthy),
         (flush, Some(Defect::LateInvalidation), Reach::Healthy),

@@ -191,7 +191,7 @@ impl<'g, G: Ground> World<'g, G> {
         let breaker = BreakerConfig {
             failures: 3,
             open_for: Duration::from_millis(200),
-            probes: 1,
+            probes: 2,
         };
         let remote = Guarded::new(
             self.ground.connect().await,
@@ -311,7 +311,7 @@ impl<'g, G: Ground> World<'g, G> {
 
     async fn take(&mut self, number: usize, step: &Step) {
         match step.act {
-            Act::Change(item) => self.book.change(&key(item), value(number)),
+            Act::Change(item) => self.book.change(&key(item), &value(number)),
             Act::Restart => {
                 self.suffer(step.by, step.act);
                 self.instances[step.by].kill();

@@ -34,6 +34,7 @@
 //! | one load too many after a look | moka PR#195 | `a_load_ends_between_anothers_look_and_lock` | `adr-lock` |
 //! | everybody misses after a failover | stampedes | `everybody_misses_after_a_failover`, `live_each_means_loads_as_often_as_it_promises` | `none` |
 //! | the cache is back with what it held | outages | `the_cache_comes_back_with_what_it_held`, `live_a_redis_that_hung_does_not_serve_what_was_replaced_meanwhile` | no guard |
+//! | others ask before it is told what it missed | found here | `others_ask_while_the_cache_is_being_told` | as above |
 //! | a fixed window admits twice the limit | the ADR's counter | `live_the_fixed_window_is_a_control_that_the_oracle_catches` | `fixed-window` |
 //! | read, and then write | redis-ratelimiting-js#2 | `live_reading_and_then_writing_lets_everyone_pass_and_one_script_does_not` | by hand |
 //! | members that are times collapse | sockudo#251 | `live_a_log_whose_members_are_times_forgets_those_of_one_tick_and_ours_does_not` | by hand |
