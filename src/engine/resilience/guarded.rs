@@ -83,11 +83,11 @@ impl<R: Remote> Guarded<R> {
     }
 
     /// Makes `call` if the circuit lets it pass.
-    async fn guard<T>(
+    fn guard<T>(
         &self,
         call: impl Future<Output = Result<T, LayerError>>,
-    ) -> Result<T, LayerError> {
-        self.guard_look(None, call).await
+    ) -> impl Future<Output = Result<T, LayerError>> {
+        self.guard_look(None, call)
     }
 
     /// The same for a `call` that asks for the entry at a key: not before what was missed of that key
@@ -102,8 +102,9 @@ impl<R: Remote> Guarded<R> {
             let concerned = key.is_some_and(|key| self.missed.concerns(key));
             // Who waits in vain says nothing of the layer: then its turn is abandoned.
             let replaying = self.may_make_up(turn.is_probe() || concerned).await?;
+            // Seldom, and large: not in every call's future.
             if let Some(replaying) = replaying
-                && let Err(error) = self.make_up(replaying).await
+                && let Err(error) = Box::pin(self.make_up(replaying)).await
             {
                 turn.end(&error);
                 return Err(error);
