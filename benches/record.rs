@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use cachestorm::clock::Clock;
 use cachestorm::engine::data_type::{DataType, DataTypeId, Key, PolicyTable, Strategy};
-use cachestorm::engine::event::{Event, Observer};
+use cachestorm::engine::event::{Event, Observer, Unobserved};
 use cachestorm::engine::layer::{Layer, Operation, Outcome, Version};
 use cachestorm::environment::CommitListener;
+use cachestorm::environment::instance::metrics::InstanceMetrics;
 use cachestorm::measure::engine_observer::EngineObserver;
 use cachestorm::measure::oracle::staleness::StalenessOracle;
 use cachestorm::measure::recorder::Recorder;
@@ -76,6 +77,12 @@ fn main() {
         });
         let observer = EngineObserver::new();
         observer.enter_phase(PhaseId(0));
+        let layers = [Layer::Local, Layer::Remote, Layer::Origin];
+        let metrics = InstanceMetrics::new(&policies, &layers, true).expect("metrics");
+        let told = InstanceMetrics::observer(&Arc::new(metrics), Arc::new(Unobserved));
+        report("observe a lookup, for Prometheus", threads, || {
+            move_through(0..CALLS, |n| told.observe(&black_box(lookup(n))))
+        });
         report("observe a lookup", threads, || {
             move_through(0..CALLS, |n| observer.observe(&black_box(lookup(n))))
         });

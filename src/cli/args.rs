@@ -53,8 +53,15 @@ pub(super) struct RunArguments {
     pub(super) scenario: ScenarioArguments,
 
     /// Use this Redis instead of starting one; keys get a prefix of the run's own and are deleted.
+    /// Several servers by `redis+replicated://HOST,HOST`, `redis+sentinel://HOST,HOST/SERVICE` or
+    /// `redis+cluster://HOST,HOST`; TLS by `rediss`.
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<String>,
+
+    /// Use this memcached, where the scenario's store is one, instead of starting one; keys get a
+    /// prefix of the run's own and stay until their TTLs end.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) memcached: Option<String>,
 
     /// Write the report into this folder [default: reports/<scenario>-<UTC time>].
     #[arg(long, value_name = "DIR")]

@@ -21,7 +21,7 @@ use crate::scenario::{self, plan::Plan};
 use crate::units::{Span, thousands};
 use args::{Arguments, CheckArguments, Command, RunArguments, ScenarioArguments};
 use exit_code::Exit;
-use progress::{Bar, Silent};
+use progress::{Bar, Notes, Silent};
 
 /// The widest that tables are printed.
 const WIDTH_MAX: usize = 110;
@@ -70,6 +70,7 @@ fn run(arguments: &RunArguments) -> Exit {
         scenario_file: arguments.scenario.file.display().to_string(),
         overrides: arguments.scenario.as_typed(),
         redis_url: arguments.redis.clone(),
+        memcached: arguments.memcached.clone(),
         out: arguments.out.clone(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -86,7 +87,11 @@ fn run(arguments: &RunArguments) -> Exit {
         }
     };
     let bar = (!arguments.quiet && io::stderr().is_terminal()).then(Bar::new);
-    let progress: &dyn runner::Progress = bar.as_ref().map_or(&Silent, |bar| bar);
+    let progress: &dyn runner::Progress = match &bar {
+        Some(bar) => bar,
+        None if arguments.quiet => &Silent,
+        None => &Notes,
+    };
     if !arguments.quiet {
         warn(&header(&plan));
     }

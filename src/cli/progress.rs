@@ -13,6 +13,17 @@ impl Progress for Silent {
     fn moment(&self, _: &Moment) {}
 }
 
+/// Shows what is worth knowing, line by line: for logs.
+pub(super) struct Notes;
+
+impl Progress for Notes {
+    fn step(&self, _: &str) {}
+    fn moment(&self, _: &Moment) {}
+    fn note(&self, text: &str) {
+        super::warn(text);
+    }
+}
+
 /// One line that is rewritten.
 pub(super) struct Bar {
     bar: ProgressBar,
@@ -35,6 +46,10 @@ impl Progress for Bar {
         self.bar.set_style(spinner());
         self.bar.set_message(doing.to_owned());
         self.bar.tick();
+    }
+
+    fn note(&self, text: &str) {
+        self.bar.println(text);
     }
 
     fn moment(&self, moment: &Moment) {

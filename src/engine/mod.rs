@@ -40,7 +40,7 @@ use flight::FlightTable;
 use invalidation::generation::Generations;
 use invalidation::{InvalidationConfig, Talk};
 use layer::{Admission, Entry, Layer, LayerError, Origin, Outcome, Remote, Row};
-use local::{LocalConfig, LocalLayer};
+use local::{LocalConfig, LocalLayer, LocalUsage};
 use resilience::soft_timeout::LateLoads;
 use stampede::refresh::Refreshes;
 use waiters::Waiters;
@@ -217,6 +217,11 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     /// How many entries the local layer holds now.
     pub fn local_entries(&self) -> usize {
         self.local.as_ref().map_or(0, LocalLayer::len)
+    }
+
+    /// What the local layer holds now; `None` without one.
+    pub fn local_usage(&self) -> Option<LocalUsage> {
+        self.local.as_ref().map(LocalLayer::usage)
     }
 
     /// Counts an arrival at the counter `key` and says whether it may pass.

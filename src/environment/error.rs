@@ -66,20 +66,41 @@ pub enum EnvironmentError {
         /// The system's answer.
         source: io::Error,
     },
+    /// Servers are up, but do not stand together.
+    #[error("the managed Redis did not come together within {} s: {reason}", .limit.as_secs())]
+    NotFormed {
+        /// What was still missing.
+        reason: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// There is no certificate for TLS.
+    #[error("no certificate for the managed Redis could be made: {reason}")]
+    Certificate {
+        /// What happened instead.
+        reason: String,
+    },
     /// What was given as a Redis URL is none.
     #[error(
-        "{url:?} is not a Redis URL: write redis://HOST:6379/0, or \
-         redis://:PASSWORD@HOST:6379/0"
+        "{url:?} is not a Redis URL ({reason}): write redis://HOST:6379/0, or \
+         redis://:PASSWORD@HOST:6379/0; redis+sentinel://HOST,HOST/SERVICE and \
+         redis+cluster://HOST,HOST for those"
     )]
     BadUrl {
         /// What was given, masked.
         url: String,
+        /// What is wrong with it.
+        reason: String,
     },
-    /// The URL asks for TLS.
-    #[error("{url} asks for TLS, which is not built in: use a redis:// URL or a local TLS tunnel")]
-    TlsNotBuiltIn {
+    /// The server is of another topology than the URL says.
+    #[error("{url} is {what}: write {instead}")]
+    OtherTopology {
         /// The URL, masked.
         url: String,
+        /// What it is.
+        what: &'static str,
+        /// The scheme that fits.
+        instead: &'static str,
     },
     /// Nothing listens.
     #[error("nothing listens at {url} (connection refused): is Redis running there?")]

@@ -5,6 +5,7 @@
 //! uses FLUSHALL, KEYS or anything else that would reach beyond the prefix or block the server.
 
 mod probe;
+pub mod ttl;
 
 use std::fmt;
 use std::time::Duration;
@@ -62,8 +63,8 @@ impl fmt::Display for RunPrefix {
     }
 }
 
-/// Deletes every key of the run and says how many there were. Keys that others add meanwhile may
-/// be missed. Takes at most `limit`; what is deleted by then stays deleted.
+/// Deletes every key of the run from one primary and says how many there were. Keys that others add
+/// meanwhile may be missed. Takes at most `limit`; what is deleted by then stays deleted.
 pub async fn delete_all(
     conn: &mut (impl ConnectionLike + Send),
     prefix: &RunPrefix,
@@ -97,7 +98,7 @@ pub async fn delete_all(
     }
 }
 
-/// How many keys the run has now. Takes at most `limit`.
+/// How many keys the run has now on one primary. Takes at most `limit`.
 pub async fn count_keys(
     conn: &mut (impl ConnectionLike + Send),
     prefix: &RunPrefix,
@@ -149,11 +150,16 @@ async fn unlink(
     if keys.is_empty() {
         return Ok(0);
     }
-    redis::cmd("UNLINK")
-        .arg(keys)
+    // Each by itself: a node of a Cluster refuses keys of different slots in one command.
+    let mut pipe = redis::pipe();
+    for key in keys {
+        pipe.unlink(key);
+    }
+    let gone: Vec<u64> = pipe
         .query_async(conn)
         .await
-        .map_err(|error| EnvironmentError::command("UNLINK", &error))
+        .map_err(|error| EnvironmentError::command("UNLINK", &error))?;
+    Ok(gone.iter().sum())
 }
 
 #[cfg(test)]

@@ -1,18 +1,25 @@
-//! A Redis server of our own: started for a run, gone after it.
+//! A Redis of our own: started for a run, gone after it.
 //!
-//! The runner starts one when no `--redis URL` is given, with the memory limit and eviction policy
-//! of the scenario and without any persistence. It reads no configuration file and writes nothing
-//! outside its temporary folder.
+//! The runner starts one when no `--redis URL` is given, as the scenario describes it: one server
+//! ([`ManagedRedis`]), or several that stand together ([`topology::ManagedTopology`]). It needs
+//! nothing but the server's program, and writes nothing outside its temporary folders.
 
-use std::ffi::OsString;
+mod cluster;
+mod sentinel;
+mod settings;
+mod tls;
+pub mod topology;
+
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use self::settings::{Role, Settings};
+use super::RedisConfig;
 use super::error::EnvironmentError;
 use super::process::{self, ManagedProcess};
-use super::redis_info::RedisInfo;
-use super::{EvictionPolicy, RedisConfig};
 use crate::clock::Clock;
+use crate::engine::remote::redis::{NodeAddress, Nodes};
 
 /// Programs that will do, the preferred first. Both take the same arguments.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -22,15 +29,14 @@ const START_POLL: Duration = Duration::from_millis(5);
 const ASK_LIMIT: Duration = Duration::from_secs(1);
 /// How many ports may be taken by others between our finding and Redis' using them.
 const PORT_ATTEMPTS_MAX: u32 = 5;
-/// More users than this may connect at once, and none of them is turned away by the backlog.
-const TCP_BACKLOG: u32 = 4_096;
-const CLIENTS_MAX: u32 = 10_000;
 
 /// A running Redis that ends with this value, or with our process.
 #[derive(Debug)]
 pub struct ManagedRedis {
     process: ManagedProcess,
     clock: Clock,
+    port: u16,
+    role: Role,
     url: String,
     version: String,
 }
@@ -44,18 +50,27 @@ enum Attempt {
 impl ManagedRedis {
     /// Starts a server on a free loopback port and waits until it answers.
     pub async fn start(config: &RedisConfig, clock: &Clock) -> Result<Self, EnvironmentError> {
+        Self::start_with(&Settings::alone(config), clock).await
+    }
+
+    /// The same, as one of several.
+    async fn start_with(settings: &Settings, clock: &Clock) -> Result<Self, EnvironmentError> {
         let program = process::find_program(&PROGRAMS).ok_or(EnvironmentError::RedisNotFound)?;
-        Self::start_program(&program, config, clock).await
+        Self::start_program(&program, settings, clock).await
     }
 
     async fn start_program(
         program: &Path,
-        config: &RedisConfig,
+        settings: &Settings,
         clock: &Clock,
     ) -> Result<Self, EnvironmentError> {
+        let mut settings = settings.clone();
         for _ in 0..PORT_ATTEMPTS_MAX {
             let port = process::free_port()?;
-            match Self::attempt(program, port, config, clock).await? {
+            if let Role::ClusterNode { bus } = &mut settings.role {
+                *bus = process::free_port()?;
+            }
+            match Self::attempt(program, port, &settings, clock).await? {
                 Attempt::Up(redis) => return Ok(redis),
                 Attempt::PortTaken => {}
             }
@@ -73,11 +88,16 @@ impl ManagedRedis {
     async fn attempt(
         program: &Path,
         port: u16,
-        config: &RedisConfig,
+        settings: &Settings,
         clock: &Clock,
     ) -> Result<Attempt, EnvironmentError> {
-        let mut process = ManagedProcess::spawn(program, |folder| arguments(config, port, folder))?;
-        let url = format!("redis://127.0.0.1:{port}/0");
+        let mut files: io::Result<()> = Ok(());
+        let mut process = ManagedProcess::spawn(program, |folder| {
+            files = settings.write_files(port, folder);
+            settings.arguments(port, folder)
+        })?;
+        files.map_err(EnvironmentError::io("writing the server's configuration"))?;
+        let url = settings.url(port, process.folder());
         let deadline = clock.now() + START_LIMIT;
         loop {
             let not_started = |reason: String, log: String| EnvironmentError::NotStarted {
@@ -91,15 +111,16 @@ impl ManagedRedis {
                 }
                 return Err(not_started(died, String::new()));
             }
-            let waiting_for = match ask(&url, clock).await {
+            let waiting_for = match ask(&url).await {
                 // Another server may have taken the port: only ours will do.
-                Ok(info) if info.process_id == Some(process.pid()) => {
-                    let (clock, version) = (clock.clone(), info.version);
+                Ok(answer) if answer.process_id == Some(process.pid()) => {
                     return Ok(Attempt::Up(Self {
                         process,
-                        clock,
+                        clock: clock.clone(),
+                        port,
+                        role: settings.role,
                         url,
-                        version,
+                        version: answer.version,
                     }));
                 }
                 Ok(_) => "another process answers on its port".to_owned(),
@@ -116,7 +137,12 @@ impl ManagedRedis {
         }
     }
 
-    /// Where it listens: `redis://127.0.0.1:PORT/0`.
+    /// Where it listens.
+    pub fn address(&self) -> NodeAddress {
+        NodeAddress::new("127.0.0.1", self.port)
+    }
+
+    /// Where it listens, and how to log in: `redis://127.0.0.1:PORT/0`.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -136,6 +162,12 @@ impl ManagedRedis {
         self.process.died()
     }
 
+    /// Kills the server, as a crash would: nothing is saved and nobody is told. What it leaves
+    /// behind is removed with this value.
+    pub fn crash(&mut self) {
+        self.process.crash();
+    }
+
     /// Ends the server, waits until it is gone and removes its folder. Dropping it does the same,
     /// but blocks the thread for a moment and cannot report an error.
     pub async fn stop(self) -> Result<(), EnvironmentError> {
@@ -143,59 +175,42 @@ impl ManagedRedis {
     }
 }
 
-/// Asks the server who it is.
-async fn ask(url: &str, clock: &Clock) -> Result<RedisInfo, EnvironmentError> {
-    let connect = async {
-        let config = redis::AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(ASK_LIMIT))
-            .set_response_timeout(Some(ASK_LIMIT));
-        redis::Client::open(url)?
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-    };
-    let mut connection = connect
+/// Who answers.
+struct Answer {
+    version: String,
+    process_id: Option<u32>,
+}
+
+/// Asks the server who it is. Every kind of server knows these two things.
+async fn ask(url: &str) -> Result<Answer, EnvironmentError> {
+    let nodes = Nodes::open(url).map_err(|error| EnvironmentError::BadUrl {
+        url: super::keyspace::mask_url(url),
+        reason: error.to_string(),
+    })?;
+    let mut connection = nodes
+        .connect(&nodes.address().hosts()[0], ASK_LIMIT)
         .await
         .map_err(|error| EnvironmentError::command("connecting", &error))?;
     redis::cmd("PING")
         .query_async::<()>(&mut connection)
         .await
         .map_err(|error| EnvironmentError::command("PING", &error))?;
-    RedisInfo::fetch(&mut connection, clock, ASK_LIMIT).await
-}
-
-fn arguments(config: &RedisConfig, port: u16, folder: &Path) -> Vec<OsString> {
-    let maxmemory = config.maxmemory.map_or(0, |size| size.0);
-    let mut arguments: Vec<OsString> = [
-        ("--port", port.to_string().as_str()),
-        ("--bind", "127.0.0.1"),
-        ("--protected-mode", "yes"),
-        ("--save", ""),
-        ("--appendonly", "no"),
-        ("--daemonize", "no"),
-        ("--maxmemory", &maxmemory.to_string()),
-        ("--maxmemory-policy", policy_name(config.policy)),
-        ("--tcp-backlog", &TCP_BACKLOG.to_string()),
-        ("--maxclients", &CLIENTS_MAX.to_string()),
-    ]
-    .iter()
-    .flat_map(|(name, value)| [OsString::from(name), OsString::from(value)])
-    .collect();
-    arguments.extend([OsString::from("--dir"), folder.into()]);
-    arguments
-}
-
-/// As Redis spells it in `maxmemory-policy`.
-fn policy_name(policy: EvictionPolicy) -> &'static str {
-    match policy {
-        EvictionPolicy::Noeviction => "noeviction",
-        EvictionPolicy::AllkeysLru => "allkeys-lru",
-        EvictionPolicy::AllkeysLfu => "allkeys-lfu",
-        EvictionPolicy::AllkeysRandom => "allkeys-random",
-        EvictionPolicy::VolatileLru => "volatile-lru",
-        EvictionPolicy::VolatileLfu => "volatile-lfu",
-        EvictionPolicy::VolatileRandom => "volatile-random",
-        EvictionPolicy::VolatileTtl => "volatile-ttl",
-    }
+    let told: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(&mut connection)
+        .await
+        .map_err(|error| EnvironmentError::command("INFO", &error))?;
+    let field = |name: &str| {
+        let mut lines = told.lines().filter_map(|line| line.split_once(':'));
+        lines
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| value)
+    };
+    let version = field("valkey_version").or_else(|| field("redis_version"));
+    Ok(Answer {
+        version: version.unwrap_or_default().to_owned(),
+        process_id: field("process_id").and_then(|id| id.parse().ok()),
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod managed_redis;
 pub mod memcached_info;
 pub mod process;
 pub mod redis_info;
+pub mod redis_topology;
 
 use std::time::Duration;
 

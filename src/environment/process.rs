@@ -117,6 +117,12 @@ impl ManagedProcess {
         Some(format!("{}\n{}", ended(status), self.log_tail()))
     }
 
+    /// Kills the process, as a crash would. Its folder stays until this value goes.
+    pub fn crash(&mut self) {
+        // An error means that it is gone already.
+        let _ = self.child.kill();
+    }
+
     /// Ends the process, waits until it is gone and removes its folder.
     pub async fn stop(mut self, clock: &Clock) -> Result<(), EnvironmentError> {
         self.kill();

@@ -3,11 +3,14 @@
 //! Called by the managed Redis, by the probe of an external one, and once a second by the runner.
 //! Parsing and subtracting are pure. Never decides whether a number is good.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 
+pub use self::ledger::RedisLedger;
 use super::error::EnvironmentError;
 use crate::clock::{Clock, Timestamp};
 use crate::units::ByteSize;
@@ -47,8 +50,29 @@ pub struct RedisInfo {
     pub total_commands_processed: u64,
     /// Processor time in user and system mode, since the server's start.
     pub used_cpu: Duration,
-    keys_by_db: BTreeMap<u32, u64>,
+    keyspace_by_db: BTreeMap<u32, Keyspace>,
     calls_by_command: BTreeMap<String, u64>,
+}
+
+/// What one database of Redis holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keyspace {
+    /// Keys.
+    pub keys: u64,
+    /// Those that have a TTL.
+    pub expires: u64,
+    /// The mean TTL that these have left, as Redis estimates it, in milliseconds.
+    pub avg_ttl_ms: u64,
+}
+
+impl Keyspace {
+    /// That of several servers together.
+    fn add(&mut self, other: &Self) {
+        let ttl_ms = self.avg_ttl_ms * self.expires + other.avg_ttl_ms * other.expires;
+        self.keys += other.keys;
+        self.expires += other.expires;
+        self.avg_ttl_ms = ttl_ms / self.expires.max(1);
+    }
 }
 
 /// What happened between two readings.
@@ -104,7 +128,7 @@ impl RedisInfo {
             keyspace_misses: fields.number("keyspace_misses")?,
             total_commands_processed: fields.number("total_commands_processed")?,
             used_cpu: fields.seconds("used_cpu_sys")? + fields.seconds("used_cpu_user")?,
-            keys_by_db: fields.keys_by_db(),
+            keyspace_by_db: fields.keyspace_by_db(),
             calls_by_command: fields.calls_by_command(),
         })
     }
@@ -130,7 +154,12 @@ impl RedisInfo {
 
     /// How many keys the database numbered `db` holds.
     pub fn keys_in(&self, db: u32) -> u64 {
-        self.keys_by_db.get(&db).copied().unwrap_or(0)
+        self.keyspace(db).keys
+    }
+
+    /// What the database numbered `db` holds.
+    pub fn keyspace(&self, db: u32) -> Keyspace {
+        self.keyspace_by_db.get(&db).copied().unwrap_or_default()
     }
 
     /// How often `command` was called since the server's start, with all its subcommands; in
@@ -214,12 +243,17 @@ impl<'t> Fields<'t> {
     }
 
     /// From lines such as `db0:keys=12,expires=3,avg_ttl=0`.
-    fn keys_by_db(&self) -> BTreeMap<u32, u64> {
+    fn keyspace_by_db(&self) -> BTreeMap<u32, Keyspace> {
         self.by_name
             .iter()
             .filter_map(|(name, value)| {
                 let db = name.strip_prefix("db")?.parse().ok()?;
-                Some((db, sub_field(value, "keys")?))
+                let keyspace = Keyspace {
+                    keys: sub_field(value, "keys")?,
+                    expires: sub_field(value, "expires").unwrap_or(0),
+                    avg_ttl_ms: sub_field(value, "avg_ttl").unwrap_or(0),
+                };
+                Some((db, keyspace))
             })
             .collect()
     }
@@ -291,6 +325,8 @@ mod tests {
         assert_eq!(info.total_commands_processed, 1_000);
         assert_eq!(info.used_cpu, Duration::from_millis(3_750));
         assert_eq!([0, 12, 3].map(|db| info.keys_in(db)), [42, 1, 0]);
+        let keyspace = info.keyspace(0);
+        assert_eq!((keyspace.expires, keyspace.avg_ttl_ms), (40, 1_000));
         let calls = ["get", "GET", "config", "set"].map(|command| info.calls_of(command));
         assert_eq!(calls, [100, 100, 5, 0]);
     }

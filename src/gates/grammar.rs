@@ -6,7 +6,7 @@
 //! function  = "p" percent | "mean" | "min" | "max" ;
 //! percent   = number above 0 and below 100 | "99" "9" { "9" } ;  (* p95, p97.5; p999 is p99.9 *)
 //! selectors = "{" [ selector { "," selector } ] "}" ;
-//! selector  = ( "data_type" | "operation" | "outcome" | "layer" | "phase" ) "=" value ;
+//! selector  = ( "data_type" | "operation" | "outcome" | "layer" | "phase" | "alert" ) "=" value ;
 //! value     = word | '"' any text without quotes '"' ;
 //! word      = letter, digit, "_", "-" or "." { the same } ;
 //! operator  = "<" | "<=" | ">" | ">=" | "==" | "!=" ;
@@ -60,6 +60,25 @@ pub struct Selectors {
     pub layer: Option<Layer>,
     /// A phase's name, not yet resolved; `None` stands for all phases that measure.
     pub phase: Option<String>,
+    /// An alert's name, not yet resolved; `None` stands for all of them.
+    pub alert: Option<String>,
+}
+
+impl Selectors {
+    /// Those that narrow.
+    pub fn given(&self) -> impl Iterator<Item = Selector> {
+        let given = [
+            (Selector::DataType, self.data_type.is_some()),
+            (Selector::Operation, self.operation.is_some()),
+            (Selector::Outcome, self.outcome.is_some()),
+            (Selector::Layer, self.layer.is_some()),
+            (Selector::Phase, self.phase.is_some()),
+            (Selector::Alert, self.alert.is_some()),
+        ];
+        given
+            .into_iter()
+            .filter_map(|(selector, given)| given.then_some(selector))
+    }
 }
 
 /// How an observation is held against a target.
@@ -155,6 +174,11 @@ impl Check {
     /// The phase that it is narrowed to.
     pub fn phase(&self) -> Option<&str> {
         self.selectors.phase.as_deref()
+    }
+
+    /// The alert that it is narrowed to.
+    pub fn alert(&self) -> Option<&str> {
+        self.selectors.alert.as_deref()
     }
 
     /// The unit of what is observed and of the target.

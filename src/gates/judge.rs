@@ -96,6 +96,15 @@ fn judge_one(check: &Check, observation: Observation, valid: bool) -> (Verdict, 
     (verdict, String::new())
 }
 
+/// Whether `observation` says anything about `check`, by rules 1 and 3.
+pub fn has_evidence(check: &Check, observation: Observation) -> bool {
+    let wanted = match check.metric {
+        Metric::Distribution(_, Statistic::Percentile(percent)) => samples_min(percent),
+        _ => 1,
+    };
+    observation.value.is_some_and(f64::is_finite) && observation.samples >= wanted
+}
+
 /// The fewest samples of which one can be expected to lie beyond the percentile. With fewer, the
 /// percentile is nothing but the largest (or smallest) sample.
 #[allow(

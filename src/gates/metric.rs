@@ -97,6 +97,14 @@ pub enum Scalar {
     RedisKeys,
     /// Redis' memory, at the most.
     RedisMemory,
+    /// 1 if Redis answered whenever it was asked.
+    RedisUp,
+    /// Instances whose circuit to the remote layer was open at once, at the most.
+    BreakersOpen,
+    /// Writes that waited in the queue of write-behind at once, at the most.
+    WriteBehindWaiting,
+    /// Alerts that fired.
+    AlertsFired,
 }
 
 /// Which value of a distribution is judged.
@@ -169,11 +177,23 @@ pub enum Selector {
     Layer,
     /// A phase of the plan; without it, all phases that measure.
     Phase,
+    /// An alert of the plan; without it, all of them.
+    Alert,
 }
 
 impl Selector {
     /// Every selector, in the order in which they are printed.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::DataType,
+        Self::Operation,
+        Self::Outcome,
+        Self::Layer,
+        Self::Phase,
+        Self::Alert,
+    ];
+
+    /// By what requests can be narrowed.
+    pub const OF_REQUESTS: [Self; 5] = [
         Self::DataType,
         Self::Operation,
         Self::Outcome,
@@ -189,6 +209,7 @@ impl Selector {
             Self::Outcome => "outcome",
             Self::Layer => "layer",
             Self::Phase => "phase",
+            Self::Alert => "alert",
         }
     }
 }
@@ -257,15 +278,15 @@ const fn scalar(
 /// How many rows of [`METRICS`] are distributions; they stand first.
 const DISTRIBUTIONS: usize = 4;
 
-use Selector::{DataType, Layer, Operation, Phase};
+use Selector::{Alert, DataType, Layer, Operation, Phase};
 
 /// Every metric: distributions first, then scalars, each in the order of its enum.
 #[rustfmt::skip] // one metric, one row
-pub const METRICS: [MetricInfo; 22] = [
-    distribution("response_time", Distribution::ResponseTime, &Selector::ALL,
+pub const METRICS: [MetricInfo; 26] = [
+    distribution("response_time", Distribution::ResponseTime, &Selector::OF_REQUESTS,
         "from the intended start of a request to its end; failed requests left out unless \
          `outcome=error` asks for them", &["latency", "duration", "time"]),
-    distribution("service_time", Distribution::ServiceTime, &Selector::ALL,
+    distribution("service_time", Distribution::ServiceTime, &Selector::OF_REQUESTS,
         "from the sending of a request to its end; failed requests left out as above", &[]),
     distribution("slip", Distribution::Slip, &[Phase],
         "from the intended start of a request to its sending", &["lag", "delay"]),
@@ -285,13 +306,13 @@ pub const METRICS: [MetricInfo; 22] = [
         "1 - origin queries per request / that of the baseline", &["offload"]),
     scalar("memory_usage", Scalar::MemoryUsage, Unit::Ratio, &[],
         "Redis' memory of its `maxmemory`, at the most; of memcached, its items of its memory", &["memory"]),
-    scalar("rate", Scalar::Rate, Unit::PerS, &Selector::ALL,
+    scalar("rate", Scalar::Rate, Unit::PerS, &Selector::OF_REQUESTS,
         "requests per second", &["throughput", "rps", "qps"]),
     scalar("origin_queries_per_s", Scalar::OriginQueriesPerS, Unit::PerS, &[DataType],
         "origin queries per second", &["origin_rate"]),
     scalar("evictions_per_s", Scalar::EvictionsPerS, Unit::PerS, &[],
         "keys that Redis (or memcached) evicted in one second, at the most", &["evictions", "eviction_rate"]),
-    scalar("requests", Scalar::Requests, Unit::Count, &Selector::ALL,
+    scalar("requests", Scalar::Requests, Unit::Count, &Selector::OF_REQUESTS,
         "requests", &["samples", "total"]),
     scalar("errors", Scalar::Errors, Unit::Count, &[DataType, Operation, Phase],
         "failed requests", &["failed"]),
@@ -310,6 +331,17 @@ pub const METRICS: [MetricInfo; 22] = [
         "keys of the run in Redis (or memcached) at its end", &["keys"]),
     scalar("redis_memory", Scalar::RedisMemory, Unit::Bytes, &[],
         "Redis' `used_memory`, at the most; memcached's `bytes`", &["used_memory"]),
+    scalar("redis_up", Scalar::RedisUp, Unit::Count, &[],
+        "1 if Redis (or memcached) answered whenever it was asked, once a second, else 0",
+        &["up", "redis_down"]),
+    scalar("breakers_open", Scalar::BreakersOpen, Unit::Count, &[],
+        "instances whose circuit to the remote layer was open at once, at the most",
+        &["breaker_open", "breaker", "circuits_open"]),
+    scalar("write_behind_waiting", Scalar::WriteBehindWaiting, Unit::Count, &[],
+        "writes that waited in the queue of write-behind at once, at the most",
+        &["backlog", "write_behind_backlog", "queue_length"]),
+    scalar("alerts_fired", Scalar::AlertsFired, Unit::Count, &[Phase, Alert],
+        "alerts that fired, each as often as it did", &["alerts"]),
 ];
 
 #[cfg(test)]
@@ -353,7 +385,7 @@ mod tests {
                 .collect();
             let selectors = match row.selectors.len() {
                 0 => "–".to_owned(),
-                _ if row.selectors == Selector::ALL => "all".to_owned(),
+                _ if row.selectors == Selector::OF_REQUESTS => "all".to_owned(),
                 _ => selectors.join(", "),
             };
             let line = format!(

@@ -1,9 +1,11 @@
-//! Targets and verdicts: the grammar in which a gate is written, and its judgement.
+//! Targets and verdicts: the grammar in which a gate is written, and its judgement; alerts, which
+//! speak the same grammar of a sliding window.
 //!
 //! [`metric`] is the table of what can be judged, [`grammar`] reads a check such as
 //! `p95(response_time){data_type=customer} < 1s`, and [`judge`] holds it against evidence. A gate
 //! without samples is inconclusive, never passed.
 
+pub mod alert;
 pub mod grammar;
 pub mod judge;
 pub mod metric;

@@ -19,6 +19,7 @@ pub mod series;
 mod sharded;
 pub mod sink;
 pub mod validity;
+pub mod window;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -19,6 +19,7 @@ use super::query::Kind;
 use super::series::{ClosedSeconds, Counts, OpenSeconds, UsersLive, second_of};
 use super::sharded::Sharded;
 use super::sink::SampleSink;
+use super::window::Window;
 use super::{PhaseId, Sample, Schedule};
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
@@ -183,6 +184,28 @@ impl Recorder {
             response_time_p95: (!response_time.is_empty()).then_some(p95),
             hit_ratio: (counts.reads > 0).then(|| counts.hits as f64 / counts.reads as f64),
         }
+    }
+
+    /// How many users are live now.
+    pub fn live_users(&self) -> u64 {
+        self.users.lock().now
+    }
+
+    /// What ended in `seconds` of the run, as far as it was recorded. Recording waits for a moment,
+    /// some 10 µs for each second asked for.
+    pub fn window(&self, seconds: std::ops::Range<u32>) -> Window {
+        let mut window = Window::default();
+        let shards = self.shards.all();
+        for shard in &shards {
+            for second in shard.seconds.within(seconds.clone()) {
+                window.add(second);
+            }
+        }
+        // Taken before the threads may fold a second from theirs into it.
+        let closed = self.closed.lock();
+        drop(shards);
+        closed.add_to(&mut window, seconds);
+        window
     }
 
     /// All that was recorded up to now. Recording waits while it is collected, so that the parts

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::histogram::{growing, nanos};
+use super::window::Window;
 use super::{PhaseId, Sample, Schedule};
 use crate::clock::Timestamp;
+use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::{Layer, Operation, Outcome, is_hit};
 
 /// Rows of a run at the most, two hours; the last one takes all that comes after.
@@ -102,6 +104,8 @@ pub(super) struct Counts {
     pub(super) reads: u64,
     pub(super) hits: u64,
     answers: Vec<Answers>,
+    /// By data type, as `answers`.
+    hits_by_type: Vec<u64>,
 }
 
 impl Counts {
@@ -111,11 +115,14 @@ impl Counts {
         self.errors += u64::from(failed);
         if sample.operation == Operation::Get {
             self.reads += u64::from(!failed);
-            self.hits += u64::from(is_hit(sample.outcome, sample.layer));
+            let hit = u64::from(is_hit(sample.outcome, sample.layer));
+            self.hits += hit;
             let place = sample.data_type.index();
             if place >= self.answers.len() {
                 self.answers.resize(place + 1, Answers::default());
+                self.hits_by_type.resize(place + 1, 0);
             }
+            self.hits_by_type[place] += hit;
             self.answers[place].count(sample.outcome, sample.layer);
         }
     }
@@ -130,13 +137,28 @@ impl Counts {
         for (mine, others) in self.answers.iter_mut().zip(&other.answers) {
             mine.add(others);
         }
+        self.hits_by_type.resize(types, 0);
+        for (mine, others) in self.hits_by_type.iter_mut().zip(&other.hits_by_type) {
+            *mine += others;
+        }
+    }
+
+    /// Reads of `data_type` that got an answer, and hits among them.
+    pub(super) fn reads_and_hits(&self, data_type: DataTypeId) -> (u64, u64) {
+        let place = data_type.index();
+        let answers = self.answers.get(place).copied().unwrap_or_default();
+        let hits = self.hits_by_type.get(place).copied().unwrap_or(0);
+        (answers.total() - answers.errors, hits)
     }
 
     fn reset(&mut self) {
         let mut answers = std::mem::take(&mut self.answers);
         answers.fill(Answers::default());
+        let mut hits_by_type = std::mem::take(&mut self.hits_by_type);
+        hits_by_type.fill(0);
         *self = Self {
             answers,
+            hits_by_type,
             ..Self::default()
         };
     }
@@ -241,6 +263,17 @@ impl ClosedSeconds {
             }
             same
         });
+    }
+
+    /// Adds those of the closed seconds that are in `wanted` to a window.
+    pub(super) fn add_to(&self, window: &mut Window, wanted: std::ops::Range<u32>) {
+        for second in self.seconds.range(wanted).map(|(_, second)| second) {
+            window.counts.add(&second.counts);
+            for (value, times) in &second.response_time {
+                let recorded = window.response_time.record_n(*value, *times as u32);
+                debug_assert!(recorded.is_ok(), "it grows to hold any 64-bit value");
+            }
+        }
     }
 
     /// The rows of a run of `data_types` data types, from its start to the last that holds

@@ -6,6 +6,7 @@ mod stores;
 
 use super::model::{DataTypeResult, GateResult, Improvement, Report};
 use super::table::{Cell, Column, Table, Tone};
+use super::watched;
 use super::words::{
     NOTHING, change, common_source, cores, counted, of, plain, rate, ratio, seconds, share, us,
     verdict,
@@ -15,7 +16,7 @@ use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Summary};
 use crate::units::thousands;
 
-/// The most alerts, faults or kinds of error that are listed one by one.
+/// The most faults or kinds of error that are listed one by one.
 const LISTED_MAX: usize = 5;
 
 /// The run beside the same traffic with caching off, and what that changed.
@@ -301,7 +302,7 @@ pub(super) struct Fact {
 }
 
 impl Fact {
-    fn new(label: &'static str, text: impl AsRef<str>, tone: Tone) -> Self {
+    pub(super) fn new(label: &'static str, text: impl AsRef<str>, tone: Tone) -> Self {
         Self {
             label,
             text: plain(text.as_ref()),
@@ -316,6 +317,7 @@ pub(super) fn facts(report: &Report) -> Vec<Fact> {
     let mut facts = vec![origin(report), loads(report)];
     facts.extend(report.redis.as_ref().map(stores::redis));
     facts.extend(report.memcached.as_ref().map(stores::memcached));
+    facts.extend(watched::ttls(report));
     facts.extend(report.origin.query_cache.map(stores::query_cache));
     facts.extend(errors(report));
     facts.extend(oracles(report));
@@ -407,14 +409,7 @@ fn oracles(report: &Report) -> Vec<Fact> {
 }
 
 fn happenings(report: &Report) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    if !report.alerts.is_empty() {
-        let alerts = report.alerts.iter().map(|alert| {
-            let end = alert.end_s.map_or_else(|| "the end".to_owned(), seconds);
-            format!("{} from {} to {end}", alert.name, seconds(alert.start_s))
-        });
-        facts.push(Fact::new("alerts", listed(alerts), Tone::Doubtful));
-    }
+    let mut facts = watched::alerts(report);
     if !report.faults.is_empty() {
         let faults = report.faults.iter();
         let faults = faults.map(|fault| format!("{} at {}", fault.name, seconds(fault.at_s)));

@@ -5,6 +5,7 @@
 //! add up to requests, seconds to phases, data types to the whole. Called by tests and examples
 //! only; must never be read by a command.
 
+mod alerts;
 mod gates;
 mod results;
 mod traffic;
@@ -13,8 +14,8 @@ mod variants;
 use std::collections::BTreeMap;
 
 use super::model::{
-    Alert, EnvironmentInfo, Fault, Improvement, Report, SCHEMA_VERSION, ScenarioInfo, Stampede,
-    Tool, Validity,
+    EnvironmentInfo, Fault, Improvement, Report, SCHEMA_VERSION, ScenarioInfo, Stampede, Tool,
+    Validity,
 };
 use crate::gates::Verdict;
 use crate::measure::Summary;
@@ -45,11 +46,7 @@ pub fn failed_report() -> Report {
         }
     }
     report.verdict = Verdict::Fail;
-    report.alerts.push(Alert {
-        name: "inventory hit ratio < 80%".to_owned(),
-        start_s: 0.0,
-        end_s: Some(19.0),
-    });
+    alerts::fire(&mut report);
     report
 }
 
@@ -140,11 +137,8 @@ fn report_of(model: &Model) -> Report {
         redis: Some(redis()),
         memcached: None,
         oracles: oracles(requests.total),
-        alerts: vec![Alert {
-            name: "hit ratio < 80%".to_owned(),
-            start_s: 0.0,
-            end_s: Some(11.0),
-        }],
+        alerts: alerts::fired(),
+        alerts_watched: alerts::watched(),
         faults: vec![Fault {
             name: "origin slow x3 for 5 s".to_owned(),
             at_s: 55.0,

@@ -7,6 +7,7 @@ use super::export::{ExportError, Exporter};
 use super::model::Report;
 use super::table::{Table, markdown_text};
 use super::variants;
+use super::watched::fired;
 use super::words::{tally, title, verdict};
 use crate::gates::Verdict;
 
@@ -44,6 +45,7 @@ fn summary(report: &Report) -> String {
             },
             &before_and_after(report),
         ),
+        section("Alerts that fired", &fired(report)),
         section("Variants", &variants::table(report)),
     ];
     let mut parts = vec![heading(report)];
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_run_that_failed() {
-        insta::assert_snapshot!(summary(&failed_report()), @r#"
+        insta::assert_snapshot!(summary(&failed_report()), @"
         ## ❌ FAIL: adr-006
 
         **15 of 17 targets held, 1 failed, 1 inconclusive**
@@ -168,24 +170,32 @@ mod tests {
         | after | 60 s | 29,741 | 496 | 2 | 13 ms | 61 ms | 2,984 | 0.10 | 23 |
         | change |  |  |  |  | -98% | -95% |  | -89% |  |
 
+        ### Alerts that fired
+
+        | alert | from | until | worst | condition | source |
+        | :-- | --: | --: | --: | :-- | :-- |
+        | **hit ratio below 80%** | 1 s | 12 s | 41.3% | hit_ratio < 80% | ADR-006, Cache Monitoring: cache hit rate < 80% |
+        | **inventory hit ratio** | 1 s | 20 s | 22.7% | hit_ratio{data_type=inventory} < 80% |  |
+
         ### Can this run be trusted?
 
         - **origin**: 2,984 queries, 50/s; at most 23 of 60 connections; p95 wait for one 62 µs; 2 got none in time
         - **loads**: 1,680 loads in 1,680 flights, at most 1 of one key at once; 120 requests waited for another's load
         - **Redis**: 117.1 MiB of 256.0 MiB at most; 31,842 keys, 0 evicted, 1,204 expired; 4% of a core
+        - **TTLs**: a sample of 4,835 keys, 2 without one; left at the median: activity 59.3 min, customer 13.2 min, inventory 4.0 min, product 55.4 min, session 22.9 h
         - **errors**: 2 of 29,741 requests: 503 origin timeout (2)
         - **oracles**: origin-pool, staleness, versions: no violation in 56,506 checks
-        - **alerts**: hit ratio < 80% from 0 s to 11 s, inventory hit ratio < 80% from 0 s to 19 s
+        - **alerts**: 2 of 5 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%; inventory hit ratio from 1 s to 20 s, worst 22.7%
         - **faults**: origin slow x3 for 5 s at 55 s
         - **run**: valid: generator 21% of a core, instances 34% of a core, start slip p99 0.3 ms, nothing dropped, at most 1,000 users live
 
         adr-006 · seed 42 · closed loop, 1,000 users · Redis 7.0.15 standalone (managed) · 3 instances · started 2026-11-23T07:45:00Z
-        "#);
+        ");
     }
 
     #[test]
     fn a_run_of_which_little_is_known() {
-        insta::assert_snapshot!(summary(&bare_report()), @r#"
+        insta::assert_snapshot!(summary(&bare_report()), @"
         ## ⚠️ INCONCLUSIVE: bare
 
         **no targets**, **INVALID run**
@@ -202,12 +212,18 @@ mod tests {
         | :-- | --: | --: | --: | --: | --: | --: | --: | --: | --: |
         | run | 60 s | 29,741 | 496 | 2 | 13 ms | 61 ms | 2,599 | 0.09 | 23 |
 
+        ### Alerts that fired
+
+        | alert | from | until | worst | condition | source |
+        | :-- | --: | --: | --: | :-- | :-- |
+        | **hit ratio below 80%** | 1 s | 12 s | 41.3% | hit_ratio < 80% | ADR-006, Cache Monitoring: cache hit rate < 80% |
+
         ### Can this run be trusted?
 
         - **origin**: 2,599 queries, 43/s; at most 23 of 60 connections; p95 wait for one 62 µs; 2 got none in time
         - **loads**: 1,295 loads in 1,295 flights, at most 1 of one key at once; 60 requests waited for another's load
         - **errors**: 2 of 29,741 requests: 503 origin timeout (2)
-        - **alerts**: hit ratio < 80% from 0 s to 11 s
+        - **alerts**: 1 of 4 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%
         - **faults**: origin slow x3 for 5 s at 55 s
         - **run**: INTERRUPTED: this is what was measured until then
         - **run**: INVALID: the generator was the bottleneck: start slip p99 412 ms
@@ -215,7 +231,7 @@ mod tests {
         - **note**: only 3 requests measured
 
         bare · seed 42 · closed loop, 1,000 users · no Redis · 3 instances · started 2026-11-23T07:45:00Z
-        "#);
+        ");
     }
 
     #[test]

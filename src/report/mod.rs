@@ -22,6 +22,7 @@ mod table;
 pub mod terminal;
 pub mod timeseries_csv;
 mod variants;
+mod watched;
 mod words;
 
 use std::fmt;

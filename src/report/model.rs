@@ -5,6 +5,7 @@
 //! never a zero.
 
 mod alternatives;
+mod monitoring;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
+pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 
 /// The version of this file's shape.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -62,6 +64,9 @@ pub struct Report {
     pub oracles: BTreeMap<String, OracleResult>,
     /// Alerts that fired, with begin and end.
     pub alerts: Vec<Alert>,
+    /// Every alert that was watched, fired or not.
+    #[serde(default)]
+    pub alerts_watched: Vec<WatchedAlert>,
     /// Faults injected.
     pub faults: Vec<Fault>,
     /// The same traffic with caching off; `null` if it was left out.
@@ -114,7 +119,7 @@ pub struct EnvironmentInfo {
     pub users: u32,
     /// The Redis server's version; `null` without Redis.
     pub redis_version: Option<String>,
-    /// `standalone`, `sentinel` or `cluster`; `null` without Redis.
+    /// `standalone`, `replicated`, `sentinel` or `cluster`; `null` without Redis.
     pub redis_topology: Option<String>,
     /// Whether the run started Redis itself.
     pub redis_managed: bool,
@@ -280,6 +285,9 @@ pub struct RedisResult {
     pub maxmemory_bytes: Option<u64>,
     /// Keys of this run at the end.
     pub keys: u64,
+    /// The TTLs that keys had left at the end; `null` if they were not looked at.
+    #[serde(default)]
+    pub ttl_distribution: Option<TtlDistribution>,
     /// Evicted keys.
     pub evictions: u64,
     /// The most in one second.
@@ -307,17 +315,6 @@ pub struct OracleResult {
     pub violations: u64,
     /// The worst case in words; empty if there was none.
     pub worst: String,
-}
-
-/// An alert that fired.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Alert {
-    /// Its name.
-    pub name: String,
-    /// When its condition began, from the start of the run.
-    pub start_s: f64,
-    /// When it ended; `null` if it lasted to the end.
-    pub end_s: Option<f64>,
 }
 
 /// A fault that was injected.

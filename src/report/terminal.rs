@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_run_that_held() {
-        insta::assert_snapshot!(show(&sample_report(), 110), @r#"
+        insta::assert_snapshot!(show(&sample_report(), 110), @"
         adr-006 · seed 42 · closed loop, 1,000 users · Redis 7.0.15 standalone (managed) · 3 instances
 
                    for  requests  per s  errors    mean    p95  origin queries  per request  connections
@@ -206,20 +206,22 @@ mod tests {
           origin   2,599 queries, 43/s; at most 23 of 60 connections; p95 wait for one 62 µs; 2 got none in time
           loads    1,295 loads in 1,295 flights, at most 1 of one key at once; 60 requests waited for another's load
           Redis    117.1 MiB of 256.0 MiB at most; 31,842 keys, 0 evicted, 1,204 expired; 4% of a core
+          TTLs     a sample of 4,835 keys, 2 without one; left at the median: activity 59.3 min, customer 13.2 min,
+                   inventory 4.0 min, product 55.4 min, session 22.9 h
           errors   2 of 29,741 requests: 503 origin timeout (2)
           oracles  origin-pool, staleness, versions: no violation in 56,506 checks
-          alerts   hit ratio < 80% from 0 s to 11 s
+          alerts   1 of 4 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%
           faults   origin slow x3 for 5 s at 55 s
           run      valid: generator 21% of a core, instances 34% of a core, start slip p99 0.3 ms, nothing dropped, at
                    most 1,000 users live
 
         PASS  17 of 17 targets   reports/adr-006-20261123T074500Z/report.html
-        "#);
+        ");
     }
 
     #[test]
     fn a_run_that_held_at_80_columns() {
-        insta::assert_snapshot!(show(&sample_report(), 80), @r#"
+        insta::assert_snapshot!(show(&sample_report(), 80), @"
         adr-006 · seed 42 · closed loop, 1,000 users · Redis 7.0.15 standalone (managed)
           3 instances
 
@@ -263,20 +265,23 @@ mod tests {
                    requests waited for another's load
           Redis    117.1 MiB of 256.0 MiB at most; 31,842 keys, 0 evicted, 1,204
                    expired; 4% of a core
+          TTLs     a sample of 4,835 keys, 2 without one; left at the median: activity
+                   59.3 min, customer 13.2 min, inventory 4.0 min, product 55.4 min,
+                   session 22.9 h
           errors   2 of 29,741 requests: 503 origin timeout (2)
           oracles  origin-pool, staleness, versions: no violation in 56,506 checks
-          alerts   hit ratio < 80% from 0 s to 11 s
+          alerts   1 of 4 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%
           faults   origin slow x3 for 5 s at 55 s
           run      valid: generator 21% of a core, instances 34% of a core, start slip
                    p99 0.3 ms, nothing dropped, at most 1,000 users live
 
         PASS  17 of 17 targets   reports/adr-006-20261123T074500Z/report.html
-        "#);
+        ");
     }
 
     #[test]
     fn a_run_that_failed() {
-        insta::assert_snapshot!(show(&failed_report(), 110), @r#"
+        insta::assert_snapshot!(show(&failed_report(), 110), @"
         adr-006 · seed 42 · closed loop, 1,000 users · Redis 7.0.15 standalone (managed) · 3 instances
 
                    for  requests  per s  errors    mean    p95  origin queries  per request  connections
@@ -316,9 +321,12 @@ mod tests {
           origin   2,984 queries, 50/s; at most 23 of 60 connections; p95 wait for one 62 µs; 2 got none in time
           loads    1,680 loads in 1,680 flights, at most 1 of one key at once; 120 requests waited for another's load
           Redis    117.1 MiB of 256.0 MiB at most; 31,842 keys, 0 evicted, 1,204 expired; 4% of a core
+          TTLs     a sample of 4,835 keys, 2 without one; left at the median: activity 59.3 min, customer 13.2 min,
+                   inventory 4.0 min, product 55.4 min, session 22.9 h
           errors   2 of 29,741 requests: 503 origin timeout (2)
           oracles  origin-pool, staleness, versions: no violation in 56,506 checks
-          alerts   hit ratio < 80% from 0 s to 11 s, inventory hit ratio < 80% from 0 s to 19 s
+          alerts   2 of 5 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%; inventory hit ratio from 1 s to 20
+                   s, worst 22.7%
           faults   origin slow x3 for 5 s at 55 s
           run      valid: generator 21% of a core, instances 34% of a core, start slip p99 0.3 ms, nothing dropped, at
                    most 1,000 users live
@@ -327,12 +335,12 @@ mod tests {
         ✗ inventory hit ratio: observed 82.1%, wanted ≥ 85% (ADR-006, Performance Impact)
 
         FAIL  15 of 17 targets held, 1 failed, 1 inconclusive   reports/adr-006-20261123T074500Z/report.html
-        "#);
+        ");
     }
 
     #[test]
     fn a_run_of_which_little_is_known() {
-        insta::assert_snapshot!(show(&bare_report(), 80), @r#"
+        insta::assert_snapshot!(show(&bare_report(), 80), @"
         bare · seed 42 · closed loop, 1,000 users · no Redis · 3 instances
 
                 for  requests  per s  errors   mean    p95  origin queries  per request
@@ -346,7 +354,7 @@ mod tests {
           loads    1,295 loads in 1,295 flights, at most 1 of one key at once; 60
                    requests waited for another's load
           errors   2 of 29,741 requests: 503 origin timeout (2)
-          alerts   hit ratio < 80% from 0 s to 11 s
+          alerts   1 of 4 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%
           faults   origin slow x3 for 5 s at 55 s
           run      INTERRUPTED: this is what was measured until then
           run      INVALID: the generator was the bottleneck: start slip p99 412 ms
@@ -354,7 +362,7 @@ mod tests {
           note     only 3 requests measured
 
         INCONCLUSIVE  no targets, INVALID run   reports/adr-006-20261123T074500Z/report.html
-        "#);
+        ");
     }
 
     #[test]

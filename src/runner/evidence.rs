@@ -18,10 +18,14 @@ use super::monitor::Reading;
 use super::pass::PassResult;
 use super::redis_server::RedisReading;
 
+mod watched;
+
 /// The evidence of a run.
 pub(super) struct RunEvidence<'r> {
     pub(super) after: &'r PassResult,
     pub(super) improvement: Option<Improvement>,
+    /// Whether there should have been a Redis, or a memcached in its place.
+    pub(super) has_store: bool,
 }
 
 impl Evidence for RunEvidence<'_> {
@@ -44,7 +48,7 @@ impl Evidence for RunEvidence<'_> {
             Metric::Distribution(Distribution::Staleness, statistic) => {
                 self.staleness(&query, statistic)
             }
-            Metric::Scalar(scalar) => self.scalar(scalar, &query),
+            Metric::Scalar(scalar) => self.scalar(scalar, &query, check),
         }
     }
 }
@@ -90,7 +94,7 @@ impl RunEvidence<'_> {
         }
     }
 
-    fn scalar(&self, scalar: Scalar, query: &Query) -> Observation {
+    fn scalar(&self, scalar: Scalar, query: &Query, check: &Check) -> Observation {
         match scalar {
             Scalar::HitRatio
             | Scalar::ErrorRatio
@@ -109,6 +113,10 @@ impl RunEvidence<'_> {
             | Scalar::EvictionsPerS
             | Scalar::RedisKeys
             | Scalar::RedisMemory => self.of_redis(scalar),
+            Scalar::RedisUp
+            | Scalar::BreakersOpen
+            | Scalar::WriteBehindWaiting
+            | Scalar::AlertsFired => self.of_watch(scalar, check),
         }
     }
 
@@ -303,8 +311,8 @@ impl PassResult {
             .staleness(query.data_type, query.phases, self.measurements.schedule())
     }
 
-    /// What was read in the judged time, at its borders and each second.
-    fn judged_readings(&self) -> Vec<&Reading> {
+    /// What was read in the judged time: at its borders and once a second between.
+    pub(super) fn judged_readings(&self) -> Vec<&Reading> {
         let Some(from) = &self.observed.judged_from else {
             return Vec::new();
         };

@@ -4,6 +4,7 @@
 //! The only room that knows all others. Whatever happens on the way, what it started is ended and
 //! what was measured is written.
 
+mod alerts;
 mod assemble;
 mod evidence;
 mod memcached_server;
@@ -40,6 +41,8 @@ pub struct RunOptions {
     pub overrides: Vec<String>,
     /// An existing Redis; `None` starts one.
     pub redis_url: Option<String>,
+    /// An existing memcached, as in `host:11211`; `None` starts one where a store is memcached.
+    pub memcached: Option<String>,
     /// The report's folder; `None` makes one under `reports/`.
     pub out: Option<PathBuf>,
 }
@@ -101,6 +104,8 @@ pub trait Progress: Send + Sync {
     fn step(&self, doing: &str);
     /// Users are being driven.
     fn moment(&self, moment: &Moment);
+    /// Something that is worth knowing while the run goes on.
+    fn note(&self, _text: &str) {}
 }
 
 /// Runs `plan` until it is done or `stop` turns true.
@@ -171,6 +176,13 @@ struct Passes {
     memcached_version: Option<String>,
 }
 
+impl Passes {
+    /// Whether there was a Redis, or a memcached in its place.
+    fn has_store(&self) -> bool {
+        self.redis.is_some() || self.memcached_version.is_some()
+    }
+}
+
 impl House<'_> {
     /// Brings the remote layer's store up, runs the passes of `plan`, and takes it down again. A
     /// variant beside the main one has no baseline of its own.
@@ -210,8 +222,13 @@ impl House<'_> {
             return Ok((None, None));
         };
         if let Some(memcached) = remote.memcached {
-            self.progress.step("starting memcached");
-            let server = MemcachedServer::up(memcached, &self.clock).await?;
+            let place = self.options.memcached.as_deref();
+            self.progress.step(match place {
+                Some(_) => "asking memcached",
+                None => "starting memcached",
+            });
+            let prefix = RunPrefix::new(plan.seed, self.clock.now());
+            let server = MemcachedServer::up(memcached, place, prefix, &self.clock).await?;
             return Ok((None, Some(server)));
         }
         self.progress.step(match self.options.redis_url {
@@ -221,7 +238,7 @@ impl House<'_> {
         // By its time no variant meets the keys of another.
         let prefix = RunPrefix::new(plan.seed, self.clock.now());
         let url = self.options.redis_url.as_deref();
-        let server = RedisServer::up(&remote.redis, url, prefix, &self.clock).await?;
+        let server = RedisServer::up(remote, url, prefix, &self.clock).await?;
         Ok((Some(server), None))
     }
 }
@@ -231,14 +248,16 @@ async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
     let memcached = stage.memcached.as_ref();
     let memcached_version = memcached.map(|server| server.version().to_owned());
     let before = match &stage.plan.baseline {
-        Some(_) if stage.variant.is_none() => Some(pass::run(stage, PassKind::Before).await?),
+        Some(_) if stage.variant.is_none() => {
+            Some(Box::pin(pass::run(stage, PassKind::Before)).await?)
+        }
         _ => None,
     };
     if *stage.stop.borrow() && before.is_none() {
         return Err(RunError::Interrupted);
     }
     // After an interruption this measures nothing, and the report says so.
-    let after = pass::run(stage, PassKind::After).await?;
+    let after = Box::pin(pass::run(stage, PassKind::After)).await?;
     Ok(Passes {
         before,
         after,

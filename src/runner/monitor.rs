@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::alerts::{Alarmed, Alarms};
 use super::memcached_server::{MemcachedReading, MemcachedServer};
 use super::redis_server::RedisReading;
 use super::{Moment, Stage};
 use crate::clock::Timestamp;
 use crate::environment::database::{DatabaseStats, MockDatabase};
+use crate::environment::instance::metrics::{InstanceMetrics, InstanceReading};
 use crate::measure::cpu::ThreadTimes;
 use crate::measure::engine_observer::EngineObserver;
 use crate::measure::recorder::Recorder;
@@ -26,6 +28,8 @@ pub(super) struct Watched {
     pub(super) recorder: Arc<Recorder>,
     pub(super) observers: Vec<Arc<EngineObserver>>,
     pub(super) database: MockDatabase,
+    pub(super) instances: Vec<Arc<InstanceMetrics>>,
+    pub(super) alarms: Alarms,
 }
 
 /// Everything around the engines at one moment.
@@ -36,6 +40,47 @@ pub(super) struct Reading {
     pub(super) redis: Option<RedisReading>,
     pub(super) memcached: Option<MemcachedReading>,
     pub(super) threads: Option<ThreadTimes>,
+    pub(super) instances: Vec<InstanceReading>,
+}
+
+/// What Redis, or memcached in its place, said of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoreReading {
+    pub(super) at: Timestamp,
+    pub(super) used_bytes: u64,
+    /// `None` for no limit.
+    pub(super) limit_bytes: Option<u64>,
+    pub(super) keys: u64,
+}
+
+impl Reading {
+    /// What the store said; `None` if it did not answer, or if there is none.
+    pub(super) fn store(&self) -> Option<StoreReading> {
+        let of_redis = self.redis.as_ref().map(|redis| StoreReading {
+            at: redis.at,
+            used_bytes: redis.info.used_memory.0,
+            limit_bytes: redis.info.maxmemory.map(|limit| limit.0),
+            keys: redis.info.keys_in(0),
+        });
+        of_redis.or_else(|| {
+            self.memcached.as_ref().map(|memcached| StoreReading {
+                at: memcached.at,
+                used_bytes: memcached.info.bytes.0,
+                limit_bytes: Some(memcached.info.limit.0),
+                keys: memcached.info.items,
+            })
+        })
+    }
+
+    /// How many keys the store evicted since `earlier`; `None` if one of the two is missing.
+    pub(super) fn evicted_since(&self, earlier: &Self) -> Option<u64> {
+        let of_redis = self.redis.as_ref().zip(earlier.redis.as_ref());
+        let of_redis = of_redis.map(|(now, then)| now.info.since(&then.info).evicted_keys);
+        of_redis.or_else(|| {
+            let (now, then) = (self.memcached.as_ref()?, earlier.memcached.as_ref()?);
+            Some(now.info.since(&then.info).evictions)
+        })
+    }
 }
 
 /// What the watch saw.
@@ -59,6 +104,8 @@ pub(super) struct Observed {
     pub(super) redis_died: Option<String>,
     /// How memcached died, if it did.
     pub(super) memcached_died: Option<String>,
+    /// What became of the alerts.
+    pub(super) alerts: Alarmed,
 }
 
 pub(super) struct Monitor<'m, 'r> {
@@ -97,6 +144,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             interrupted: false,
             redis_died: None,
             memcached_died: None,
+            alerts: Vec::new(),
         };
         while !driving.is_finished() {
             self.enter_phase();
@@ -108,6 +156,12 @@ impl<'m, 'r> Monitor<'m, 'r> {
         }
         // Those the loop may have missed by a tick, or that an early end left open.
         observed.last = self.read().await;
+        if observed.redis_died.is_some() {
+            // What ended the run must not be missed for want of a look.
+            observed.seconds.push(observed.last.clone());
+            self.watched.alarms.look(&observed.first, &observed.seconds);
+            observed.seconds.pop();
+        }
         if observed.judged_from.is_some() && observed.judged_to.is_none() {
             observed.judged_to = Some(observed.last.clone());
         }
@@ -116,6 +170,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
         {
             observed.redis_keys = redis.keys(&reading.info, &self.stage.clock).await;
         }
+        observed.alerts = self.watched.alarms.finish();
         observed
     }
 
@@ -152,6 +207,11 @@ impl<'m, 'r> Monitor<'m, 'r> {
         if since.as_secs() as usize > observed.seconds.len() {
             let reading = self.read().await;
             observed.seconds.push(reading);
+            // Users that leave because it is over are no news.
+            let over = *self.stop.borrow() || self.stage.clock.now() >= self.watched.schedule.end();
+            if !over {
+                self.watched.alarms.look(&observed.first, &observed.seconds);
+            }
         }
     }
 
@@ -199,17 +259,19 @@ impl<'m, 'r> Monitor<'m, 'r> {
             Some(redis) => redis.info(clock).await,
             None => None,
         };
-        let memcached = match &self.stage.memcached {
+        let memcached = match &mut self.stage.memcached {
             Some(memcached) => memcached.read(clock).await,
             None => None,
         };
+        for instance in &self.watched.instances {
+            instance.redis_read(redis.as_ref().map(|redis| &redis.info));
+        }
+        let instances = self.watched.instances.iter();
         Reading {
             at: clock.now(),
+            instances: instances.map(|instance| instance.read()).collect(),
             database: self.watched.database.stats(),
-            redis: redis.map(|info| RedisReading {
-                at: clock.now(),
-                info,
-            }),
+            redis,
             memcached,
             threads: ThreadTimes::read(),
         }

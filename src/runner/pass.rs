@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::alerts::Alarms;
 use super::monitor::{Monitor, Observed, Watched};
 use super::{RunError, Stage};
 use crate::drivers::closed_loop::ClosedLoop;
@@ -19,6 +20,7 @@ use crate::engine::remote::any::RemoteOptions;
 use crate::engine::remote::redis::RedisOptions;
 use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
 use crate::environment::instance::{Instance, InstanceConfig};
+use crate::environment::keyspace::ttl::TtlSample;
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::Both;
@@ -28,6 +30,9 @@ use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseKind, Schedule};
 use crate::scenario::plan::{Driver, PhasePlan, Plan, RemotePlan};
 use crate::workload::user::Traffic;
+
+/// What is told when the users have gone and the instances are still there.
+const LAST_LOOK: &str = "looking at what Redis holds";
 
 /// With or without the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,8 @@ pub(super) struct PassResult {
     pub(super) driven: Driven,
     /// Whether all that write-behind had accepted was committed in the end.
     pub(super) drained: bool,
+    /// The TTLs that keys had left when the last user had gone.
+    pub(super) ttls: Option<TtlSample>,
 }
 
 /// Runs one pass.
@@ -76,6 +83,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let told: Vec<Arc<dyn Observer>> = told.map(|told| told as _).collect();
     let instances = start_instances(stage, kind, &host.host(database.clone()), told).await?;
 
+    stage.progress.note(&metrics_of(&instances));
     let started_at = stage.clock.now();
     let schedule = Arc::new(Schedule::new(started_at, phases(plan, kind)));
     let recorder = Arc::new(Recorder::new(
@@ -89,8 +97,11 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
         database,
+        instances: instances.iter().map(Instance::metrics).collect(),
+        alarms: alarms(stage, kind, &recorder, &schedule),
     };
     let (driven, observed) = drive(stage, &instances, watched).await?;
+    let ttls = ttls(stage, kind).await;
 
     let measurements = recorder.finish();
     let engine =
@@ -108,7 +119,39 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         observed,
         driven,
         drained,
+        ttls,
     })
+}
+
+/// Before the instances go: their metrics can still be asked for.
+async fn ttls(stage: &mut Stage<'_>, kind: PassKind) -> Option<TtlSample> {
+    if kind == PassKind::Before {
+        return None;
+    }
+    let redis = stage.redis.as_mut()?;
+    stage.progress.step(LAST_LOOK);
+    redis.ttls(&stage.plan.policies, &stage.clock).await
+}
+
+/// Without the cache, nothing is watched that only a cache can promise.
+fn alarms(
+    stage: &Stage<'_>,
+    kind: PassKind,
+    recorder: &Arc<Recorder>,
+    schedule: &Arc<Schedule>,
+) -> Alarms {
+    let plan = stage.plan;
+    let alerts = match kind {
+        PassKind::Before => &[],
+        PassKind::After => &*plan.alerts,
+    };
+    Alarms::new(
+        alerts,
+        &plan.policies,
+        recorder,
+        schedule,
+        stage.redis.is_some() || stage.memcached.is_some(),
+    )
 }
 
 fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {
@@ -162,6 +205,12 @@ async fn start_instances(
         instances.push(Instance::start(config, origin.clone()).await?);
     }
     Ok(instances)
+}
+
+/// Where the metrics of `instances` are, while they run.
+fn metrics_of(instances: &[Instance]) -> String {
+    let urls: Vec<String> = instances.iter().map(Instance::metrics_url).collect();
+    format!("metrics: {}", urls.join(" "))
 }
 
 /// How the instances reach the store that was brought up.

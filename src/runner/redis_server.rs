@@ -1,66 +1,100 @@
-//! The Redis of a run: started for it, or one that exists already.
+//! The Redis of a run: started for it, or one that exists already; one server or several.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client};
 
 use crate::clock::{Clock, Timestamp};
-use crate::environment::RedisConfig;
+use crate::engine::data_type::PolicyTable;
+use crate::engine::invalidation::Transport;
+use crate::engine::remote::redis::{NodeAddress, Nodes, ReadFrom, Surveyor, Topology, View};
 use crate::environment::error::EnvironmentError;
-use crate::environment::keyspace::{self, RunPrefix, probe};
-use crate::environment::managed_redis::ManagedRedis;
-use crate::environment::redis_info::RedisInfo;
+use crate::environment::keyspace::ttl::{self, TtlBudget, TtlSample};
+use crate::environment::keyspace::{self, RunPrefix, mask_url, probe};
+use crate::environment::managed_redis::topology::ManagedTopology;
+use crate::environment::redis_info::{RedisInfo, RedisLedger};
+use crate::scenario::plan::RemotePlan;
 
 /// How long one question to Redis may take.
 const ASK_LIMIT: Duration = Duration::from_millis(800);
 /// How long deleting the keys of a run may take.
 const CLEAN_LIMIT: Duration = Duration::from_secs(10);
+/// How much is looked at for the distribution of TTLs, when nothing is measured any more.
+const TTL_BUDGET: TtlBudget = TtlBudget {
+    keys_max: 50_000,
+    limit: Duration::from_secs(2),
+};
 /// How many questions in a row must fail until an existing Redis counts as gone.
 const FAILURES_MAX: u32 = 3;
+/// The same where somebody takes over from a primary that died, which takes a while.
+const FAILURES_MAX_WITH_FAILOVER: u32 = 30;
 
 /// What to tell about it in the report.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) version: String,
+    pub(super) topology: Topology,
     pub(super) managed: bool,
 }
 
 /// The Redis of a run.
 pub(super) struct RedisServer {
+    /// With everything that a client must know.
     url: String,
     version: String,
+    topology: Topology,
     prefix: RunPrefix,
     /// `None` for one that exists already.
-    managed: Option<ManagedRedis>,
-    connection: Option<MultiplexedConnection>,
+    managed: Option<ManagedTopology>,
+    nodes: Nodes,
+    surveyor: Surveyor,
+    connections: BTreeMap<NodeAddress, MultiplexedConnection>,
+    ledger: RedisLedger,
     failures: u32,
 }
 
 impl RedisServer {
-    /// Starts a Redis as `config` says, or uses the one at `url`.
+    /// Starts a Redis as `plan` says, or uses the one at `url`.
     pub(super) async fn up(
-        config: &RedisConfig,
+        plan: &RemotePlan,
         url: Option<&str>,
         prefix: RunPrefix,
         clock: &Clock,
     ) -> Result<Self, EnvironmentError> {
         let (url, version, managed) = if let Some(url) = url {
-            (url.to_owned(), probe(url, clock).await?.version, None)
+            let url = reading_from(url, plan.read_from);
+            let version = probe(&url, clock).await?.version;
+            (url, version, None)
         } else {
-            let managed = ManagedRedis::start(config, clock).await?;
-            (
-                managed.url().to_owned(),
-                managed.version().to_owned(),
-                Some(managed),
-            )
+            let managed = ManagedTopology::start(&plan.redis, &plan.topology, clock).await?;
+            let url = reading_from(managed.url(), plan.read_from);
+            (url, managed.version().to_owned(), Some(managed))
         };
+        let nodes = Nodes::open(&url).map_err(|error| EnvironmentError::BadUrl {
+            url: mask_url(&url),
+            reason: error.to_string(),
+        })?;
+        let replica = nodes.address().read_from() == ReadFrom::Replica;
+        if replica && plan.invalidation.transport == Transport::Tracking {
+            let reason = "client tracking tells of changes before replicas have them: leave \
+                          read_from=replica out, or set layers.remote.invalidation.transport=pubsub";
+            return Err(EnvironmentError::BadUrl {
+                url: mask_url(&url),
+                reason: reason.to_owned(),
+            });
+        }
         Ok(Self {
-            url,
             version,
+            topology: nodes.address().topology(),
             prefix,
             managed,
-            connection: None,
+            surveyor: Surveyor::new(nodes.clone()),
+            nodes,
+            url,
+            connections: BTreeMap::new(),
+            ledger: RedisLedger::default(),
             failures: 0,
         })
     }
@@ -68,6 +102,7 @@ impl RedisServer {
     pub(super) fn identity(&self) -> Identity {
         Identity {
             version: self.version.clone(),
+            topology: self.topology,
             managed: self.managed.is_some(),
         }
     }
@@ -80,17 +115,39 @@ impl RedisServer {
         &self.prefix
     }
 
-    /// What Redis says of itself now; `None` if it does not answer.
-    pub(super) async fn info(&mut self, clock: &Clock) -> Option<RedisInfo> {
-        let connection = self.connect(clock).await?;
-        let info = RedisInfo::fetch(connection, clock, ASK_LIMIT).await.ok();
-        if info.is_some() {
+    /// What its servers say of themselves now, added up; `None` if no primary answers.
+    pub(super) async fn info(&mut self, clock: &Clock) -> Option<RedisReading> {
+        let reading = self.read(clock).await;
+        if reading.is_some() {
             self.failures = 0;
         } else {
             self.failures += 1;
-            self.connection = None;
         }
-        info
+        reading
+    }
+
+    async fn read(&mut self, clock: &Clock) -> Option<RedisReading> {
+        let view = self.survey(clock).await?;
+        let addresses: Vec<NodeAddress> = view.nodes().cloned().collect();
+        let asking = self.connect(&addresses, clock).await.into_iter().map(
+            async |(address, mut connection)| {
+                let info = RedisInfo::fetch(&mut connection, clock, ASK_LIMIT).await;
+                (address, info.ok())
+            },
+        );
+        let mut told = Vec::new();
+        for (address, info) in join_all(asking).await {
+            match info {
+                Some(info) => told.push(info),
+                None => drop(self.connections.remove(&address)),
+            }
+        }
+        let info = self.ledger.enter(told)?;
+        Some(RedisReading {
+            at: clock.now(),
+            info,
+            lives_ended: self.ledger.lives_ended(),
+        })
     }
 
     /// How it died, if it did.
@@ -98,8 +155,12 @@ impl RedisServer {
         if let Some(managed) = &mut self.managed {
             return managed.died();
         }
-        (self.failures >= FAILURES_MAX)
-            .then(|| format!("it answered none of the last {FAILURES_MAX} questions"))
+        let most = if self.topology.fails_over() {
+            FAILURES_MAX_WITH_FAILOVER
+        } else {
+            FAILURES_MAX
+        };
+        (self.failures >= most).then(|| format!("it answered none of the last {most} questions"))
     }
 
     /// How many keys this run has in it now.
@@ -108,9 +169,22 @@ impl RedisServer {
         if self.managed.is_some() {
             return Some(info.keys_in(0));
         }
-        let prefix = self.prefix.clone();
-        let connection = self.connect(clock).await?;
-        keyspace::count_keys(connection, &prefix, clock, CLEAN_LIMIT)
+        let mut keys = 0;
+        for mut connection in self.primaries(clock).await? {
+            let counting = keyspace::count_keys(&mut connection, &self.prefix, clock, CLEAN_LIMIT);
+            keys += counting.await.ok()?;
+        }
+        Some(keys)
+    }
+
+    /// The TTLs that this run's keys have left, as far as a look at them may take.
+    pub(super) async fn ttls(
+        &mut self,
+        policies: &PolicyTable,
+        clock: &Clock,
+    ) -> Option<TtlSample> {
+        let mut nodes = self.primaries(clock).await?;
+        ttl::sample(&mut nodes, &self.prefix, policies, (clock, TTL_BUDGET))
             .await
             .ok()
     }
@@ -118,43 +192,82 @@ impl RedisServer {
     /// Ends it, or deletes what the run wrote into it. Gives what could not be cleaned up.
     pub(super) async fn down(mut self, clock: &Clock) -> Vec<String> {
         if let Some(managed) = self.managed.take() {
-            return managed
-                .stop()
-                .await
+            let stopped = managed.stop().await;
+            return stopped
                 .err()
                 .map(|error| error.to_string())
                 .into_iter()
                 .collect();
         }
-        let prefix = self.prefix.clone();
-        let Some(connection) = self.connect(clock).await else {
-            let pattern = prefix.pattern();
+        let Some(primaries) = self.primaries(clock).await else {
+            let pattern = self.prefix.pattern();
             return vec![format!(
                 "Redis does not answer: keys {pattern} stay until their TTLs end"
             )];
         };
-        let deleted = keyspace::delete_all(connection, &prefix, clock, CLEAN_LIMIT).await;
-        deleted
-            .err()
-            .map(|error| error.to_string())
-            .into_iter()
-            .collect()
+        let mut left = Vec::new();
+        for mut connection in primaries {
+            let deleting = keyspace::delete_all(&mut connection, &self.prefix, clock, CLEAN_LIMIT);
+            left.extend(deleting.await.err().map(|error| error.to_string()));
+        }
+        left
     }
 
-    async fn connect(&mut self, clock: &Clock) -> Option<&mut MultiplexedConnection> {
-        if self.connection.is_none() {
-            let config = AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(ASK_LIMIT))
-                .set_response_timeout(Some(CLEAN_LIMIT));
-            let client = Client::open(self.url.as_str()).ok()?;
-            let connecting = client.get_multiplexed_async_connection_with_config(&config);
-            match clock.timeout(ASK_LIMIT, connecting).await {
-                Ok(Ok(connection)) => self.connection = Some(connection),
-                _ => self.failures += 1,
-            }
-        }
-        self.connection.as_mut()
+    async fn survey(&mut self, clock: &Clock) -> Option<View> {
+        let surveyed = clock
+            .timeout(ASK_LIMIT, Box::pin(self.surveyor.survey()))
+            .await;
+        surveyed.ok()?.ok()
     }
+
+    /// A connection to each primary; `None` if one of them cannot be had.
+    async fn primaries(&mut self, clock: &Clock) -> Option<Vec<MultiplexedConnection>> {
+        let view = self.survey(clock).await?;
+        let primaries: Vec<NodeAddress> =
+            view.shards.into_iter().map(|shard| shard.primary).collect();
+        let connections = self.connect(&primaries, clock).await;
+        let connections: Vec<_> = connections.into_iter().map(|(_, one)| one).collect();
+        (connections.len() == primaries.len()).then_some(connections)
+    }
+
+    /// Connections to those of `addresses` that can be reached.
+    async fn connect(
+        &mut self,
+        addresses: &[NodeAddress],
+        clock: &Clock,
+    ) -> Vec<(NodeAddress, MultiplexedConnection)> {
+        self.connections
+            .retain(|address, _| addresses.contains(address));
+        let missing = addresses
+            .iter()
+            .filter(|address| !self.connections.contains_key(*address));
+        let connecting = missing.map(async |address| {
+            let connecting = self.nodes.connect(address, CLEAN_LIMIT);
+            let connected = clock.timeout(ASK_LIMIT, Box::pin(connecting)).await;
+            Some((address.clone(), connected.ok()?.ok()?))
+        });
+        let connected = join_all(connecting).await;
+        self.connections.extend(connected.into_iter().flatten());
+        self.connections
+            .iter()
+            .map(|(address, connection)| (address.clone(), connection.clone()))
+            .collect()
+    }
+}
+
+/// `url`, with what the scenario says of lookups, unless it says so itself.
+fn reading_from(url: &str, read_from: ReadFrom) -> String {
+    if read_from == ReadFrom::Primary || url.contains("read_from=") {
+        return url.to_owned();
+    }
+    let (url, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let sign = if url.contains('?') { '&' } else { '?' };
+    let fragment = if fragment.is_empty() {
+        String::new()
+    } else {
+        format!("#{fragment}")
+    };
+    format!("{url}{sign}read_from=replica{fragment}")
 }
 
 /// What was read of Redis at one moment.
@@ -162,4 +275,34 @@ impl RedisServer {
 pub(super) struct RedisReading {
     pub(super) at: Timestamp,
     pub(super) info: RedisInfo,
+    /// How many servers have died: what they counted last is not in `info`.
+    pub(super) lives_ended: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers_lookups_goes_by_the_url() {
+        let from = |url| reading_from(url, ReadFrom::Replica);
+        assert_eq!(
+            reading_from("redis://host", ReadFrom::Primary),
+            "redis://host"
+        );
+        assert_eq!(
+            from("redis+cluster://host"),
+            "redis+cluster://host?read_from=replica"
+        );
+        assert_eq!(
+            from("rediss+cluster://host/?ca=x"),
+            "rediss+cluster://host/?ca=x&read_from=replica"
+        );
+        assert_eq!(
+            from("rediss+cluster://host#insecure"),
+            "rediss+cluster://host?read_from=replica#insecure"
+        );
+        let own = "redis+cluster://host?read_from=primary";
+        assert_eq!(from(own), own);
+    }
 }

@@ -3,6 +3,7 @@
 //! Each part reports all it can see and goes on; a part that is wrong becomes `None`, and the plan
 //! exists only if no part is. Called by the scenario's front door.
 
+mod alerts;
 mod alternatives;
 mod data_types;
 mod durability;
@@ -11,6 +12,7 @@ mod invalidation;
 mod limit;
 mod population;
 mod protection;
+mod topology;
 mod traffic;
 
 use std::ops::RangeInclusive;
@@ -94,8 +96,8 @@ pub(super) fn build(
         .traffic
         .value()
         .and_then(|traffic| traffic::build(traffic, users, &names, duration, errors));
-    let phases = file.traffic.value().and_then(traffic::phase_names);
-    let gates = gates::build(&file.gates, &names, phases.as_deref(), source, errors);
+    let alerts = alerts::build(&file.alerts, &names, source, errors);
+    let gates = gates::build(file, &names, source, errors);
 
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);
@@ -124,6 +126,7 @@ pub(super) fn build(
         },
         traffic: traffic.plan,
         baseline: baseline?,
+        alerts: alerts?,
         gates: gates?,
         variants: Vec::new(),
         resolved_yaml: String::new(),
@@ -200,18 +203,21 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
         errors,
     );
     let connections = count("connections", &file.connections, Some(1), 1..=1_024, errors);
-    // A topology that cannot be run has been reported; there is only one that can.
-    let topology = file.topology.is_absent() || file.topology.given().is_some();
+    let topology = topology::build(&file.topology, errors);
     let policy = file.policy.or(EvictionPolicy::default());
     let invalidation = invalidation::build(&file.invalidation, errors);
+    let (topology, read_from) = topology?;
+    topology::hears_of_changes(file, read_from, errors)?;
     Some(RemotePlan {
         redis: RedisConfig {
             maxmemory: maxmemory?,
             policy: policy?,
         },
+        topology,
+        read_from,
         memcached: memcached?,
         timeout: timeout?,
-        connections: topology.then_some(connections?)? as u16,
+        connections: connections? as u16,
         invalidation: invalidation?,
     })
 }

@@ -45,8 +45,14 @@
 //!   remote:
 //!     store: redis                   # the default; or memcached, which knows neither topology,
 //!                                    # nor policy, nor invalidation
-//!     topology: standalone           # the only one in this version
-//!     maxmemory: 256MiB              # or none, which it is if left out
+//!     topology: standalone           # the default; or replicated, sentinel, cluster
+//!     primaries: 3                   # of a cluster; the default
+//!     replicas: 2                    # of each primary; the default is 2, in a cluster 1
+//!     read_from: primary             # who answers lookups; the default; or replica
+//!     persistence: none              # the default; or rdb, aof, rdb+aof
+//!     password: secret               # or none, which it is if left out
+//!     tls: false                     # the default
+//!     maxmemory: 256MiB              # of each server; or none, which it is if left out
 //!     policy: allkeys-lru            # the default; any maxmemory-policy of Redis
 //!     timeout: 500ms                 # for a command; the default
 //!     connections: 1                 # for each instance; the default
@@ -96,6 +102,9 @@
 //!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
 //!                                    # invalidate_pattern (all parameters but the last), admit
 //! baseline: { for: 20s }             # the same with caching off, first; or none
+//! alerts:                            # what is told, and decides nothing; see docs/alerts.md
+//!   - "redis_up == 0"
+//!   - { name: cold, source: where from, check: "hit_ratio < 80%", for: 5s, window: 10s }
 //! gates:
 //!   - "p95(response_time) < 1s"
 //!   - { name: overall, source: where it comes from, check: "hit_ratio > 85%" }
@@ -104,16 +113,19 @@
 //!   - { name: local-only, set: { layers.remote: none } }  # paths as of --set
 //! ```
 
+mod alerts;
 pub(super) mod alternatives;
 pub(super) mod durability;
 pub(super) mod invalidation;
 mod limit;
 mod local;
 pub(super) mod protection;
+pub(super) mod topology;
 mod traffic;
 
 use std::sync::Arc;
 
+pub(super) use self::alerts::AlertFile;
 pub(super) use self::limit::LimitFile;
 pub(super) use self::local::LocalFile;
 use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword, located};
@@ -127,6 +139,7 @@ use alternatives::{QueryCacheFile, StoreFile};
 use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
+use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 
 /// The whole file.
@@ -141,6 +154,7 @@ pub(super) struct File {
     pub(super) resilience: Field<ResilienceFile>,
     pub(super) traffic: Field<TrafficFile>,
     pub(super) baseline: Field<Switch<BaselineFile>>,
+    pub(super) alerts: Field<List<AlertFile>>,
     pub(super) gates: Field<List<GateFile>>,
 }
 
@@ -161,6 +175,7 @@ impl Decode for File {
             resilience: fields.optional("resilience"),
             traffic: fields.required("traffic", "{ users: 1000, think_time: 1s..3s, … }"),
             baseline: fields.optional("baseline"),
+            alerts: fields.optional("alerts"),
             gates: fields.optional("gates"),
         };
         // Each variant is a scenario of its own: the list was taken out before.
@@ -349,36 +364,10 @@ impl Decode for LayersFile {
     }
 }
 
-/// How Redis is set up.
-#[derive(Clone, Copy)]
-pub(super) enum Topology {
-    Standalone,
-    /// Known, but not in this version.
-    Later,
-}
-
-impl Decode for Topology {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        let words = [
-            ("standalone", Self::Standalone),
-            ("sentinel", Self::Later),
-            ("cluster", Self::Later),
-        ];
-        let topology = keyword(node, "topology", &words, errors)?;
-        if let Self::Later = topology {
-            let message = format!("{} cannot be run by this version", node.describe());
-            let advice = "write `standalone`, the only topology so far";
-            errors.push(Diagnostic::new(&node.place, message).label(advice));
-            return None;
-        }
-        Some(topology)
-    }
-}
-
 /// The remote layer.
 pub(super) struct RemoteFile {
     pub(super) store: Field<StoreFile>,
-    pub(super) topology: Field<Topology>,
+    pub(super) topology: TopologyFile,
     pub(super) maxmemory: Field<Switch<ByteSize>>,
     pub(super) policy: Field<EvictionPolicy>,
     pub(super) timeout: Field<Span>,
@@ -391,7 +380,7 @@ impl Decode for RemoteFile {
         let mut fields = Fields::of(node, "the remote layer", errors)?;
         let remote = Self {
             store: fields.optional("store"),
-            topology: fields.optional("topology"),
+            topology: TopologyFile::of(&mut fields),
             maxmemory: fields.optional("maxmemory"),
             policy: fields.optional("policy"),
             timeout: fields.optional("timeout"),

@@ -9,8 +9,10 @@ use crate::engine::data_type::PolicyTable;
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
+use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
 use crate::environment::{DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
+use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
 use crate::units::ByteSize;
@@ -41,6 +43,8 @@ pub struct Plan {
     pub traffic: TrafficPlan,
     /// The same traffic with caching off, first; `None` leaves it out.
     pub baseline: Option<BaselinePlan>,
+    /// What somebody should be told of.
+    pub alerts: Vec<Alert>,
     /// What must hold.
     pub gates: Vec<Gate>,
     /// The alternatives that are run beside it and compared, in the order written; empty without.
@@ -86,8 +90,12 @@ pub struct LocalPlan {
 /// The remote layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemotePlan {
-    /// How the managed Redis is set up. An external one is used as it is.
+    /// How each server of a managed Redis is set up. An external one is used as it is.
     pub redis: RedisConfig,
+    /// How the servers of a managed Redis stand together.
+    pub topology: TopologyConfig,
+    /// Who answers lookups, also of an external one.
+    pub read_from: ReadFrom,
     /// A memcached instead of Redis; `redis` says nothing then.
     pub memcached: Option<MemcachedConfig>,
     /// How long a command may take before it counts as failed.

@@ -13,7 +13,9 @@ use super::words::{Algorithm, Word};
 use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::Operation;
+use crate::environment::redis_topology::{ReadFrom, Topology, TopologyConfig};
 use crate::environment::{DatabaseConfig, ServiceTime, TableConfig};
+use crate::gates::alert::Alert;
 use crate::units::{ByteSize, Ratio, Span};
 use crate::workload::{Dimension, Popularity, Population};
 
@@ -140,6 +142,10 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
                 map([("for", Yaml::span(baseline.duration))])
             }),
         ),
+        (
+            "alerts",
+            Yaml::List(plan.alerts.iter().map(alert).collect()),
+        ),
         ("gates", Yaml::List(gates.collect())),
     ]
     .map(|(key, value)| (key.to_owned(), value))
@@ -165,6 +171,16 @@ fn time(time: ServiceTime) -> Yaml {
     map([
         ("median", Yaml::span(time.median)),
         ("p99", Yaml::span(time.p99)),
+    ])
+}
+
+fn alert(alert: &Alert) -> Yaml {
+    map([
+        ("name", Yaml::text(&alert.name)),
+        ("source", Yaml::text(&alert.source)),
+        ("check", Yaml::text(&alert.check.text)),
+        ("for", Yaml::span(alert.hold)),
+        ("window", Yaml::span(alert.window)),
     ])
 }
 
@@ -291,16 +307,37 @@ fn layers(plan: &LayersPlan) -> Yaml {
             ]);
         }
         let maxmemory = Yaml::none_or(remote.redis.maxmemory, |most| Yaml::word(size(most)));
-        map([
-            ("topology", Yaml::word("standalone")),
+        let mut entries = topology(&remote.topology, remote.read_from);
+        entries.extend([
             ("maxmemory", maxmemory),
             ("policy", Yaml::word(remote.redis.policy.word())),
             ("timeout", Yaml::span(remote.timeout)),
             ("connections", Yaml::word(remote.connections)),
             ("invalidation", invalidation(&remote.invalidation)),
-        ])
+        ]);
+        let named = entries.into_iter();
+        Yaml::Map(named.map(|(key, value)| (key.to_owned(), value)).collect())
     });
     map([("local", local), ("remote", remote)])
+}
+
+/// Sizes that a topology has not are not written: they would be refused.
+fn topology(config: &TopologyConfig, read_from: ReadFrom) -> Vec<(&'static str, Yaml)> {
+    let mut entries = vec![("topology", Yaml::word(config.topology.word()))];
+    if config.topology == Topology::Cluster {
+        entries.push(("primaries", Yaml::word(config.primaries)));
+    }
+    if config.topology != Topology::Standalone {
+        entries.push(("replicas", Yaml::word(config.replicas)));
+        entries.push(("read_from", Yaml::word(read_from.word())));
+    }
+    let password = Yaml::none_or(config.password.as_ref(), Yaml::text);
+    entries.extend([
+        ("persistence", Yaml::word(config.persistence.word())),
+        ("password", password),
+        ("tls", Yaml::word(config.tls)),
+    ]);
+    entries
 }
 
 fn invalidation(config: &InvalidationConfig) -> Yaml {

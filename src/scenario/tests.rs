@@ -76,6 +76,9 @@ traffic:
     - { name: steady, for: 30s }
   mix: { customer.get: 40, customer.put: 1, stock.get: 20, limit.admit: 5, activity.put: 0.5 }
 baseline: { for: 20s }
+alerts:
+  - "redis_up == 0"
+  - { name: cold, source: the list, check: "hit_ratio{data_type=stock} < 80%", for: 5s, window: 20s }
 gates:
   - "p95(response_time) < 1s"
   - { name: hits, source: the table, check: "hit_ratio{data_type=customer, phase=calm} >= 95%" }

@@ -9,6 +9,7 @@ use crate::engine::invalidation::{Broadly, OnLoss, Transport};
 use crate::engine::local::LocalPolicy;
 use crate::engine::write_behind::policy::OnFull;
 use crate::environment::EvictionPolicy;
+use crate::environment::redis_topology::{Persistence, ReadFrom, Topology};
 
 /// A value that is written as one of a few words.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -86,6 +87,32 @@ impl Word for EvictionPolicy {
     ];
 }
 
+impl Word for Topology {
+    const WHAT: &'static str = "topology";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("standalone", Self::Standalone),
+        ("replicated", Self::Replicated),
+        ("sentinel", Self::Sentinel),
+        ("cluster", Self::Cluster),
+    ];
+}
+
+impl Word for ReadFrom {
+    const WHAT: &'static str = "source of lookups";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("primary", Self::Primary), ("replica", Self::Replica)];
+}
+
+impl Word for Persistence {
+    const WHAT: &'static str = "persistence";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("rdb", Self::Rdb),
+        ("aof", Self::Aof),
+        ("rdb+aof", Self::RdbAndAof),
+    ];
+}
+
 impl Word for LocalPolicy {
     const WHAT: &'static str = "policy of the local layer";
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -150,6 +177,9 @@ decode_words!(
     Invalidation,
     Consistency,
     EvictionPolicy,
+    Topology,
+    ReadFrom,
+    Persistence,
     Transport,
     Broadly,
     OnLoss,
@@ -191,6 +221,17 @@ mod tests {
         for (word, value) in EvictionPolicy::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }
+        for (word, value) in Topology::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+            assert_eq!(value.name(), *word);
+        }
+        for (word, value) in ReadFrom::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        for (word, value) in Persistence::WORDS {
+            assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
+        }
+        assert_eq!((Topology::WORDS.len(), Persistence::WORDS.len()), (4, 4));
         for (word, value) in OnFull::WORDS {
             assert_eq!(spelled(serde_json::to_value(value).expect("json")), *word);
         }

@@ -57,12 +57,12 @@ fn told(output: Output) -> (i32, String, String) {
 }
 
 /// The arguments of a short run into a folder of its own.
-struct ShortRun {
+pub(crate) struct ShortRun {
     temporary: TempDir,
 }
 
 impl ShortRun {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             temporary: tempfile::tempdir().expect("a temporary folder"),
         }
@@ -80,17 +80,17 @@ impl ShortRun {
         command
     }
 
-    fn output(&self, more: &[&str]) -> (i32, String, String) {
+    pub(crate) fn output(&self, more: &[&str]) -> (i32, String, String) {
         told(self.command(more).output().expect("the command starts"))
     }
 
-    fn report(&self) -> Value {
+    pub(crate) fn report(&self) -> Value {
         let path = self.out().join("report.json");
         let text = std::fs::read_to_string(&path).expect("report.json is there");
         serde_json::from_str(&text).expect("report.json is JSON")
     }
 
-    fn nothing_is_left(&self) {
+    pub(crate) fn nothing_is_left(&self) {
         let left: Vec<_> = std::fs::read_dir(self.temporary.path())
             .expect("the temporary folder")
             .map(|entry| entry.expect("an entry").file_name())

@@ -9,6 +9,8 @@ mod invalidation;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod rate_limit;
@@ -22,6 +24,8 @@ mod stampede;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod topology;
 #[cfg(test)]
 mod variants;
 #[cfg(test)]

@@ -103,10 +103,10 @@ impl Drop for Restartable {
 }
 
 /// A process of ours that stands still, until dropped.
-struct Stopped(u32);
+pub(crate) struct Stopped(u32);
 
 impl Stopped {
-    fn stop(pid: u32) -> Self {
+    pub(crate) fn stop(pid: u32) -> Self {
         signal(pid, "-STOP");
         Self(pid)
     }

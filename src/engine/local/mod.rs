@@ -57,6 +57,17 @@ pub struct LocalConfig {
     pub policy: LocalPolicy,
 }
 
+/// What a local layer holds, and how many entries it gave up for want of room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalUsage {
+    /// Entries, expired ones that nobody asked for included.
+    pub entries: u64,
+    /// Bytes of keys, values and bookkeeping.
+    pub bytes: u64,
+    /// Entries given up for want of room, since it was made.
+    pub evictions: u64,
+}
+
 #[derive(Debug)]
 struct Held {
     entry: Entry,
@@ -140,6 +151,17 @@ impl LocalLayer {
         // Dropping many values takes a while, and nobody needs to wait for it.
         drop(locked);
         dropped.used().entries as usize
+    }
+
+    /// What it holds now.
+    pub fn usage(&self) -> LocalUsage {
+        let locked = self.shelf.lock();
+        let used = locked.used();
+        LocalUsage {
+            entries: used.entries,
+            bytes: used.bytes,
+            evictions: locked.evictions(),
+        }
     }
 
     /// How many entries there are, expired ones that nobody asked for included.

@@ -27,6 +27,7 @@ pub(super) struct Shelf<V> {
     policy: LocalPolicy,
     bounds: Room,
     used: Room,
+    evictions: u64,
     slots: Vec<Option<Held<V>>>,
     free: Vec<Slot>,
     by_key: FxHashMap<Key, Slot>,
@@ -42,6 +43,7 @@ impl<V> Shelf<V> {
             policy,
             bounds,
             used: Room::default(),
+            evictions: 0,
             slots: Vec::new(),
             free: Vec::new(),
             by_key: FxHashMap::default(),
@@ -108,6 +110,7 @@ impl<V> Shelf<V> {
             && let Some(victim) = self.eviction.evict()
         {
             self.vacate(victim);
+            self.evictions += 1;
         }
     }
 
@@ -142,9 +145,17 @@ impl<V> Shelf<V> {
         taken.map(|held| (&held.key, &held.value))
     }
 
-    /// An empty shelf of the same kind.
+    /// An empty shelf of the same kind, that has seen what this one has.
     pub(super) fn emptied(&self) -> Self {
-        Self::new(self.policy, self.bounds)
+        Self {
+            evictions: self.evictions,
+            ..Self::new(self.policy, self.bounds)
+        }
+    }
+
+    /// How many entries were given up for want of room.
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions
     }
 
     /// What is held.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::memcached::{MemcachedOptions, MemcachedRemote, Never};
 use super::redis::{RedisOptions, RedisRemote};
-use super::redis_queue::RedisQueue;
+use super::redis_partitions::RedisPartitions;
 use super::redis_subscription::RedisSubscription;
-use crate::engine::data_type::{Key, Limit};
+use crate::engine::data_type::{Key, Limit, PolicyTable};
 use crate::engine::invalidation::glob::Glob;
 use crate::engine::invalidation::markers::{Marker, Scope};
 use crate::engine::layer::{
@@ -58,6 +58,15 @@ impl AnyRemote {
             RemoteOptions::Memcached(options) => {
                 MemcachedRemote::connect(options).await.map(Self::Memcached)
             }
+        }
+    }
+
+    /// The same, for keys of `policies`; a store that lays all keys out alike stays as it is.
+    #[must_use]
+    pub fn serving(self, policies: &PolicyTable) -> Self {
+        match self {
+            Self::Redis(store) => Self::Redis(Box::new(store.serving(policies))),
+            store @ Self::Memcached(_) => store,
         }
     }
 
@@ -214,7 +223,7 @@ impl Subscription for AnySubscription {
 #[derive(Debug)]
 pub enum AnyQueue {
     /// A stream of Redis.
-    Redis(Box<RedisQueue>),
+    Redis(Box<RedisPartitions>),
     /// Stores without one have no value here.
     None(Never),
 }

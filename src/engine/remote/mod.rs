@@ -8,6 +8,7 @@ pub mod memcached;
 pub mod redis;
 pub mod redis_counter;
 mod redis_invalidation;
+mod redis_partitions;
 mod redis_queue;
 mod redis_subscription;
 mod redis_tracking;

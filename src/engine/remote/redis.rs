@@ -1,25 +1,43 @@
 //! L2 on Redis (or Valkey): every operation in one round trip, by a Lua script where it takes more
 //! than one command to be safe.
 //!
-//! Each instance opens a few multiplexed connections and spreads its commands over them. The
-//! client library's own limits are set on purpose: its pipeline buffer (50 by default) would be
-//! the bottleneck at 1,000 users, its response timeout is the layer's time limit, and its
-//! reconnection delay is capped. A command that meets a broken connection fails; it is not retried,
-//! because the engine has a better answer: the origin.
+//! This file is what the layer does; how a command finds its node, in any topology, is the matter
+//! of the files in `redis/` (docs/engine/topologies.md). Each instance opens a few multiplexed
+//! connections to every node and spreads its commands over them. The client library's own limits
+//! are set on purpose: its pipeline buffer (50 by default) would be the bottleneck at 1,000 users,
+//! its response timeout is the layer's time limit, and its reconnection delay is capped. A command
+//! that meets a broken connection fails; it is not retried, because the engine has a better answer:
+//! the origin.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod address;
+mod connection;
+mod follower;
+mod keys;
+mod link;
+mod nodes;
+mod roster;
+mod slots;
+mod survey;
+
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{AsyncCommands, ErrorKind, RedisError, Script};
 use bytes::Bytes;
 
+pub use self::address::{AddressError, NodeAddress, ReadFrom, RedisAddress, Topology};
+pub(super) use self::connection::Connection;
+pub(super) use self::keys::Keys;
+pub(super) use self::link::Link;
+pub use self::nodes::Nodes;
+pub(super) use self::roster::Roster;
+pub use self::survey::{ShardView, Surveyor, View};
 use super::redis_counter::RedisCounters;
-use super::redis_queue::{RedisQueue, write_fields};
+use super::redis_partitions::{LastSeen, RedisPartitions};
+use super::redis_queue::write_fields;
 use super::redis_subscription::RedisSubscription;
 use super::wire::{self, Stored};
 use crate::clock::Timestamp;
-use crate::engine::data_type::{Key, Limit};
+use crate::engine::data_type::{Key, Limit, PolicyTable};
 use crate::engine::invalidation::glob::Glob;
 use crate::engine::invalidation::markers::{Marker, Scope};
 use crate::engine::layer::{
@@ -30,8 +48,6 @@ use crate::engine::write_behind::version::PLACES_PER_MS;
 
 pub(super) const NAME: &str = "Redis";
 
-/// How many commands may wait to be written to one connection.
-const PIPELINE_BUFFER: usize = 4_096;
 /// A load that began before an invalidation is over by then, or its value may be stored.
 pub(super) const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
 /// What an instance is told whose write came after its time limit.
@@ -40,11 +56,11 @@ const TOO_LATE: &str = "the write came too late for the queue; if all do, compar
 /// How to reach Redis, and within what limits.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// As in `redis://127.0.0.1:6379/0`.
+    /// As in `redis://127.0.0.1:6379/0`; see [`RedisAddress`] for other topologies.
     pub url: String,
     /// Stands before every key and channel, so that runs do not meet.
     pub prefix: String,
-    /// How many connections to open.
+    /// How many connections to open to each node.
     pub connections: u16,
     /// How long a command may take.
     pub timeout: Duration,
@@ -86,23 +102,14 @@ impl Scripts {
 /// The remote layer on Redis.
 #[derive(Debug)]
 pub struct RedisRemote {
-    options: RedisOptions,
-    client: ::redis::Client,
-    connections: Box<[Connection]>,
-    next: AtomicUsize,
+    pub(super) keys: Keys,
+    pub(super) link: Link,
+    timeout: Duration,
     pub(super) scripts: Scripts,
     /// Beginnings of keys whose changes subscribers are told of by Redis; none for pub/sub.
     tracked: Vec<String>,
     counters: RedisCounters,
-}
-
-/// [`ConnectionManager`] prints nothing of itself.
-struct Connection(ConnectionManager);
-
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connection")
-    }
+    last_seen: LastSeen,
 }
 
 impl RedisRemote {
@@ -111,30 +118,24 @@ impl RedisRemote {
     /// # Errors
     /// [`LayerError::Unreachable`] if Redis does not answer within the time limit.
     pub async fn connect(options: RedisOptions) -> Result<Self, LayerError> {
-        let client = ::redis::Client::open(options.url.as_str()).map_err(|e| failure(&e))?;
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(options.timeout))
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_pipeline_buffer_size(PIPELINE_BUFFER)
-            .set_number_of_retries(3)
-            .set_min_delay(Duration::from_millis(20))
-            .set_max_delay(Duration::from_millis(500));
-        let mut connections = Vec::new();
-        for _ in 0..options.connections.max(1) {
-            let manager = client
-                .get_connection_manager_with_config(config.clone())
-                .await;
-            connections.push(Connection(manager.map_err(|e| failure(&e))?));
-        }
+        let link = Box::pin(Link::connect(&options)).await?;
         Ok(Self {
-            options,
-            client,
-            connections: connections.into(),
-            next: AtomicUsize::new(0),
+            keys: Keys::new(options.prefix, link.is_cluster()),
+            link,
+            timeout: options.timeout,
             scripts: Scripts::new(),
             tracked: vec![],
             counters: RedisCounters::default(),
+            last_seen: LastSeen::default(),
         })
+    }
+
+    /// The same layer, for keys of `policies`. A Cluster must know before the first key which of
+    /// them are written behind: those lie beside their queue.
+    #[must_use]
+    pub fn serving(mut self, policies: &PolicyTable) -> Self {
+        self.keys.serve(policies);
+        self
     }
 
     /// The same, with subscribers told by Redis itself of every change of a key that begins with one
@@ -149,40 +150,31 @@ impl RedisRemote {
     }
 
     /// A connection for one command; each in turn.
-    pub(super) fn connection(&self) -> ConnectionManager {
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
-        self.connections[at].0.clone()
+    pub(super) fn connection(&self) -> Connection {
+        self.link.connection()
     }
 
     pub(super) fn key(&self, key: &Key) -> String {
-        [&self.options.prefix, key.as_str()].concat()
-    }
-
-    pub(super) fn prefix(&self) -> &str {
-        &self.options.prefix
-    }
-
-    /// A key of the queue's slot: in a Cluster both keys of a script must be in one.
-    fn stream(&self) -> String {
-        format!("{}write-behind", self.options.prefix)
+        self.keys.spell(key)
     }
 
     fn lock_key(&self, key: &Key) -> String {
-        format!("{}lock:{key}", self.options.prefix)
+        self.keys.lock_of(key)
     }
 
     fn channel(&self) -> String {
-        format!("{}invalidations", self.options.prefix)
+        self.keys.channel()
     }
 }
 
 impl Remote for RedisRemote {
     type Subscription = RedisSubscription;
-    type Queue = RedisQueue;
+    type Queue = RedisPartitions;
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, LayerError> {
         let held: Option<Bytes> = self
-            .connection()
+            .link
+            .reader()
             .get(self.key(key))
             .await
             .map_err(|e| failure(&e))?;
@@ -351,10 +343,9 @@ impl Remote for RedisRemote {
 
     async fn subscribe(&self) -> Result<RedisSubscription, LayerError> {
         if self.announces_changes() {
-            let (prefix, tracked) = (self.prefix(), &self.tracked);
-            return RedisSubscription::track(&self.client, &self.channel(), prefix, tracked).await;
+            return RedisSubscription::track(&self.link, &self.keys, &self.tracked).await;
         }
-        RedisSubscription::open(&self.client, &self.channel()).await
+        RedisSubscription::open(&self.link, &self.channel()).await
     }
 
     async fn append(
@@ -364,14 +355,18 @@ impl Remote for RedisRemote {
         ttl: Duration,
         queue_max: u64,
     ) -> Result<Appended, LayerError> {
+        let stream = self.keys.stream_of(&write.key).ok_or_else(|| {
+            let why = format!("{} is of no data type that is written behind", write.key);
+            LayerError::Refused(NAME, why)
+        })?;
         let mut call = self.scripts.append.key(self.key(&write.key));
-        call.key(self.stream())
+        call.key(stream)
             .arg(&wire::encode(entry)[..])
             .arg(millis(ttl))
             .arg(write.version.0)
-            .arg(queue_max)
+            .arg(self.keys.share_of(queue_max))
             .arg(PLACES_PER_MS)
-            .arg(unix_millis(write.accepted_at + self.options.timeout));
+            .arg(unix_millis(write.accepted_at + self.timeout));
         write_fields(write, |field| {
             call.arg(field);
         });
@@ -386,8 +381,9 @@ impl Remote for RedisRemote {
         }
     }
 
-    async fn queue(&self, consumer: &str) -> Result<RedisQueue, LayerError> {
-        RedisQueue::open(&self.client, self.stream(), consumer.to_owned()).await
+    async fn queue(&self, consumer: &str) -> Result<RedisPartitions, LayerError> {
+        let (streams, last_seen) = (self.keys.streams(), &self.last_seen);
+        RedisPartitions::open(&self.link, streams, consumer, last_seen).await
     }
 
     async fn admit(&self, key: &Key, limit: Limit) -> Result<Admission, LayerError> {

@@ -13,7 +13,7 @@ use super::redis::{NAME, RedisRemote, TOMBSTONE_TTL, failure, millis};
 use super::redis_subscription::bounded;
 use super::wire;
 use crate::engine::data_type::Key;
-use crate::engine::invalidation::glob::{Glob, escape};
+use crate::engine::invalidation::glob::Glob;
 use crate::engine::invalidation::markers::{Marker, Scope};
 use crate::engine::layer::{Generation, LayerError, Remote as _, Version};
 
@@ -25,9 +25,12 @@ const SCAN_COUNT: usize = 1_000;
 /// How long a scan of one primary may take in all.
 const SWEEP_LIMIT: Duration = Duration::from_mins(1);
 
+/// How often a scan begins anew when keys have moved to other primaries meanwhile.
+const SWEEPS_MAX: usize = 3;
+
 impl RedisRemote {
     fn generations(&self) -> String {
-        format!("{}generations", self.prefix())
+        format!("{}generations", self.keys.prefix())
     }
 
     pub(super) async fn raise_generation(
@@ -114,17 +117,31 @@ impl RedisRemote {
         globs: &[Glob],
         belongs: impl Fn(&Key) -> bool + Send + Sync,
     ) -> Result<u64, LayerError> {
+        let globs: Vec<String> = globs
+            .iter()
+            .flat_map(|glob| self.keys.globs(glob))
+            .collect();
+        let ours = |key: &str| {
+            let key = self.keys.read(key);
+            key.is_some_and(|key| belongs(&Key::new(key)))
+        };
         let mut removed = 0;
-        for glob in globs {
-            let glob = format!("{}{glob}", escape(self.prefix()));
-            let ours = |key: &str| {
-                let key = key.strip_prefix(self.prefix());
-                key.is_some_and(|key| belongs(&Key::new(key)))
-            };
-            let (connection, sweep) = (self.connection(), &self.scripts.sweep);
-            removed += bounded(SWEEP_LIMIT, sweep_primary(connection, &glob, ours, sweep)).await?;
+        for _ in 0..SWEEPS_MAX {
+            let (roster, primaries) = self.link.primaries();
+            for glob in &globs {
+                let sweeps = primaries.iter().map(|primary| {
+                    let sweep = sweep_primary(primary.clone(), glob, ours, &self.scripts.sweep);
+                    bounded(SWEEP_LIMIT, sweep)
+                });
+                removed += try_join_all(sweeps).await?.iter().sum::<u64>();
+            }
+            if self.link.stands(&roster) {
+                return Ok(removed);
+            }
         }
-        Ok(removed)
+        let why = "its primaries changed during every scan: some keys may have been passed over; \
+                   try again when they stand still";
+        Err(LayerError::Refused(NAME, why.to_owned()))
     }
 }
 

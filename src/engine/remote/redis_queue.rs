@@ -6,17 +6,17 @@
 //! What Redis cannot promise is told by [`Waiting::may_be_evicted`]: an allkeys policy evicts
 //! streams as it does cache entries.
 //!
-//! A connection of its own, because `XREADGROUP BLOCK` holds it.
+//! A connection of its own, because `XREADGROUP BLOCK` holds it. In a Cluster the queue is several of
+//! these ([`super::redis_partitions`]), which share connections and do not block.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
 use ::redis::streams::{StreamId, StreamReadReply};
-use ::redis::{AsyncConnectionConfig, FromRedisValue, Script, Value, from_redis_value_ref};
+use ::redis::{FromRedisValue, Script, Value, from_redis_value_ref};
 use bytes::Bytes;
 
-use super::redis::failure;
+use super::redis::{Connection, failure};
 use super::redis_subscription::bounded;
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataTypeId, Key};
@@ -47,29 +47,24 @@ struct Scripts {
 
 /// The queue as one consumer sees it.
 #[derive(Debug)]
-pub struct RedisQueue {
-    connection: MultiplexedConnection,
+pub(super) struct RedisQueue {
+    connection: Connection,
     stream: String,
     consumer: String,
+    /// Over a connection of its own a read may wait for new writes.
+    block: bool,
     is_new: bool,
     scripts: Scripts,
 }
 
 impl RedisQueue {
     pub(super) async fn open(
-        client: &::redis::Client,
+        mut connection: Connection,
+        block: bool,
         stream: String,
         consumer: String,
     ) -> Result<Self, LayerError> {
-        // Blocking reads must not run into the library's own response timeout.
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(Some(COMMAND_LIMIT));
         bounded(COMMAND_LIMIT, async {
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
-                .map_err(|e| failure(&e))?;
             let made = ::redis::cmd("XGROUP")
                 .arg(&["CREATE", &stream, GROUP, "0", "MKSTREAM"])
                 .query_async::<()>(&mut connection)
@@ -83,6 +78,7 @@ impl RedisQueue {
                 connection,
                 stream,
                 consumer,
+                block,
                 is_new,
                 scripts: Scripts {
                     take_back: Script::new(include_str!("scripts/take_back.lua")),
@@ -121,7 +117,9 @@ impl Queue for RedisQueue {
         command
             .arg(&["GROUP", GROUP, &self.consumer, "COUNT"])
             .arg(max);
-        command.arg("BLOCK").arg(millis(BLOCK));
+        if self.block {
+            command.arg("BLOCK").arg(millis(BLOCK));
+        }
         command.arg("STREAMS").arg(&self.stream).arg(">");
         let reply: Option<StreamReadReply> = bounded(BLOCK + COMMAND_LIMIT, async {
             command

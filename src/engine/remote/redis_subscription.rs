@@ -4,12 +4,14 @@
 //! A connection of its own that is never repaired: when it breaks, messages may have been lost, and
 //! only the engine knows what to do about that (empty the local layer, subscribe anew).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::aio::{PubSub, PubSubStream};
+use ::redis::aio::PubSubStream;
 use futures_util::StreamExt as _;
+use tokio::sync::watch;
 
-use super::redis::{NAME, failure};
+use super::redis::{Keys, Link, NAME, NodeAddress, Roster};
 use super::redis_tracking::Tracking;
 use crate::engine::layer::{LayerError, Notice, Subscription};
 
@@ -19,11 +21,15 @@ pub(super) const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(2);
 /// A live subscription.
 pub struct RedisSubscription {
     source: Source,
+    /// `None` where nothing can change.
+    roster: Option<watch::Receiver<Arc<Roster>>>,
 }
 
 /// Where the notices come from.
 enum Source {
-    Pubsub(PubSubStream),
+    /// From this node, which is told what is published.
+    Pubsub(PubSubStream, NodeAddress),
+    /// From every primary.
     Tracking(Box<Tracking>),
 }
 
@@ -34,39 +40,70 @@ impl std::fmt::Debug for RedisSubscription {
 }
 
 impl RedisSubscription {
-    pub(super) async fn open(client: &::redis::Client, channel: &str) -> Result<Self, LayerError> {
-        let opening = async {
-            let mut pubsub: PubSub = client.get_async_pubsub().await.map_err(|e| failure(&e))?;
-            pubsub.subscribe(channel).await.map_err(|e| failure(&e))?;
-            let source = Source::Pubsub(pubsub.into_on_message());
-            Ok(Self { source })
-        };
-        bounded(SUBSCRIBE_LIMIT, opening).await
+    pub(super) async fn open(link: &Link, channel: &str) -> Result<Self, LayerError> {
+        let roster = link.changes();
+        let (pubsub, node) = link.subscribe(channel).await?;
+        let source = Source::Pubsub(pubsub.into_on_message(), node);
+        Ok(Self { source, roster })
     }
 
     pub(super) async fn track(
-        client: &::redis::Client,
-        channel: &str,
-        prefix: &str,
+        link: &Link,
+        keys: &Keys,
         tracked: &[String],
     ) -> Result<Self, LayerError> {
-        let opening = Tracking::open(client, channel, prefix, tracked);
-        let source = Source::Tracking(Box::new(bounded(SUBSCRIBE_LIMIT, opening).await?));
-        Ok(Self { source })
+        let roster = link.changes();
+        let opening = Tracking::open(link, keys, tracked);
+        let opened = bounded(SUBSCRIBE_LIMIT, opening).await;
+        let tracking = opened.inspect_err(|_| link.doubt())?;
+        let source = Source::Tracking(Box::new(tracking));
+        Ok(Self { source, roster })
     }
 }
 
-impl Subscription for RedisSubscription {
+impl Source {
+    /// Whether all that is to be told is still told to it.
+    fn is_told(&self, roster: &Roster) -> bool {
+        match self {
+            Self::Pubsub(_, node) => roster.is_told(node),
+            Self::Tracking(tracking) => roster.has_primaries(tracking.nodes()),
+        }
+    }
+
+    /// The next notice; `None` when one may have been lost.
     async fn next(&mut self) -> Option<Notice> {
-        let messages = match &mut self.source {
-            Source::Tracking(tracking) => return tracking.next().await,
-            Source::Pubsub(messages) => messages,
+        let messages = match self {
+            Self::Tracking(tracking) => return tracking.next().await,
+            Self::Pubsub(messages, _) => messages,
         };
         loop {
             let message = messages.next().await?;
             // Something else on our channel is no notice of ours.
             if let Ok(notice) = serde_json::from_slice(message.get_payload_bytes()) {
                 return Some(notice);
+            }
+        }
+    }
+}
+
+impl Subscription for RedisSubscription {
+    async fn next(&mut self) -> Option<Notice> {
+        let Self { source, roster } = self;
+        let Some(roster) = roster else {
+            return source.next().await;
+        };
+        loop {
+            if !source.is_told(&roster.borrow_and_update()) {
+                // It may be alive all the same: cut off, or made a replica.
+                return None;
+            }
+            tokio::select! {
+                biased;
+                notice = source.next() => return notice,
+                // An error means that the layer is gone, and nobody listens any more.
+                changed = roster.changed() => if changed.is_err() {
+                    return None;
+                },
             }
         }
     }

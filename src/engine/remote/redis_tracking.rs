@@ -7,42 +7,42 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, Value};
+use ::redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo, PushKind, Value};
+use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::redis::failure;
+use super::redis::{Keys, Link, NAME, NodeAddress, failure};
 use super::redis_subscription::SUBSCRIBE_LIMIT;
 use crate::engine::layer::{LayerError, Notice};
 
 /// How many messages may wait to be taken in. With more, some would be lost, and that is a lost
 /// connection.
 const WAITING_MAX: usize = 65_536;
+/// How often each of several nodes is asked whether it is there.
+const PULSE: Duration = Duration::from_secs(1);
 
-/// A connection on which Redis tells of changes.
+/// The connections on which Redis tells of changes: to every primary, because each tells of its own
+/// keys alone. Notices come from the first; what one node of a Cluster is told, all tell.
 pub(super) struct Tracking {
-    /// Open as long as this is held.
-    _connection: MultiplexedConnection,
+    nodes: Vec<NodeAddress>,
+    /// Open as long as these are held.
+    _connections: Vec<MultiplexedConnection>,
     pushes: mpsc::Receiver<PushInfo>,
     overflowed: Arc<AtomicBool>,
-    prefix: String,
+    pulse: Option<Pulse>,
+    keys: Keys,
 }
 
 impl Tracking {
     pub(super) async fn open(
-        client: &::redis::Client,
-        channel: &str,
-        prefix: &str,
+        link: &Link,
+        keys: &Keys,
         tracked: &[String],
     ) -> Result<Self, LayerError> {
-        let info = client.get_connection_info().clone();
-        let settings = info
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP3);
-        let client =
-            ::redis::Client::open(info.set_redis_settings(settings)).map_err(|e| failure(&e))?;
         let (to, pushes) = mpsc::channel(WAITING_MAX);
         let overflowed = Arc::new(AtomicBool::new(false));
         let overflow = Arc::clone(&overflowed);
@@ -53,41 +53,52 @@ impl Tracking {
                 to.try_send(push)
                     .inspect_err(|_| overflow.store(true, Ordering::Relaxed))
             });
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|e| failure(&e))?;
         let mut track = ::redis::cmd("CLIENT");
         track.arg(&["TRACKING", "ON", "BCAST"]);
-        for head in tracked {
-            track.arg("PREFIX").arg([prefix, head].concat());
+        for head in tracked.iter().flat_map(|head| keys.heads(head)) {
+            track.arg("PREFIX").arg(head);
         }
-        track
-            .query_async::<()>(&mut connection)
-            .await
-            .map_err(|e| failure(&e))?;
-        connection
-            .subscribe(channel)
-            .await
-            .map_err(|e| failure(&e))?;
+        let (nodes, clients): (Vec<_>, Vec<_>) = link.primary_clients()?.into_iter().unzip();
+        let opening = clients.into_iter().map(|client| connect(client, &config));
+        let mut connections = try_join_all(opening).await?;
+        for connection in &mut connections {
+            let tracking = track.query_async::<()>(connection).await;
+            tracking.map_err(|e| failure(&e))?;
+        }
+        let nobody = || LayerError::Unreachable(NAME, "there is no primary".to_owned());
+        let first = connections.first_mut().ok_or_else(nobody)?;
+        let subscribed = first.subscribe(keys.channel()).await;
+        subscribed.map_err(|e| failure(&e))?;
         Ok(Self {
-            _connection: connection,
+            nodes,
+            // One that is alone is known to live by this instance's own word, which comes from it.
+            pulse: (connections.len() > 1).then(|| Pulse::start(connections.clone())),
+            _connections: connections,
             pushes,
             overflowed,
-            prefix: prefix.to_owned(),
+            keys: keys.clone(),
         })
     }
 
-    /// The next notice; `None` when the connection is lost, or a message was.
+    /// Whose changes are told.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &NodeAddress> {
+        self.nodes.iter()
+    }
+
+    /// The next notice; `None` when a connection is lost, or a message was.
     pub(super) async fn next(&mut self) -> Option<Notice> {
         loop {
             if self.overflowed.load(Ordering::Relaxed) {
                 return None;
             }
-            let push = self.pushes.recv().await?;
+            let push = tokio::select! {
+                biased;
+                push = self.pushes.recv() => push?,
+                () = Pulse::stopped(self.pulse.as_mut()) => return None,
+            };
             let notice = match push.kind {
                 PushKind::Disconnection => return None,
-                PushKind::Invalidate => Some(changed(&push.data, &self.prefix)),
+                PushKind::Invalidate => Some(changed(&push.data, &self.keys)),
                 PushKind::Message => read_message(&push.data),
                 _ => None,
             };
@@ -99,15 +110,73 @@ impl Tracking {
     }
 }
 
-/// What an `invalidate` message says: its keys without the run's prefix, or that all are gone.
-fn changed(data: &[Value], prefix: &str) -> Notice {
+async fn connect(
+    client: Client,
+    config: &AsyncConnectionConfig,
+) -> Result<MultiplexedConnection, LayerError> {
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone();
+    let settings = settings.set_protocol(ProtocolVersion::RESP3);
+    let client = Client::open(info.set_redis_settings(settings)).map_err(|e| failure(&e))?;
+    let connecting = client.get_multiplexed_async_connection_with_config(config);
+    connecting.await.map_err(|e| failure(&e))
+}
+
+/// Asks each of several connections now and then whether its node is there: one that a network
+/// swallows says nothing, not even that it is gone. Ends when one does not answer, or with this.
+struct Pulse(JoinHandle<()>);
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Pulse {
+    fn start(connections: Vec<MultiplexedConnection>) -> Self {
+        Self(tokio::spawn(feel(connections)))
+    }
+
+    /// Until one did not answer; for ever where none is asked.
+    async fn stopped(pulse: Option<&mut Self>) {
+        match pulse {
+            // Either way nobody asks any more.
+            Some(pulse) => drop((&mut pulse.0).await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "paces questions to real servers: real time"
+)]
+async fn feel(connections: Vec<MultiplexedConnection>) {
+    loop {
+        tokio::time::sleep(PULSE).await;
+        let asking = connections.iter().map(|connection| {
+            let mut connection = connection.clone();
+            async move {
+                ::redis::cmd("PING")
+                    .query_async::<()>(&mut connection)
+                    .await
+            }
+        });
+        // Each has the connection's own time limit.
+        if try_join_all(asking).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What an `invalidate` message says: its keys as the engine calls them, or that all are gone.
+fn changed(data: &[Value], keys: &Keys) -> Notice {
     match data {
-        [Value::Array(keys)] => {
-            let keys = keys.iter().filter_map(|key| {
-                let key = text(key)?;
-                key.strip_prefix(prefix).map(str::to_owned)
-            });
-            Notice::Changed(keys.collect())
+        [Value::Array(told)] => {
+            let told = told
+                .iter()
+                .filter_map(|key| keys.read(text(key)?).map(str::to_owned));
+            Notice::Changed(told.collect())
         }
         // Null, or something that this version does not know: too much is dropped, never too little.
         _ => Notice::Emptied,
@@ -131,6 +200,10 @@ fn text(value: &Value) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn run() -> Keys {
+        Keys::new("run:".to_owned(), false)
+    }
+
     fn bulk(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())
     }
@@ -139,7 +212,7 @@ mod tests {
     fn a_message_names_its_keys_without_the_prefix() {
         let keys = Value::Array(vec![bulk("run:customer:1"), bulk("elsewhere:1")]);
         assert_eq!(
-            changed(&[keys], "run:"),
+            changed(&[keys], &run()),
             Notice::Changed(vec!["customer:1".to_owned()])
         );
     }
@@ -147,8 +220,8 @@ mod tests {
     /// The defect of lettuce PR#3885.
     #[test]
     fn a_message_without_keys_means_all_of_them() {
-        assert_eq!(changed(&[Value::Nil], "run:"), Notice::Emptied);
-        assert_eq!(changed(&[], "run:"), Notice::Emptied);
+        assert_eq!(changed(&[Value::Nil], &run()), Notice::Emptied);
+        assert_eq!(changed(&[], &run()), Notice::Emptied);
     }
 
     #[test]

@@ -100,9 +100,10 @@ impl<R: Remote> Guarded<R> {
         let turn = self.enter()?;
         if self.missed.any() {
             let concerned = key.is_some_and(|key| self.missed.concerns(key));
-            // Who waits in vain says nothing of the layer: then its turn is abandoned.
-            let replaying = self.may_make_up(turn.is_probe() || concerned).await?;
-            // Seldom, and large: not in every call's future.
+            // Seldom, and large: not in every call's future. Who waits in vain says nothing of the
+            // layer: then its turn is abandoned.
+            let replaying = self.may_make_up(turn.is_probe() || concerned);
+            let replaying = Box::pin(replaying).await?;
             if let Some(replaying) = replaying
                 && let Err(error) = Box::pin(self.make_up(replaying)).await
             {

@@ -5,6 +5,7 @@
 //! that one instance can be taken away without the others. Started and stopped by the runner.
 
 mod http;
+pub mod metrics;
 pub mod service;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,13 +16,15 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
+use self::http::Face;
+use self::metrics::{Counted, InstanceMetrics, Metered};
 use self::service::Service;
 use super::error::EnvironmentError;
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::event::Observer;
 use crate::engine::invalidation::{InvalidationConfig, Transport, tracked_prefixes};
-use crate::engine::layer::Origin;
+use crate::engine::layer::{Layer, Origin};
 use crate::engine::local::LocalConfig;
 use crate::engine::remote::any::{AnyRemote, RemoteOptions};
 use crate::engine::resilience::Resilience;
@@ -62,6 +65,7 @@ pub struct InstanceConfig {
 pub struct Instance {
     address: SocketAddr,
     service: Arc<dyn Service>,
+    metrics: Arc<InstanceMetrics>,
     stop: watch::Sender<bool>,
     drained: oneshot::Receiver<bool>,
     clock: Clock,
@@ -75,12 +79,14 @@ impl Instance {
     /// # Errors
     /// If its thread, its port or its connections to the remote layer cannot be had within 10 seconds.
     pub async fn start<O: Origin>(
-        config: InstanceConfig,
+        mut config: InstanceConfig,
         origin: O,
     ) -> Result<Self, EnvironmentError> {
         let number = config.number;
         let clock = config.clock.clone();
         let failed = |reason: String| EnvironmentError::Instance { number, reason };
+        let metrics = metrics_of(&config).map_err(|error| failed(error.to_string()))?;
+        config.observer = InstanceMetrics::observer(&metrics, config.observer);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name(format!("instance-{number}"))
@@ -90,8 +96,9 @@ impl Instance {
         let (stop, stopped) = watch::channel(false);
         let (ready_to, ready_from) = oneshot::channel();
         let (drained_to, drained) = oneshot::channel();
+        let told = Arc::clone(&metrics);
         let serving = runtime.spawn(async move {
-            let drained = serve(config, origin, stopped, ready_to).await;
+            let drained = serve(config, told, origin, stopped, ready_to).await;
             // The runner may have gone; then nobody wants to know.
             if let Ok(drained) = drained {
                 let _ = drained_to.send(drained);
@@ -116,6 +123,7 @@ impl Instance {
         Ok(Self {
             address,
             service,
+            metrics,
             stop,
             drained,
             clock,
@@ -126,6 +134,16 @@ impl Instance {
     /// Where it listens, as in `http://127.0.0.1:34567`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where Prometheus finds its metrics.
+    pub fn metrics_url(&self) -> String {
+        format!("{}/metrics", self.url())
+    }
+
+    /// Its metrics, for those who watch it from within the process.
+    pub fn metrics(&self) -> Arc<InstanceMetrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Its engine, for drivers that leave HTTP out.
@@ -152,13 +170,33 @@ impl Drop for Instance {
     }
 }
 
+fn metrics_of(config: &InstanceConfig) -> Result<Arc<InstanceMetrics>, metrics::MetricsError> {
+    let present = [
+        (Layer::Local, config.local.is_some()),
+        (Layer::Remote, config.remote.is_some()),
+        (Layer::Origin, true),
+    ];
+    let layers: Vec<Layer> = present
+        .into_iter()
+        .filter_map(|(layer, present)| present.then_some(layer))
+        .collect();
+    let redis = matches!(config.remote, Some(RemoteOptions::Redis(_)));
+    InstanceMetrics::new(&config.policies, &layers, redis).map(Arc::new)
+}
+
+async fn bind() -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
 async fn connect(
     options: RemoteOptions,
     transport: Transport,
     policies: &PolicyTable,
 ) -> Result<AnyRemote, String> {
     let remote = AnyRemote::connect(options).await;
-    let remote = remote.map_err(|error| error.to_string())?;
+    let remote = remote.map_err(|error| error.to_string())?.serving(policies);
     Ok(match transport {
         Transport::Pubsub => remote,
         Transport::Tracking => remote.tracking(tracked_prefixes(policies)),
@@ -168,6 +206,7 @@ async fn connect(
 /// The life of an instance. Gives whether write-behind was drained, or why it could not start.
 async fn serve<O: Origin>(
     config: InstanceConfig,
+    metrics: Arc<InstanceMetrics>,
     origin: O,
     mut stopped: watch::Receiver<bool>,
     ready: oneshot::Sender<(SocketAddr, Arc<dyn Service>)>,
@@ -196,6 +235,7 @@ async fn serve<O: Origin>(
         None => None,
     };
     let protection = resilience.origin;
+    let origin = Counted::new(origin, Arc::clone(&metrics));
     let origin = Bounded::new(origin, protection.limit, Arc::clone(&observer));
     // Waiting for a turn counts, too.
     let origin = Timed::new(origin, protection.hard_timeout, clock.clone());
@@ -210,10 +250,7 @@ async fn serve<O: Origin>(
         .with_write_behind(resilience.write_behind)
         .with_soft_timeout(protection.soft_timeout);
     let engine = Arc::new(engine);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .map_err(|error| error.to_string())?;
-    let bound = listener.local_addr().map_err(|error| error.to_string())?;
+    let (listener, bound) = bind().await.map_err(|error| error.to_string())?;
     let consumer = format!("instance-{number}");
     let background = tokio::spawn({
         let (engine, consumer) = (Arc::clone(&engine), consumer.clone());
@@ -226,13 +263,14 @@ async fn serve<O: Origin>(
             )
         }
     });
-    if ready
-        .send((bound, Arc::clone(&engine) as Arc<dyn Service>))
-        .is_err()
-    {
+    let service = Metered::new(Arc::clone(&engine), &metrics, engine.clock());
+    if ready.send((bound, Arc::new(service))).is_err() {
         return Err("nobody waits for it".to_owned());
     }
-    let router = http::router(Arc::clone(&engine));
+    let router = http::router(Face {
+        engine: Arc::clone(&engine),
+        metrics,
+    });
     let serving = async { axum::serve(listener, router).await };
     tokio::select! {
         biased;

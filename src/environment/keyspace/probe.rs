@@ -5,40 +5,54 @@
 use std::io;
 use std::time::Duration;
 
-use redis::{ConnectionAddr, ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::clock::Clock;
+use crate::engine::layer::LayerError;
+use crate::engine::remote::redis::{NodeAddress, Nodes, Surveyor, Topology};
 use crate::environment::error::EnvironmentError;
 use crate::environment::redis_info::RedisInfo;
 
-/// How long each step may take: reaching the host, then logging in and asking.
+/// How long each step may take: reaching a host, finding out who is who, logging in and asking.
 const STEP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Connects to `url`, logs in, and asks the server about itself.
+/// Connects to `url`, logs in, and asks the (first) primary about itself.
 pub async fn probe(url: &str, clock: &Clock) -> Result<RedisInfo, EnvironmentError> {
     let masked = mask_url(url);
-    let scheme = url.split(':').next().unwrap_or_default();
-    if ["rediss", "valkeys"].contains(&scheme.to_ascii_lowercase().as_str()) {
-        return Err(EnvironmentError::TlsNotBuiltIn { url: masked });
-    }
-    // The client's own words say nothing more than that.
-    let client = redis::Client::open(url).map_err(|_| EnvironmentError::BadUrl {
+    let nodes = Nodes::open(url).map_err(|error| EnvironmentError::BadUrl {
         url: masked.clone(),
+        reason: error.to_string(),
     })?;
-    reach(client.get_connection_info().addr(), &masked, clock).await?;
-    ask(&client, &masked, clock).await
+    reach_any(nodes.address().hosts(), &masked, clock).await?;
+    let mut surveyor = Surveyor::new(nodes.clone());
+    let view = clock
+        .timeout(STEP_LIMIT, surveyor.survey())
+        .await
+        .unwrap_or(Err(LayerError::TimedOut("Redis")))
+        .map_err(|error| not_surveyed(&masked, &error))?;
+    ask(&nodes, &view.shards[0].primary, &masked, clock).await
 }
 
-/// Whether something listens there at all; apart from what it then says.
-async fn reach(addr: &ConnectionAddr, url: &str, clock: &Clock) -> Result<(), EnvironmentError> {
+/// Whether something listens at one of `hosts` at all; apart from what it then says.
+async fn reach_any(
+    hosts: &[NodeAddress],
+    url: &str,
+    clock: &Clock,
+) -> Result<(), EnvironmentError> {
+    let reaching = hosts.iter().map(|host| Box::pin(reach(host, url, clock)));
+    // The first that answers will do; if none does, the last error tells as much as any other.
+    let reached = futures_util::future::select_ok(reaching).await;
+    reached.map(|_| ())
+}
+
+async fn reach(host: &NodeAddress, url: &str, clock: &Clock) -> Result<(), EnvironmentError> {
     let connect = async {
-        match addr {
-            ConnectionAddr::Unix(path) => UnixStream::connect(path).await.map(drop),
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                TcpStream::connect((host.as_str(), *port)).await.map(drop)
-            }
-            _ => Ok(()),
+        match host.port {
+            0 => UnixStream::connect(&host.host).await.map(drop),
+            port => TcpStream::connect((host.host.as_str(), port))
+                .await
+                .map(drop),
         }
     };
     clock
@@ -49,24 +63,23 @@ async fn reach(addr: &ConnectionAddr, url: &str, clock: &Clock) -> Result<(), En
 }
 
 async fn ask(
-    client: &redis::Client,
+    nodes: &Nodes,
+    primary: &NodeAddress,
     url: &str,
     clock: &Clock,
 ) -> Result<RedisInfo, EnvironmentError> {
-    let config = redis::AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(STEP_LIMIT))
-        .set_response_timeout(Some(STEP_LIMIT));
     let answer = async {
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        let mut connection = nodes.connect(primary, STEP_LIMIT).await?;
         redis::cmd("INFO")
             .arg("all")
             .query_async::<String>(&mut connection)
             .await
     };
     match clock.timeout(STEP_LIMIT, answer).await {
-        Ok(Ok(text)) => RedisInfo::parse(&text, clock.now()),
+        Ok(Ok(text)) => {
+            fits(nodes.address().topology(), &text, url)?;
+            RedisInfo::parse(&text, clock.now())
+        }
         Ok(Err(error)) => Err(refusal(url, &error)),
         Err(_) => Err(EnvironmentError::NotRedis {
             url: url.to_owned(),
@@ -76,6 +89,47 @@ async fn ask(
             ),
         }),
     }
+}
+
+/// Whether the server is what the URL says. A node of a Cluster sends most keys elsewhere, and a
+/// Sentinel holds none.
+fn fits(topology: Topology, info: &str, url: &str) -> Result<(), EnvironmentError> {
+    let mode = info
+        .lines()
+        .find_map(|line| line.strip_prefix("redis_mode:"));
+    let (what, instead) = match (mode.map(str::trim), topology) {
+        (Some("cluster"), Topology::Cluster) => return Ok(()),
+        (Some("cluster"), _) => ("a node of a Cluster", "redis+cluster://HOST,HOST"),
+        (Some("sentinel"), _) => ("a Sentinel", "redis+sentinel://HOST,HOST/SERVICE"),
+        _ => return Ok(()),
+    };
+    Err(EnvironmentError::OtherTopology {
+        url: url.to_owned(),
+        what,
+        instead,
+    })
+}
+
+/// Why nobody said who is who.
+fn not_surveyed(url: &str, error: &LayerError) -> EnvironmentError {
+    let (url, reason) = (url.to_owned(), error.to_string());
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if says(&[
+        "NOAUTH",
+        "WRONGPASS",
+        "AuthenticationFailed",
+        "authentication failed",
+    ]) {
+        return EnvironmentError::WrongPassword { url, reason };
+    }
+    if says(&["cluster support disabled"]) {
+        return EnvironmentError::OtherTopology {
+            url,
+            what: "no Cluster",
+            instead: "redis://HOST or redis+replicated://HOST,HOST",
+        };
+    }
+    EnvironmentError::Unreachable { url, reason }
 }
 
 /// Why the host could not be reached.

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::environment::EvictionPolicy;
+use crate::environment::redis_info::RedisInfo;
 use crate::units::ByteSize;
 
 const CONFIG: RedisConfig = RedisConfig {
@@ -122,20 +124,22 @@ async fn live_a_taken_port_is_noticed() {
     let clock = Clock::real();
     let first = ManagedRedis::start(&CONFIG, &clock).await.expect("start");
     let program = process::find_program(&PROGRAMS).expect("a server");
-    let second = ManagedRedis::attempt(&program, port_of(first.url()), &CONFIG, &clock).await;
+    let settings = Settings::alone(&CONFIG);
+    let second = ManagedRedis::attempt(&program, port_of(first.url()), &settings, &clock).await;
     assert!(matches!(second, Ok(Attempt::PortTaken)));
 }
 
 #[tokio::test]
 async fn live_a_server_that_dies_at_once_says_why() {
     let program = process::find_program(&["ls"]).expect("ls");
-    let error = ManagedRedis::start_program(&program, &CONFIG, &Clock::real()).await;
+    let error =
+        ManagedRedis::start_program(&program, &Settings::alone(&CONFIG), &Clock::real()).await;
     let error = error.expect_err("ls is no server").to_string();
     assert!(
         error.contains("did not start: it ended with exit code"),
         "{error}"
     );
-    assert!(error.contains("--port"), "the log is in it: {error}");
+    assert!(error.contains("--bind"), "the log is in it: {error}");
 }
 
 /// Not a test, but the program that the next test kills.
@@ -147,7 +151,7 @@ async fn owner() {
     println!("\nurl {}", redis.url());
     println!("folder {}", redis.process.folder().display());
     // Ends without the server having been stopped only if it is killed.
-    let _ = std::io::stdin().read(&mut [0]);
+    let _ = io::stdin().read(&mut [0]);
 }
 
 #[tokio::test]
@@ -192,7 +196,7 @@ fn every_policy_is_spelled_as_redis_and_scenarios_do() {
         EvictionPolicy::VolatileRandom,
         EvictionPolicy::VolatileTtl,
     ] {
-        assert_eq!(spelled(policy), policy_name(policy));
+        assert_eq!(spelled(policy), settings::policy_name(policy));
     }
 }
 

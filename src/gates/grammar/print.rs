@@ -44,6 +44,7 @@ impl fmt::Display for Selectors {
             ("outcome", self.outcome.map(|o| o.name().to_owned())),
             ("layer", self.layer.map(|l| l.name().to_owned())),
             ("phase", self.phase.as_deref().map(quoted)),
+            ("alert", self.alert.as_deref().map(quoted)),
         ];
         let set: Vec<String> = parts
             .into_iter()

@@ -88,7 +88,7 @@ fn errors_about_metrics_point_and_suggest() {
         "median(response_time) < 1s",
         "p95() < 1s",
         "p95(response_time < 1s",
-    ]), @r"
+    ]), @"
     ^ expected a metric such as p95(response_time) or hit_ratio, found the end
     < 1s
     ^ expected a metric such as p95(response_time) or hit_ratio, found '<'
@@ -101,7 +101,7 @@ fn errors_about_metrics_point_and_suggest() {
     p95(response_tme) < 1s
         ^ there is no metric response_tme; did you mean response_time?
     banana < 1s
-    ^ there is no metric banana; there are response_time, service_time, slip, staleness, hit_ratio, error_ratio, stale_ratio, response_time_reduction, origin_query_reduction, memory_usage, rate, origin_queries_per_s, evictions_per_s, requests, errors, dropped, users, origin_queries, origin_peak_connections, origin_loads_per_flight, redis_keys, redis_memory
+    ^ there is no metric banana; there are response_time, service_time, slip, staleness, hit_ratio, error_ratio, stale_ratio, response_time_reduction, origin_query_reduction, memory_usage, rate, origin_queries_per_s, evictions_per_s, requests, errors, dropped, users, origin_queries, origin_peak_connections, origin_loads_per_flight, redis_keys, redis_memory, redis_up, breakers_open, write_behind_waiting, alerts_fired
     response_time < 1s
     ^ response_time is a distribution; say which value of it, such as p95(response_time) or mean(response_time)
     p95(hit_ratio) >= 95%
@@ -351,6 +351,7 @@ fn any_check() -> impl Strategy<Value = Check> {
                         takes(Selector::Layer)
                             && !(*layer == Layer::Origin && row.name == "hit_ratio")
                     }),
+                    alert: phase.clone().filter(|_| takes(Selector::Alert)),
                     phase: phase.filter(|_| takes(Selector::Phase)),
                 },
                 comparison,

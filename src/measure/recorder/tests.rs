@@ -311,6 +311,44 @@ fn what_ends_after_the_last_row_is_in_the_last_row() {
     assert_eq!(rows.last().map(|row| row.requests), Some(1));
 }
 
+proptest! {
+    /// Whether seconds are still open in a thread or folded already, and whoever recorded them.
+    #[test]
+    fn a_window_is_the_sum_of_its_seconds(
+        numbers in prop::collection::vec(0u64..100_000, 0..300),
+        from in 0u32..35,
+        length in 0u32..35,
+    ) {
+        let recorder = Recorder::new(Clock::real(), schedule(START), policies(), None);
+        for n in &numbers {
+            recorder.record(sample(*n, (n % u64::from(TYPES)) as u8));
+        }
+        let seconds = from..from + length;
+        let window = recorder.window(seconds.clone());
+        let samples: Vec<Sample> = numbers
+            .iter()
+            .map(|n| sample(*n, (n % u64::from(TYPES)) as u8))
+            .filter(|sample| seconds.contains(&second_of(sample.finished, START)))
+            .collect();
+        let failed = |sample: &&Sample| sample.outcome == Outcome::Error;
+        let errors = samples.iter().filter(failed).count() as u64;
+        prop_assert_eq!((window.requests(), window.errors()), (samples.len() as u64, errors));
+        prop_assert_eq!(window.timed(), window.requests() - errors);
+        for data_type in (0..TYPES).map(|id| DataTypeId(id.into())) {
+            let reads = || {
+                samples.iter().filter(|s| {
+                    s.data_type == data_type
+                        && s.operation == Operation::Get
+                        && s.outcome != Outcome::Error
+                })
+            };
+            let hits = reads().filter(|s| is_hit(s.outcome, s.layer)).count() as u64;
+            let wanted = (reads().count() as u64, hits);
+            prop_assert_eq!(window.reads_and_hits(Some(data_type)), wanted);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn users_and_the_last_seconds_are_shown_live() {
     let clock = Clock::real();

@@ -101,7 +101,11 @@ impl Page {
             sections: sections(report),
             command: facts::command(report),
             place: facts::place(report),
-            incidents: vec![facts::alerts(report), facts::faults(report)],
+            incidents: vec![
+                facts::alerts(report),
+                facts::watched(report),
+                facts::faults(report),
+            ],
             tool: format!("{} {}", report.tool.name, report.tool.version),
         }
     }

@@ -1,7 +1,9 @@
 //! From what was measured to the report: every number in its place, every gate judged.
 
+mod alerts;
 mod parts;
 mod timeseries;
+mod ttls;
 mod variants;
 
 use std::thread::available_parallelism;
@@ -37,7 +39,11 @@ pub(super) fn report(
     // The main variant's verdict stands, but the run did not come to its end.
     validity.interrupted |= variants::interrupted(measured);
     let variants = variants::results(plan, passes, measured, baseline.as_ref());
-    let evidence = RunEvidence { after, improvement };
+    let evidence = RunEvidence {
+        after,
+        improvement,
+        has_store: passes.has_store(),
+    };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     Report {
         schema_version: SCHEMA_VERSION,
@@ -66,8 +72,9 @@ pub(super) fn report(
         redis: parts::redis(after),
         memcached: parts::memcached(after),
         oracles: parts::oracles(plan, passes),
-        // Neither is part of a scenario yet.
-        alerts: Vec::new(),
+        alerts: alerts::fired(after),
+        alerts_watched: alerts::watched(after),
+        // No part of a scenario yet.
         faults: Vec::new(),
         baseline,
         improvement,
@@ -87,7 +94,7 @@ fn environment(plan: &Plan, passes: &Passes) -> EnvironmentInfo {
         instances: u32::from(plan.instances),
         users: plan.traffic.users,
         redis_version: redis.map(|redis| redis.version.clone()),
-        redis_topology: redis.map(|_| "standalone".to_owned()),
+        redis_topology: redis.map(|redis| redis.topology.name().to_owned()),
         redis_managed: redis.is_some_and(|redis| redis.managed),
         memcached_version: passes.memcached_version.clone(),
         origin_connections: plan.database.connections,

@@ -239,6 +239,7 @@ pub(super) fn redis(pass: &PassResult) -> Option<RedisResult> {
             .map(|limit| limit.0)
             .filter(|limit| *limit > 0),
         keys: pass.observed.redis_keys.unwrap_or(0),
+        ttl_distribution: super::ttls::distribution(pass),
         evictions: activity.evicted_keys,
         evictions_per_s_max: pass.evictions_per_s_max().unwrap_or(0.0),
         expired: activity.expired_keys,
@@ -340,13 +341,17 @@ fn origin_queries(pass: &PassResult) -> Finding {
     accounting::origin_queries_ran(asked.lookups, asked.failures, ran)
 }
 
-/// The engines' remote lookups against Redis' own count of `GET`, over the whole pass.
+/// The engines' remote lookups against the count of `GET` of all Redis servers, over the whole pass.
 fn remote_lookups(pass: &PassResult) -> Option<Finding> {
     let asked = pass.engine.layer(Layer::Remote, Phases::All);
     let (first, last) = (
         pass.observed.first.redis.as_ref()?,
         pass.observed.last.redis.as_ref()?,
     );
+    // A server that died took along what it counted last: its book cannot be balanced.
+    if last.lives_ended > first.lives_ended {
+        return None;
+    }
     let gets = last
         .info
         .calls_of("get")

@@ -48,6 +48,7 @@ fn result(
     let evidence = RunEvidence {
         after: pass,
         improvement,
+        has_store: passes.has_store(),
     };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     let requests = parts::requests(pass);

@@ -24,11 +24,10 @@ pub(super) fn memcached(file: &RemoteFile, errors: &mut Errors) -> Built<Option<
     if file.store.or(StoreFile::Redis)? == StoreFile::Redis {
         return Some(None);
     }
-    let of_redis = [
-        ("topology", file.topology.place()),
+    let of_redis = file.topology.places().into_iter().chain([
         ("policy", file.policy.place()),
         ("invalidation", file.invalidation.place()),
-    ];
+    ]);
     for (key, place) in of_redis {
         if let Some(place) = place {
             let message = format!("`{key}` means nothing to memcached");

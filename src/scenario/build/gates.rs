@@ -1,68 +1,121 @@
-//! Gates: their checks are read by the gates' own grammar, their names are resolved here.
+//! Gates: their checks are read by the gates' own grammar, their names are resolved here; and what
+//! alerts have in common with them.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::decode::{Field, List, Located};
+use super::super::decode::{Field, Located};
 use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
-use super::super::file::GateFile;
+use super::super::file::{File, GateFile};
 use super::super::yaml::short;
-use super::Built;
 use super::data_types::Names;
+use super::{Built, alerts, traffic};
 use crate::gates::Gate;
 use crate::gates::grammar::Check;
 
-/// Builds the gates. `phases` is unset if their names are not all known; then they are not checked.
+/// What checks may name. Phases and alerts are unset if their names are not all known; then they are
+/// not checked.
+struct Known<'n> {
+    data_types: &'n Names,
+    phases: Option<Vec<Arc<str>>>,
+    alerts: Option<Vec<Arc<str>>>,
+}
+
+/// Builds the gates of `file`, whose data types are called `names`.
 pub(super) fn build(
-    field: &Field<List<GateFile>>,
+    file: &File,
     names: &Names,
-    phases: Option<&[Arc<str>]>,
     source: &str,
     errors: &mut Errors,
 ) -> Built<Vec<Gate>> {
+    let field = &file.gates;
     let Some(list) = field.value() else {
         return field.is_absent().then(Vec::new);
     };
-    let mut seen: Vec<(Arc<str>, &Place)> = Vec::new();
+    let known = Known {
+        data_types: names,
+        phases: file.traffic.value().and_then(traffic::phase_names),
+        alerts: alerts::names(&file.alerts),
+    };
+    let mut seen = Vec::new();
     let mut built = Vec::new();
     for gate in list {
         let gate = gate.as_ref().map(|gate| &gate.value);
-        let one = gate.and_then(|gate| build_one(gate, names, phases, source, errors));
-        if let Some(gate) = gate
-            && let Some(check) = gate.check.given()
-        {
-            let name = gate.name.or(check.value.clone()).unwrap_or_default();
-            let place = gate.name.place().unwrap_or(&check.place);
-            if let Some((_, first)) = seen.iter().find(|(other, _)| *other == name) {
-                let message = format!("two gates are called {:?}", short(&name));
-                errors.push(
-                    Diagnostic::new(place, message)
-                        .label("give it another name, or remove it")
-                        .note("the first stands here", first),
-                );
-            }
-            seen.push((name, place));
+        let one = gate.and_then(|gate| build_one(gate, &known, source, errors));
+        if let Some(GateFile { name, check, .. }) = gate {
+            only_once(
+                &mut seen,
+                &Titled {
+                    what: "gate",
+                    name,
+                    check,
+                },
+                errors,
+            );
         }
         built.push(one);
     }
     built.into_iter().collect()
 }
 
-fn build_one(
-    file: &GateFile,
-    names: &Names,
-    phases: Option<&[Arc<str>]>,
-    source: &str,
-    errors: &mut Errors,
-) -> Built<Gate> {
-    let name = match file.name.given() {
-        Some(name) if name.value.trim().is_empty() => {
-            let message = "a gate's name is empty";
-            errors.push(Diagnostic::new(&name.place, message).label("leave it out"));
-            None
+/// What something with a check is called: by default the check's own text.
+pub(super) struct Titled<'f> {
+    /// "gate"
+    pub(super) what: &'static str,
+    pub(super) name: &'f Field<Arc<str>>,
+    pub(super) check: &'f Field<Arc<str>>,
+}
+
+impl Titled<'_> {
+    pub(super) fn read(&self, errors: &mut Errors) -> Built<Arc<str>> {
+        match self.name.given() {
+            Some(name) if name.value.trim().is_empty() => {
+                let message = format!("{} {}'s name is empty", article(self.what), self.what);
+                errors.push(Diagnostic::new(&name.place, message).label("leave it out"));
+                None
+            }
+            _ => self.name.or(self.check.given()?.value.clone()),
         }
-        _ => file.name.or(file.check.given()?.value.clone()),
+    }
+}
+
+fn article(what: &str) -> &'static str {
+    if what.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    }
+}
+
+/// Reports a name that was `seen` before, and adds it.
+pub(super) fn only_once<'f>(
+    seen: &mut Vec<(Arc<str>, &'f Place)>,
+    named: &Titled<'f>,
+    errors: &mut Errors,
+) {
+    let Some(check) = named.check.given() else {
+        return;
     };
+    let name = named.name.or(check.value.clone()).unwrap_or_default();
+    let place = named.name.place().unwrap_or(&check.place);
+    if let Some((_, first)) = seen.iter().find(|(other, _)| *other == name) {
+        let message = format!("two {}s are called {:?}", named.what, short(&name));
+        errors.push(
+            Diagnostic::new(place, message)
+                .label("give it another name, or remove it")
+                .note("the first stands here", first),
+        );
+    }
+    seen.push((name, place));
+}
+
+fn build_one(file: &GateFile, known: &Known<'_>, source: &str, errors: &mut Errors) -> Built<Gate> {
+    let name = Titled {
+        what: "gate",
+        name: &file.name,
+        check: &file.check,
+    }
+    .read(errors);
     let from = file.source.or(Arc::default());
     let written = file.check.given()?;
     let text = &*written.value;
@@ -76,21 +129,21 @@ fn build_one(
             return None;
         }
     };
-    let selected = check_selector(
-        ("data type", check.data_type()),
-        names.iter().map(|(name, _)| &**name),
-        (source, written),
-        errors,
-    );
-    let in_phase = phases.is_none_or(|phases| {
-        check_selector(
-            ("phase", check.phase()),
-            phases.iter().map(|name| &**name),
-            (source, written),
-            errors,
-        )
-    });
-    if !selected || !in_phase {
+    let selected = |what, name| Selected {
+        what,
+        name,
+        within: (source, written),
+    };
+    let data_type = selected("data type", check.data_type());
+    let data_types = known.data_types.iter().map(|(name, _)| &**name);
+    let of_data_type = check_selector(&data_type, data_types, errors);
+    let mut named = |what, name, known: Option<&[Arc<str>]>| {
+        let names = known.map(|names| names.iter().map(|name| &**name));
+        names.is_none_or(|names| check_selector(&selected(what, name), names, errors))
+    };
+    let in_phase = named("phase", check.phase(), known.phases.as_deref());
+    let of_alert = named("alert", check.alert(), known.alerts.as_deref());
+    if !of_data_type || !in_phase || !of_alert {
         return None;
     }
     Some(Gate {
@@ -100,14 +153,23 @@ fn build_one(
     })
 }
 
+/// A name that a check selects by, and where the check stands.
+pub(super) struct Selected<'c> {
+    /// "data type"
+    pub(super) what: &'static str,
+    pub(super) name: Option<&'c str>,
+    /// The source, and the check in it.
+    pub(super) within: (&'c str, &'c Located<Arc<str>>),
+}
+
 /// Whether the name that a check selects by is one of `known`.
-fn check_selector<'k>(
-    (what, selected): (&str, Option<&str>),
+pub(super) fn check_selector<'k>(
+    selected: &Selected<'_>,
     known: impl Iterator<Item = &'k str> + Clone,
-    (source, written): (&str, &Located<Arc<str>>),
     errors: &mut Errors,
 ) -> bool {
-    let Some(selected) = selected else {
+    let (what, (source, written)) = (selected.what, selected.within);
+    let Some(selected) = selected.name else {
         return true;
     };
     if known.clone().any(|name| name == selected) {
@@ -126,7 +188,7 @@ fn check_selector<'k>(
 }
 
 /// Where the word that begins at byte `at` ends.
-fn end_of_word(text: &str, at: usize) -> usize {
+pub(super) fn end_of_word(text: &str, at: usize) -> usize {
     let Some(rest) = text.get(at..) else {
         return text.len();
     };
@@ -137,7 +199,7 @@ fn end_of_word(text: &str, at: usize) -> usize {
 
 /// The place of the bytes `range` of a text, if it stands in the source as it is: without escapes
 /// and on one line. Else the place of the text.
-fn inside(source: &str, written: &Located<Arc<str>>, range: Range<usize>) -> Place {
+pub(super) fn inside(source: &str, written: &Located<Arc<str>>, range: Range<usize>) -> Place {
     let exact = || {
         let Place::Source { line, column, .. } = written.place else {
             return None;

@@ -35,7 +35,7 @@ data_types:
     population: 10
 layers:
   local: {}
-  remote: { topology: cluster, policy: all-keys-lru, maxmemory: 1KiB }
+  remote: { topology: clustre, policy: all-keys-lru, maxmemory: 1KiB }
 origin:
   connections: 0
 traffic:

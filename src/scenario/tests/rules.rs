@@ -1,9 +1,11 @@
 //! One mistake at a time: each rule tells it once, in its words and at its place.
 
+mod alerts;
 mod data_types;
 mod durability;
 mod invalidation;
 mod limits;
+mod topology;
 
 use super::{Overrides, Place, SMALL, parse};
 
@@ -113,15 +115,6 @@ fn layers() {
         "`volatile-tll` is no eviction policy",
         "volatile-tll",
     );
-    for topology in ["cluster", "sentinel"] {
-        let to = format!("maxmemory: 32MiB, topology: {topology}");
-        rule(
-            "maxmemory: 32MiB",
-            &to,
-            "cannot be run by this version",
-            topology,
-        );
-    }
     rule(
         "  local: { entries: 1000, bytes: 64MiB }\n",
         "",

@@ -1,6 +1,7 @@
 //! What the tests share: a database that does as it is told, and engines over a real Redis.
 
 pub(crate) mod durability;
+pub(crate) mod exposition;
 pub(crate) mod fake_queue;
 pub(crate) mod fake_remote;
 pub(crate) mod rigged;

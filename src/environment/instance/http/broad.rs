@@ -6,19 +6,20 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{Response, StatusCode};
 
-use super::{empty, plain, refuse};
-use crate::engine::Engine;
+use super::{Face, empty, plain};
 use crate::engine::invalidation::glob::Glob;
-use crate::engine::layer::{Layer, Origin, Outcome, Remote};
+use crate::engine::layer::{Layer, Operation, Origin, Outcome, Remote};
 
 /// The only parameter.
 const PATTERN: &str = "pattern";
 
 pub(super) async fn invalidate<R: Remote, O: Origin>(
-    State(engine): State<Arc<Engine<R, O>>>,
+    State(face): State<Arc<Face<R, O>>>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response<Body> {
+    let engine = &face.engine;
+    let began = engine.clock().now();
     let Some(data_type) = engine.policies().id_of(&name) else {
         return plain(
             StatusCode::NOT_FOUND,
@@ -29,14 +30,18 @@ pub(super) async fn invalidate<R: Remote, O: Origin>(
         Ok(pattern) => pattern,
         Err(text) => return plain(StatusCode::BAD_REQUEST, text),
     };
-    let done = match pattern {
-        None => engine.invalidate_all(data_type).await,
-        Some(pattern) => engine.invalidate_pattern(data_type, pattern).await,
+    let (operation, done) = match pattern {
+        None => {
+            let done = engine.invalidate_all(data_type).await;
+            (Operation::InvalidateAll, done)
+        }
+        Some(pattern) => {
+            let done = engine.invalidate_pattern(data_type, pattern).await;
+            (Operation::InvalidatePattern, done)
+        }
     };
-    match done {
-        Ok(()) => empty(StatusCode::NO_CONTENT, Outcome::Bypass, Layer::Remote),
-        Err(error) => refuse(&error),
-    }
+    let told = done.map(|()| empty(StatusCode::NO_CONTENT, Outcome::Bypass, Layer::Remote));
+    face.answer((data_type, operation), began, told)
 }
 
 /// The pattern that the query names, if it names one. What it does not understand it refuses: a

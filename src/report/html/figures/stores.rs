@@ -3,9 +3,11 @@
 use super::{Figure, Key, NO_SECONDS, Section};
 use crate::report::html::chart::line::{Limit, Line, LineChart};
 use crate::report::html::chart::{Tone, Unit};
+use crate::report::html::table::{Cell, Table};
 use crate::report::html::timeline::Timeline;
 use crate::report::html::words;
 use crate::report::model::{RedisResult, Report, Second};
+use crate::report::watched::figures;
 use crate::units::thousands;
 
 const NO_REDIS: &str = "Nothing to show: this run had no Redis.";
@@ -26,7 +28,7 @@ pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Secti
         title: "How did Redis and the database fare?",
         figures: figures.into_iter().map(Figure::half).collect(),
         facts: facts(report),
-        ..Section::default()
+        tables: report.redis.iter().filter_map(ttls).collect(),
     }
 }
 
@@ -202,6 +204,43 @@ fn queries(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         value: &|second| Some(second.origin_queries as f64),
     }
     .figure(timeline)
+}
+
+/// How long keys had left to live; nothing if nobody looked.
+fn ttls(redis: &RedisResult) -> Option<Table> {
+    let seen = redis.ttl_distribution.as_ref()?;
+    let looked_at = words::counted(seen.looked_at, "key", "keys");
+    let of = if seen.complete {
+        format!("all of {looked_at}")
+    } else {
+        format!("a sample of {looked_at}")
+    };
+    let columns = [
+        "data type",
+        "keys",
+        "without TTL",
+        "shortest",
+        "p10",
+        "p50",
+        "p90",
+        "longest",
+    ];
+    let mut table = Table::new(
+        &format!("TTLs that keys had left at the end, {of}"),
+        &columns,
+    );
+    for (name, ttls) in &seen.data_types {
+        let mut row = vec![
+            Cell::text(name.clone()),
+            Cell::count(ttls.keys),
+            Cell::count(ttls.without_ttl),
+        ];
+        row.extend(figures(ttls).map(|left_s| {
+            Cell::number(left_s.map_or_else(|| words::NOTHING.to_owned(), words::seconds))
+        }));
+        table.rows.push(row);
+    }
+    Some(table)
 }
 
 fn facts(report: &Report) -> Vec<(String, String)> {

@@ -82,7 +82,16 @@ pub(super) fn place(report: &Report) -> Vec<(String, String)> {
 }
 
 pub(super) fn alerts(report: &Report) -> Table {
-    let mut table = Table::new("Alerts that fired", &["alert", "from", "until"]);
+    let watched = report.alerts_watched.len() as u64;
+    let caption = match watched {
+        0 => "Alerts that fired".to_owned(),
+        _ => format!(
+            "Alerts that fired, of {} watched",
+            words::counted(watched, "that was", "that were")
+        ),
+    };
+    let columns = ["alert", "from", "until", "worst", "condition", "source"];
+    let mut table = Table::new(&caption, &columns);
     for alert in &report.alerts {
         let until = alert
             .end_s
@@ -91,6 +100,44 @@ pub(super) fn alerts(report: &Report) -> Table {
             Cell::text(alert.name.clone()),
             Cell::number(words::seconds(alert.start_s)),
             Cell::number(until),
+            Cell::number(or_nothing(&alert.worst)),
+            Cell::text(alert.check.clone()),
+            Cell::text(alert.source.clone()),
+        ]);
+    }
+    table
+}
+
+fn or_nothing(text: &str) -> String {
+    match text {
+        "" => words::NOTHING.to_owned(),
+        text => text.to_owned(),
+    }
+}
+
+/// Every alert, fired or not.
+pub(super) fn watched(report: &Report) -> Table {
+    let columns = [
+        "alert",
+        "condition",
+        "must hold for",
+        "window",
+        "fired",
+        "looks",
+        "looks without evidence",
+        "source",
+    ];
+    let mut table = Table::new("Alerts that were watched", &columns);
+    for alert in &report.alerts_watched {
+        table.rows.push(vec![
+            Cell::text(alert.name.clone()),
+            Cell::text(alert.check.clone()),
+            Cell::number(words::seconds(alert.for_s)),
+            Cell::number(words::seconds(alert.window_s)),
+            Cell::count(alert.fired),
+            Cell::count(alert.looks),
+            Cell::count(alert.blind_looks),
+            Cell::text(alert.source.clone()),
         ]);
     }
     table

@@ -70,3 +70,19 @@ fn a_mix_may_invalidate_broadly_what_has_values() {
         "limit.invalidate_all",
     );
 }
+
+#[test]
+fn client_tracking_goes_with_any_topology_but_not_with_replicas() {
+    let with = |topology: &str| {
+        format!("timeout: 250ms, {topology}, invalidation: {{ transport: tracking }}")
+    };
+    for topology in ["topology: cluster", "topology: sentinel"] {
+        plan(&SMALL.replace("timeout: 250ms", &with(topology)));
+    }
+    rule(
+        "timeout: 250ms",
+        &with("topology: cluster, read_from: replica"),
+        "client tracking tells of changes before replicas have them",
+        "tracking",
+    );
+}
