@@ -87,19 +87,26 @@ impl<R: Remote> Guarded<R> {
         &self,
         call: impl Future<Output = Result<T, LayerError>>,
     ) -> impl Future<Output = Result<T, LayerError>> {
-        self.guard_look(None, call)
+        self.guard_if(false, call)
     }
 
-    /// The same for a `call` that asks for the entry at a key: not before what was missed of that key
-    /// is made up for.
-    async fn guard_look<T>(
+    /// The same for a `call` that asks for the entry at `key`: not before what was missed of that key is
+    /// made up for.
+    fn guard_look<T>(
         &self,
-        key: Option<&Key>,
+        key: &Key,
+        call: impl Future<Output = Result<T, LayerError>>,
+    ) -> impl Future<Output = Result<T, LayerError>> {
+        self.guard_if(self.missed.any() && self.missed.concerns(key), call)
+    }
+
+    async fn guard_if<T>(
+        &self,
+        concerned: bool,
         call: impl Future<Output = Result<T, LayerError>>,
     ) -> Result<T, LayerError> {
         let turn = self.enter()?;
         if self.missed.any() {
-            let concerned = key.is_some_and(|key| self.missed.concerns(key));
             // Seldom, and large: not in every call's future. Who waits in vain says nothing of the
             // layer: then its turn is abandoned.
             let replaying = self.may_make_up(turn.is_probe() || concerned);
@@ -254,7 +261,7 @@ impl<R: Remote> Remote for Guarded<R> {
     type Queue = R::Queue;
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, LayerError> {
-        self.guard_look(Some(key), self.remote.get(key)).await
+        self.guard_look(key, self.remote.get(key)).await
     }
 
     async fn fill(&self, key: &Key, entry: &Entry, ttl: Duration) -> Result<Fill, LayerError> {
@@ -277,7 +284,7 @@ impl<R: Remote> Remote for Guarded<R> {
         ttl: Duration,
     ) -> Result<Leased, LayerError> {
         let look = self.remote.get_or_lease(key, token, ttl);
-        self.guard_look(Some(key), look).await
+        self.guard_look(key, look).await
     }
 
     async fn fill_leased(

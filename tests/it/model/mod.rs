@@ -93,7 +93,7 @@ fn runner(cases: u32) -> TestRunner {
     let times: u32 = times.and_then(|times| times.parse().ok()).unwrap_or(1);
     let settings = Config {
         cases: cases * times,
-        max_shrink_iters: 4_000,
+        max_shrink_iters: 2_000,
         failure_persistence: None,
         ..Config::default()
     };
