@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::invalidation::glob::escape;
+pub use super::sliding::Sliding;
 use crate::units::Ratio;
 
 /// A key of the cache, as it stands in Redis after the run's prefix. Cheap to clone.
@@ -190,6 +191,8 @@ pub struct DataType {
     pub serve_stale: Option<Duration>,
     /// What keeps an old value from replacing a newer one.
     pub consistency: Consistency,
+    /// Whether a read makes an entry live for its TTL again, and how often at the most.
+    pub sliding: Option<Sliding>,
 }
 
 impl DataType {
@@ -216,6 +219,7 @@ impl DataType {
             stampede: Stampede::default(),
             serve_stale: None,
             consistency: Consistency::default(),
+            sliding: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::invalidation::markers::Scope;
 use super::layer::{Layer, LayerError, Version};
 use super::queue::Waiting;
 use super::resilience::circuit_breaker::Circuit;
+use super::warming::{Warmed, Warmth};
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +169,25 @@ pub enum Event<'a> {
     SoftTimeout {
         /// The data type read.
         data_type: DataTypeId,
+    },
+    /// A round of warming began.
+    WarmingBegan {
+        /// With how many keys.
+        keys: usize,
+    },
+    /// A round of warming is done with a key.
+    Warmed {
+        /// Its data type.
+        data_type: DataTypeId,
+        /// What became of it.
+        warmed: Warmed,
+    },
+    /// A round of warming ended.
+    WarmingEnded {
+        /// What became of its keys.
+        warmth: Warmth,
+        /// How long it took, waiting for its turn included.
+        took: Duration,
     },
     /// A layer failed.
     LayerFailed {

@@ -267,6 +267,28 @@ pub trait Remote: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<Fill, LayerError>> + Send;
 
+    /// The entry at `key`, which lives for `ttl` again from now on, but not past its `fresh_until`.
+    fn get_and_extend(
+        &self,
+        key: &Key,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Option<Entry>, LayerError>> + Send {
+        let _ = (key, ttl);
+        std::future::ready(Err(NO_SLIDING))
+    }
+
+    /// As [`Remote::fill`], for an entry that slides: if it replaces one, that one's `fresh_until`
+    /// stays, if it is the earlier one.
+    fn fill_sliding(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Fill, LayerError>> + Send {
+        let _ = (key, entry, ttl);
+        std::future::ready(Err(NO_SLIDING))
+    }
+
     /// Stores `entry` for `ttl` whatever is there: for [`Consistency::Naive`](super::data_type::Consistency).
     fn overwrite(
         &self,
@@ -407,6 +429,9 @@ pub trait Remote: Send + Sync + 'static {
 
 /// What a layer says that has no generations.
 const NO_GENERATIONS: LayerError = LayerError::Unsupported("this remote layer", "generations");
+
+/// What a layer says that cannot extend what it holds.
+const NO_SLIDING: LayerError = LayerError::Unsupported("this remote layer", "sliding expiry");
 
 /// What a layer says to a reader that would load.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,9 @@
 //! The way of a read is in `read.rs`, the way of a write in `write.rs`; both decide by the data type's
 //! row of the policy table and by nothing else. Consistency rests on three rules: layers replace a
 //! value only by one read later (`as_of`), an invalidation leaves a tombstone, and a load that an
-//! invalidation overtook is not stored.
+//! invalidation overtook is not stored. What can be chosen, and what each choice promises and costs,
+//! is in `docs/engine.md`.
+#![doc = include_str!("examples.md")]
 
 pub mod data_type;
 pub mod event;
@@ -21,8 +23,10 @@ pub mod rate_limit;
 mod read;
 pub mod remote;
 pub mod resilience;
+pub mod sliding;
 pub mod stampede;
 mod waiters;
+pub mod warming;
 mod write;
 pub mod write_behind;
 
@@ -285,15 +289,17 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     /// The entry of a row that the origin gave just now, after `load_time`.
     fn entry(&self, policy: &DataType, row: Row, load_time: Duration) -> Entry {
         let now = self.clock.now();
-        let ttl = match row.value {
-            Some(_) => policy.ttl,
-            None => policy.negative_ttl.unwrap_or_default(),
+        let row = sliding::at(policy, row, now);
+        let fresh_until = match (&row.value, &policy.sliding) {
+            (None, _) => now + self.jittered(policy, policy.negative_ttl.unwrap_or_default()),
+            (Some(_), None) => now + self.jittered(policy, policy.ttl),
+            (Some(_), Some(sliding)) => sliding.end(&row),
         };
         Entry {
             row,
             // The age counts from the read's start: the row may have changed since then.
             fetched_at: now - load_time,
-            fresh_until: now + self.jittered(policy, ttl),
+            fresh_until,
             load_time,
             // Who loads corrects it to what it knew at the beginning.
             generation: self.generations.now(),
@@ -304,6 +310,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     fn remote_ttl(&self, policy: &DataType, entry: &Entry) -> Option<Duration> {
         let kept = entry.row.value.is_some() || policy.negative_ttl.is_some();
         let fresh_for = entry.fresh_until.since(self.clock.now());
+        if policy.sliding.is_some() {
+            return kept.then(|| fresh_for.min(policy.ttl));
+        }
         kept.then(|| fresh_for + policy.serve_stale.unwrap_or_default())
     }
 
@@ -313,7 +322,9 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let (Some(local), Some(local_ttl)) = (&self.local, policy.local_ttl) else {
             return;
         };
-        if entry.row.value.is_none() && policy.negative_ttl.is_none() {
+        // What slides, the remote layer alone keeps.
+        let absent = entry.row.value.is_none() && policy.negative_ttl.is_none();
+        if absent || policy.sliding.is_some() {
             return;
         }
         // Never longer than the entry itself is fresh.

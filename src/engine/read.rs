@@ -7,7 +7,7 @@ use super::layer::{
     Entry, Fill, Generation, Layer, LayerError, Origin, Outcome, Remote, Row, Version,
 };
 use super::local::LocalLayer;
-use super::{Answer, Engine, EngineError, Fetch, Fetched, How, wrong_strategy};
+use super::{Answer, Engine, EngineError, Fetch, Fetched, How, sliding, wrong_strategy};
 use crate::clock::Timestamp;
 
 /// What a look into the remote layer found.
@@ -151,6 +151,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         }
         match policy.stampede {
             Stampede::Lock => return self.fetch_with_lock(data_type, policy, key).await,
+            // The lease's look extends nothing.
+            Stampede::Lease if policy.sliding.is_some() => {
+                return self.fetch_with_lock(data_type, policy, key).await;
+            }
             Stampede::Lease => return self.fetch_with_lease(data_type, policy, key).await,
             _ => {}
         }
@@ -201,7 +205,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return Looked::Failed;
         }
         let start = self.clock.now();
-        let looked = remote.get(key).await;
+        let looked = sliding::look(remote, self.policies.get(data_type), key).await;
         let now = self.clock.now();
         self.emit(&Event::Lookup {
             data_type,
@@ -279,7 +283,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         let filled = match policy.consistency {
             // Nobody would be served with it, and it could stand in the way of a newer one.
             _ if self.is_outdated(data_type, key, entry) => Ok(Fill::Refused),
-            Consistency::Versioned => remote.fill(key, entry, ttl).await,
+            Consistency::Versioned => sliding::fill(remote, policy, key, (entry, ttl)).await,
             Consistency::Naive => remote
                 .overwrite(key, entry, ttl)
                 .await

@@ -12,6 +12,7 @@ use super::durability::Durability;
 use super::histogram::Histogram;
 use super::query::Phases;
 use super::sharded::Sharded;
+use super::warming::WarmingCounts;
 use super::{PhaseId, Schedule};
 use crate::engine::data_type::DataTypeId;
 use crate::engine::event::{Event, Observer};
@@ -102,6 +103,7 @@ struct InPhase {
     /// By data type and layer, at [`place_of`]; `None` if it never looked.
     lookups: Vec<Option<Lookups>>,
     happened: Happened,
+    warming: WarmingCounts,
     failures: BTreeMap<Layer, BTreeMap<String, u64>>,
     unsupported: BTreeMap<&'static str, u64>,
 }
@@ -173,6 +175,7 @@ impl InPhase {
             Event::RefreshDropped { .. } => happened.refreshes_dropped += 1,
             Event::Unsupported { what, .. } => *self.unsupported.entry(what).or_default() += 1,
             Event::LayerFailed { layer, error } => self.count_failure(layer, error.to_string()),
+            Event::Warmed { .. } | Event::WarmingEnded { .. } => self.warming.count(event),
             ref other => happened.durability.count(other),
         }
     }
@@ -198,6 +201,7 @@ impl InPhase {
             mine.service_time.merge(&others.service_time);
         }
         self.happened.add(&other.happened);
+        self.warming.add(&other.warming);
         for (what, count) in &other.unsupported {
             *self.unsupported.entry(what).or_default() += count;
         }
@@ -395,6 +399,23 @@ impl EngineMeasurements {
             sum.add(&phase.happened);
         }
         sum
+    }
+
+    /// What the rounds of warming did that ended in `phases`.
+    pub fn warming(&self, phases: Phases) -> WarmingCounts {
+        let mut sum = WarmingCounts::default();
+        for phase in self.chosen(phases) {
+            sum.add(&phase.warming);
+        }
+        sum
+    }
+
+    /// What the rounds did that ended outside of every phase: before the first user came.
+    pub fn warming_before_traffic(&self) -> WarmingCounts {
+        let outside = self.phases.get(&None);
+        outside
+            .map(|phase| phase.warming.clone())
+            .unwrap_or_default()
     }
 }
 

@@ -19,6 +19,7 @@ pub mod series;
 mod sharded;
 pub mod sink;
 pub mod validity;
+pub mod warming;
 pub mod window;
 
 use schemars::JsonSchema;

@@ -3,6 +3,7 @@
 //! Called by the terminal and by Markdown, so that both say the same.
 
 mod stores;
+mod warming;
 
 use super::model::{DataTypeResult, GateResult, Improvement, Report};
 use super::table::{Cell, Column, Table, Tone};
@@ -315,6 +316,7 @@ impl Fact {
 /// trusted, that last.
 pub(super) fn facts(report: &Report) -> Vec<Fact> {
     let mut facts = vec![origin(report), loads(report)];
+    facts.extend(warming::facts(report));
     facts.extend(report.redis.as_ref().map(stores::redis));
     facts.extend(report.memcached.as_ref().map(stores::memcached));
     facts.extend(watched::ttls(report));

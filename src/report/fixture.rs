@@ -10,6 +10,7 @@ mod gates;
 mod results;
 mod traffic;
 mod variants;
+mod warming;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
 use traffic::{Model, SECONDS, TRAFFIC, USERS, WARM_UP_S, summary};
+pub use warming::warmed_report;
 
 /// The ADR's run with 1,000 users: every one of its 17 targets held.
 pub fn sample_report() -> Report {
@@ -134,6 +136,7 @@ fn report_of(model: &Model) -> Report {
             origin_loads_per_flight_max: 1,
             followers: model.sum(|_, c| c.coalesced),
         },
+        warming: None,
         redis: Some(redis()),
         memcached: None,
         oracles: oracles(requests.total),

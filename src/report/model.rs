@@ -6,6 +6,7 @@
 
 mod alternatives;
 mod monitoring;
+mod warming;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
+pub use warming::{WarmedDataType, WarmingResult};
 
 /// The version of this file's shape.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -55,6 +57,8 @@ pub struct Report {
     pub origin: OriginResult,
     /// Coalescing and its failures.
     pub stampede: Stampede,
+    /// What was loaded before users asked; `null` if the scenario says nothing of it.
+    pub warming: Option<WarmingResult>,
     /// Redis; `null` if there was none.
     pub redis: Option<RedisResult>,
     /// memcached; `null` if there was none.

@@ -12,6 +12,7 @@ mod monitor;
 mod pass;
 mod redis_server;
 mod variants;
+mod warming;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -28,6 +28,8 @@ pub(super) struct Watched {
     pub(super) recorder: Arc<Recorder>,
     pub(super) observers: Vec<Arc<EngineObserver>>,
     pub(super) database: MockDatabase,
+    /// Before anything was asked of the store and the database.
+    pub(super) untouched: Untouched,
     pub(super) instances: Vec<Arc<InstanceMetrics>>,
     pub(super) alarms: Alarms,
 }
@@ -83,10 +85,40 @@ impl Reading {
     }
 }
 
+/// The store and the database before the instances started, which may warm: what the books are
+/// balanced against.
+#[derive(Clone, Debug)]
+pub(super) struct Untouched {
+    pub(super) database: DatabaseStats,
+    pub(super) redis: Option<RedisReading>,
+    pub(super) memcached: Option<MemcachedReading>,
+}
+
+impl Untouched {
+    pub(super) async fn read(stage: &mut Stage<'_>, database: &MockDatabase) -> Self {
+        let clock = &stage.clock;
+        let redis = match &mut stage.redis {
+            Some(redis) => redis.info(clock).await,
+            None => None,
+        };
+        let memcached = match &mut stage.memcached {
+            Some(memcached) => memcached.read(clock).await,
+            None => None,
+        };
+        Self {
+            database: database.stats(),
+            redis,
+            memcached,
+        }
+    }
+}
+
 /// What the watch saw.
 #[derive(Debug)]
 pub(super) struct Observed {
-    /// Before the first request.
+    /// Before anything was asked of the store and the database.
+    pub(super) untouched: Untouched,
+    /// Before the first request; instances may have warmed already.
     pub(super) first: Reading,
     /// When the judged time began; `None` if it never did.
     pub(super) judged_from: Option<Reading>,
@@ -135,6 +167,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
     /// Watches until `driving` has ended.
     pub(super) async fn watch<T>(mut self, driving: &JoinHandle<T>) -> Observed {
         let mut observed = Observed {
+            untouched: self.watched.untouched.clone(),
             first: self.read().await,
             judged_from: None,
             judged_to: None,

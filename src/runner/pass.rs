@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::alerts::Alarms;
-use super::monitor::{Monitor, Observed, Watched};
-use super::{RunError, Stage};
+use super::monitor::{Monitor, Observed, Untouched, Watched};
+use super::{RunError, Stage, warming};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
@@ -81,6 +81,8 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         .iter()
         .map(|observer| Arc::new(Both(Arc::clone(observer), Arc::clone(&write_behind))));
     let told: Vec<Arc<dyn Observer>> = told.map(|told| told as _).collect();
+    // Before the instances, which may warm before the first user comes.
+    let untouched = Untouched::read(stage, &database).await;
     let instances = start_instances(stage, kind, &host.host(database.clone()), told).await?;
 
     stage.progress.note(&metrics_of(&instances));
@@ -97,10 +99,11 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
         database,
+        untouched,
         instances: instances.iter().map(Instance::metrics).collect(),
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
-    let (driven, observed) = drive(stage, &instances, watched).await?;
+    let (driven, observed) = Box::pin(drive(stage, &instances, watched)).await?;
     let ttls = ttls(stage, kind).await;
 
     let measurements = recorder.finish();
@@ -189,6 +192,7 @@ async fn start_instances(
     let remote = (plan.layers.remote.as_ref()).filter(|_| cached);
     let invalidation = remote.map(|remote| remote.invalidation).unwrap_or_default();
     let remote = remote.and_then(|remote| remote_options(stage, remote));
+    let warming = cached.then(|| warming::of(plan)).flatten();
     let mut instances = Vec::new();
     for (number, observer) in (0..).zip(observers) {
         let config = InstanceConfig {
@@ -198,6 +202,7 @@ async fn start_instances(
             remote: remote.clone(),
             invalidation,
             resilience: plan.resilience,
+            warming: warming.clone(),
             clock: stage.clock.clone(),
             seed: plan.seed.fork("instances"),
             observer,

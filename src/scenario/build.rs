@@ -12,8 +12,10 @@ mod invalidation;
 mod limit;
 mod population;
 mod protection;
+mod sliding;
 mod topology;
 mod traffic;
+mod warming;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -76,14 +78,10 @@ pub(super) fn build(
         1..=INSTANCES_MAX,
         errors,
     );
-    let pool = file
-        .origin
-        .value()
-        .and_then(|origin| build_pool(origin, errors));
-    let query_cache = file
-        .origin
-        .value()
-        .and_then(|origin| alternatives::query_cache(&origin.query_cache, errors));
+    let origin = file.origin.value();
+    let pool = origin.and_then(|origin| build_pool(origin, errors));
+    let query_cache =
+        origin.and_then(|origin| alternatives::query_cache(&origin.query_cache, errors));
     let baseline = build_baseline(file, errors);
 
     let users = file
@@ -101,6 +99,8 @@ pub(super) fn build(
 
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);
+    sliding::check_layers(file, layers.as_ref(), errors);
+    let warming = warming::build(file, (&names, data_types.as_ref(), layers.as_ref()), errors);
 
     let (data_types, traffic) = (data_types?, traffic?);
     let (connections, acquire_timeout) = pool?;
@@ -118,6 +118,7 @@ pub(super) fn build(
             query_cache: query_cache?,
             tables: data_types.tables,
         },
+        warming: warming?,
         workload: Workload {
             think_time: traffic.think_time,
             on_start: traffic.on_start,

@@ -21,6 +21,7 @@
 //!                                    # adr-lock, lock, lease, stale-while-revalidate and
 //!                                    # early-refresh or { early-refresh: 1.0 }, its beta
 //!     serve_stale: 1h                # or none; as in `resilience`, or none, if left out
+//!     sliding: { max_lifetime: 72h } # a read lets an entry live for its ttl again; or none
 //!     consistency: versioned         # as in `resilience`, or this, if left out; or naive
 //!     population: 50_000             # or by parameter: { product_id: 500, warehouse_id: 10 },
 //!                                    # where `unique` stands for a running number
@@ -89,6 +90,14 @@
 //!     batch: 100                     # writes in one transaction
 //!     max_deliveries: 5              # then a write goes to the dead letters
 //!     claim_after: 30s               # then a silent consumer is dead
+//! warming:                           # or none, which it is if left out
+//!   keys: { product: 200, customer: 100 }  # so many of the most popular keys
+//!   at_start: true                   # the default, as is what follows
+//!   before_traffic: true             # an instance takes users when it is warm
+//!   every: none                      # or 10m: again and again
+//!   concurrency: 16                  # keys at once, over all instances
+//!   limit: 30s                       # for a round; what is left then is skipped
+//!   target_hit_ratio: 85%            # the time to reach it is reported
 //! traffic:
 //!   driver: closed                   # over HTTP; the default. direct: the same users in process
 //!   users: 1000
@@ -120,8 +129,10 @@ pub(super) mod invalidation;
 mod limit;
 mod local;
 pub(super) mod protection;
+pub(super) mod sliding;
 pub(super) mod topology;
 mod traffic;
+pub(super) mod warming;
 
 use std::sync::Arc;
 
@@ -139,8 +150,10 @@ use alternatives::{QueryCacheFile, StoreFile};
 use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
+use sliding::SlidingFile;
 use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
+use warming::WarmingFile;
 
 /// The whole file.
 pub(super) struct File {
@@ -152,6 +165,7 @@ pub(super) struct File {
     pub(super) instances: Field<u64>,
     pub(super) origin: Field<OriginFile>,
     pub(super) resilience: Field<ResilienceFile>,
+    pub(super) warming: Field<Switch<WarmingFile>>,
     pub(super) traffic: Field<TrafficFile>,
     pub(super) baseline: Field<Switch<BaselineFile>>,
     pub(super) alerts: Field<List<AlertFile>>,
@@ -173,6 +187,7 @@ impl Decode for File {
             instances: fields.optional("instances"),
             origin: fields.required("origin", "{ connections: 40 }"),
             resilience: fields.optional("resilience"),
+            warming: fields.optional("warming"),
             traffic: fields.required("traffic", "{ users: 1000, think_time: 1s..3s, … }"),
             baseline: fields.optional("baseline"),
             alerts: fields.optional("alerts"),
@@ -201,6 +216,7 @@ pub(super) struct DataTypeFile {
     pub(super) prefilled: Field<bool>,
     pub(super) limit: Field<LimitFile>,
     pub(super) origin: Field<TableFile>,
+    pub(super) sliding: Field<Switch<SlidingFile>>,
     pub(super) protection: ProtectionFile,
 }
 
@@ -222,6 +238,7 @@ impl Decode for DataTypeFile {
             prefilled: fields.optional("prefilled"),
             limit: fields.optional("limit"),
             origin: fields.optional("origin"),
+            sliding: fields.optional("sliding"),
             protection: ProtectionFile::of(&mut fields),
         };
         fields.close();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::words::Word as _;
-use crate::engine::data_type::PolicyTable;
+use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
@@ -15,7 +15,7 @@ use crate::gates::Gate;
 use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, Ratio};
 use crate::workload::Workload;
 
 /// A validated scenario.
@@ -37,6 +37,8 @@ pub struct Plan {
     pub resilience: Resilience,
     /// The database behind the cache.
     pub database: DatabaseConfig,
+    /// What is loaded before users ask; `None`: nothing.
+    pub warming: Option<WarmingPlan>,
     /// What users do.
     pub workload: Workload,
     /// How many users, how they arrive, how long.
@@ -104,6 +106,25 @@ pub struct RemotePlan {
     pub connections: u16,
     /// How invalidations travel between instances.
     pub invalidation: InvalidationConfig,
+}
+
+/// What is loaded before users ask.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WarmingPlan {
+    /// Of which data types, and how many of their most popular keys.
+    pub keys: Vec<(DataTypeId, u64)>,
+    /// Whether each instance warms when it starts.
+    pub at_start: bool,
+    /// Whether it does so before it takes users.
+    pub before_traffic: bool,
+    /// How often again; `None`: never.
+    pub every: Option<Duration>,
+    /// How many keys at once, over all instances.
+    pub concurrency: u32,
+    /// How long a round may take.
+    pub limit: Duration,
+    /// The hit ratio whose time of arrival is reported.
+    pub target_hit_ratio: Ratio,
 }
 
 /// How many users, how they arrive, how long.

@@ -4,6 +4,7 @@
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
 mod durability;
+mod warming;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -135,6 +136,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         ("instances", Yaml::word(plan.instances)),
         ("origin", origin(&plan.database)),
         ("resilience", durability::write(&plan.resilience)),
+        ("warming", warming::write(plan)),
         ("traffic", traffic(plan, &plan.traffic)),
         (
             "baseline",
@@ -218,7 +220,7 @@ fn limit(limit: Limit) -> Yaml {
 }
 
 /// What counters do not have.
-fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 11] {
+fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 12] {
     let related = policy.related.iter().map(|key| Yaml::text(key.to_string()));
     [
         ("local_ttl", Yaml::none_or(policy.local_ttl, Yaml::span)),
@@ -229,6 +231,12 @@ fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 11] 
         ("ttl_jitter", Yaml::word(share(policy.ttl_jitter))),
         ("stampede", stampede(policy.stampede)),
         ("serve_stale", Yaml::none_or(policy.serve_stale, Yaml::span)),
+        (
+            "sliding",
+            Yaml::none_or(policy.sliding, |sliding| {
+                map([("max_lifetime", Yaml::span(sliding.max_lifetime))])
+            }),
+        ),
         ("consistency", Yaml::word(policy.consistency.word())),
         ("invalidation", Yaml::word(policy.invalidation.word())),
         ("related", Yaml::List(related.collect())),

@@ -83,6 +83,21 @@ impl Traffic {
         self.seed
     }
 
+    /// The parameters of the keys of `data_type` that are asked for most, the most popular first:
+    /// `count` of them, or all there are. None if no key is more anybody's than another's: where
+    /// each user has its own, or each is new.
+    pub fn most_popular(&self, data_type: DataTypeId, count: u64) -> Vec<KeyParams> {
+        let Some(keys) = self.key_spaces.get(data_type.index()) else {
+            return Vec::new();
+        };
+        if keys.own.is_some() || keys.dimensions.contains(&Dimension::Unique) {
+            return Vec::new();
+        }
+        (0..count.min(keys.ranks.items()))
+            .map(|rank| keys.params_of(keys.bijection.map(rank), 0, 0))
+            .collect()
+    }
+
     /// A line of the mix by weight; `None` if no line has any.
     fn draw_operation(&self, stream: &mut Stream) -> Option<(DataTypeId, Operation)> {
         let weights = self.mix.last()?.weights_to_here;
@@ -139,10 +154,14 @@ impl KeySpace {
 
     /// The parameters of one request: of `user`, and with `unique` where a value must be new.
     fn draw(&self, stream: &mut Stream, user: u64, unique: u64) -> KeyParams {
-        let mut item = match self.ranks.items() {
+        let item = match self.ranks.items() {
             1 => 0,
             _ => self.bijection.map(self.ranks.draw(stream)),
         };
+        self.params_of(item, user, unique)
+    }
+
+    fn params_of(&self, mut item: u64, user: u64, unique: u64) -> KeyParams {
         let mut params = [0; KEY_PARAMS_MAX];
         // The last dimension changes fastest.
         for (at, dimension) in self.dimensions.iter().enumerate().rev() {

@@ -19,6 +19,8 @@ mod remote;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod stampede;
 #[cfg(test)]
 mod support;
@@ -28,6 +30,8 @@ mod tidy;
 mod topology;
 #[cfg(test)]
 mod variants;
+#[cfg(test)]
+mod warming;
 #[cfg(test)]
 mod write_behind;
 #[cfg(test)]

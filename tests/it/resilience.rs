@@ -397,6 +397,7 @@ async fn live_an_instance_protects_the_database_and_its_callers() {
             },
             ..Resilience::default()
         },
+        warming: None,
         clock: scene.clock.clone(),
         seed: Seed(1),
         observer: Arc::clone(&scene.heard) as _,

@@ -103,6 +103,19 @@ impl Remote for AnyRemote {
         on_store!(self, store => store.fill(key, entry, ttl).await)
     }
 
+    async fn get_and_extend(&self, key: &Key, ttl: Duration) -> Result<Option<Entry>, LayerError> {
+        on_store!(self, store => store.get_and_extend(key, ttl).await)
+    }
+
+    async fn fill_sliding(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> Result<Fill, LayerError> {
+        on_store!(self, store => store.fill_sliding(key, entry, ttl).await)
+    }
+
     async fn overwrite(&self, key: &Key, entry: &Entry, ttl: Duration) -> Result<(), LayerError> {
         on_store!(self, store => store.overwrite(key, entry, ttl).await)
     }

@@ -5,6 +5,7 @@
 
 pub mod any;
 pub mod memcached;
+pub mod none;
 pub mod redis;
 pub mod redis_counter;
 mod redis_invalidation;
@@ -12,4 +13,5 @@ mod redis_partitions;
 mod redis_queue;
 mod redis_subscription;
 mod redis_tracking;
+pub mod split;
 mod wire;

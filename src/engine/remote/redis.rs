@@ -69,6 +69,8 @@ pub struct RedisOptions {
 #[derive(Debug)]
 pub(super) struct Scripts {
     fill: Script,
+    get_and_extend: Script,
+    fill_sliding: Script,
     invalidate: Script,
     append: Script,
     get_or_lease: Script,
@@ -85,6 +87,8 @@ impl Scripts {
     fn new() -> Self {
         Self {
             fill: Script::new(include_str!("scripts/fill.lua")),
+            get_and_extend: Script::new(include_str!("scripts/get_and_extend.lua")),
+            fill_sliding: Script::new(include_str!("scripts/fill_sliding.lua")),
             invalidate: Script::new(include_str!("scripts/invalidate.lua")),
             append: Script::new(include_str!("scripts/append.lua")),
             get_or_lease: Script::new(include_str!("scripts/get_or_lease.lua")),
@@ -178,11 +182,32 @@ impl Remote for RedisRemote {
             .get(self.key(key))
             .await
             .map_err(|e| failure(&e))?;
-        match held.as_ref().map(wire::decode).transpose() {
-            Ok(Some(Stored::Entry(entry))) => Ok(Some(entry)),
-            Ok(Some(Stored::Tombstone(_) | Stored::Lease) | None) => Ok(None),
-            Err(foreign) => Err(LayerError::Refused(NAME, foreign.to_string())),
-        }
+        entry_of(held.as_ref())
+    }
+
+    async fn get_and_extend(&self, key: &Key, ttl: Duration) -> Result<Option<Entry>, LayerError> {
+        let mut call = self.scripts.get_and_extend.key(self.key(key));
+        call.arg(millis(ttl));
+        let held: Option<Bytes> = call
+            .invoke_async(&mut self.connection())
+            .await
+            .map_err(|e| failure(&e))?;
+        entry_of(held.as_ref())
+    }
+
+    async fn fill_sliding(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> Result<Fill, LayerError> {
+        let mut call = self.scripts.fill_sliding.key(self.key(key));
+        call.arg(&wire::encode(entry)[..]).arg(millis(ttl));
+        let stored: bool = call
+            .invoke_async(&mut self.connection())
+            .await
+            .map_err(|e| failure(&e))?;
+        Ok(if stored { Fill::Stored } else { Fill::Refused })
     }
 
     async fn fill(&self, key: &Key, entry: &Entry, ttl: Duration) -> Result<Fill, LayerError> {
@@ -395,6 +420,15 @@ impl Remote for RedisRemote {
         decided
             .map(|decided| decided.admission)
             .map_err(|e| failure(&e))
+    }
+}
+
+/// The entry that stands at a key, if one does.
+fn entry_of(held: Option<&Bytes>) -> Result<Option<Entry>, LayerError> {
+    match held.map(wire::decode).transpose() {
+        Ok(Some(Stored::Entry(entry))) => Ok(Some(entry)),
+        Ok(Some(Stored::Tombstone(_) | Stored::Lease) | None) => Ok(None),
+        Err(foreign) => Err(LayerError::Refused(NAME, foreign.to_string())),
     }
 }
 

@@ -118,6 +118,8 @@ impl<R: Remote> Guarded<R> {
                 return Err(error);
             }
         }
+        // By reference: every function that a future is handed on to would hold it once more.
+        let call = std::pin::pin!(call);
         let answer = self.bounded(call).await;
         match &answer {
             Ok(_) => turn.end_well(),
@@ -268,6 +270,24 @@ impl<R: Remote> Remote for Guarded<R> {
         let filled = self.guard(self.remote.fill(key, entry, ttl)).await;
         if filled.is_err() {
             // It may still have the value that this one replaces.
+            self.remember(std::slice::from_ref(key), entry.row.as_of);
+        }
+        filled
+    }
+
+    async fn get_and_extend(&self, key: &Key, ttl: Duration) -> Result<Option<Entry>, LayerError> {
+        self.guard_look(key, self.remote.get_and_extend(key, ttl))
+            .await
+    }
+
+    async fn fill_sliding(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        ttl: Duration,
+    ) -> Result<Fill, LayerError> {
+        let filled = self.guard(self.remote.fill_sliding(key, entry, ttl)).await;
+        if filled.is_err() {
             self.remember(std::slice::from_ref(key), entry.row.as_of);
         }
         filled

@@ -5,9 +5,12 @@
 //! and never in step, and loads on its own at its deadline. (The single-instance lock of Redis'
 //! documentation, "Distributed Locks with Redis".)
 
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-use super::TTL;
+use super::{LOOK_MIN, Patience, TTL};
+use crate::clock::Timestamp;
 use crate::engine::data_type::{DataType, DataTypeId, Key};
 use crate::engine::layer::{Layer, Origin, Remote, Token};
 use crate::engine::read::{Looked, found, waited_for};
@@ -63,15 +66,46 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             Looked::Failed => looked,
             again => again,
         };
-        let loading = self.load_and_fill(data_type, policy, key, looked);
+        // Pinned here, or every read's future would hold it twice.
+        let loading = pin!(self.load_and_fill(data_type, policy, key, looked));
+        self.holding(key, token, loading).await
+    }
+
+    /// Does `work` while holding the lock, however long it takes, and gives it back.
+    pub(in crate::engine) async fn holding<T>(
+        &self,
+        key: &Key,
+        token: Token,
+        work: impl Future<Output = T>,
+    ) -> T {
         let renewing = self.renew(key, token);
-        let fetch = tokio::select! {
+        let done = tokio::select! {
             biased;
-            fetch = loading => fetch,
+            done = work => done,
             never = renewing => match never {},
         };
         self.give_back(key, Some(token)).await;
-        fetch
+        done
+    }
+
+    /// Takes the lock of `key` as soon as nobody has it. False if that is not before `deadline`.
+    pub(in crate::engine) async fn wait_for_lock(
+        &self,
+        key: &Key,
+        token: Token,
+        deadline: Timestamp,
+    ) -> bool {
+        let waiter = self.waiter(key);
+        let mut patience = Patience {
+            deadline,
+            look_after: LOOK_MIN,
+        };
+        while !self.try_lock(key, token, TTL).await {
+            if !self.wait_for_another(&waiter, &mut patience).await {
+                return false;
+            }
+        }
+        true
     }
 
     async fn renew(&self, key: &Key, token: Token) -> std::convert::Infallible {

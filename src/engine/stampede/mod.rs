@@ -49,7 +49,7 @@ struct Patience {
 }
 
 impl<R: Remote, O: Origin> Engine<R, O> {
-    fn token(&self) -> Token {
+    pub(super) fn token(&self) -> Token {
         Token(self.random.lock().random())
     }
 

@@ -110,22 +110,45 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     }
 
     async fn refresh_one(&self, data_type: DataTypeId, key: Key) {
-        let policy = self.policies.get(data_type);
-        let token = self.token();
-        if self.try_lock(&key, token, TTL).await {
-            let epoch = self.flights.epoch(&key);
-            // A failure was told; the next reader asks again.
-            if let Ok(fetched) = self
-                .load_and_fill(data_type, policy, &key, Looked::Absent)
-                .await
-                && fetched.keep
-            {
-                self.flights.if_still(&key, epoch, || {
-                    self.keep_locally(data_type, &key, &fetched.entry);
-                });
-            }
-            self.give_back(&key, Some(token)).await;
-        }
+        // A failure was told; the next reader asks again.
+        let _ = self.load_anew(data_type, &key).await;
         self.refreshes.pending.lock().remove(&key);
     }
+
+    /// Loads the entry at `key` anew and replaces what the layers have of it, unless another
+    /// instance is at it.
+    pub(in crate::engine) async fn load_anew(&self, data_type: DataTypeId, key: &Key) -> Anew {
+        let policy = self.policies.get(data_type);
+        let token = self.token();
+        if !self.try_lock(key, token, TTL).await {
+            return Anew::ByAnother;
+        }
+        let epoch = self.flights.epoch(key);
+        let fetch = self
+            .load_and_fill(data_type, policy, key, Looked::Absent)
+            .await;
+        if let Ok(fetched) = &fetch
+            && fetched.keep
+        {
+            self.flights.if_still(key, epoch, || {
+                self.keep_locally(data_type, key, &fetched.entry);
+            });
+        }
+        self.give_back(key, Some(token)).await;
+        match fetch {
+            Ok(_) => Anew::Loaded,
+            Err(_) => Anew::Failed,
+        }
+    }
+}
+
+/// What became of a key that was to be loaded anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Anew {
+    /// It was.
+    Loaded,
+    /// Another instance has its lock.
+    ByAnother,
+    /// The origin failed; that was told.
+    Failed,
 }

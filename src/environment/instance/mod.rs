@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 use self::http::Face;
 use self::metrics::{Counted, InstanceMetrics, Metered};
@@ -24,13 +25,14 @@ use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::event::Observer;
 use crate::engine::invalidation::{InvalidationConfig, Transport, tracked_prefixes};
-use crate::engine::layer::{Layer, Origin};
+use crate::engine::layer::{Layer, Origin, Remote};
 use crate::engine::local::LocalConfig;
 use crate::engine::remote::any::{AnyRemote, RemoteOptions};
 use crate::engine::resilience::Resilience;
 use crate::engine::resilience::guarded::Guarded;
 use crate::engine::resilience::origin_limit::Bounded;
 use crate::engine::resilience::timeout::Timed;
+use crate::engine::warming::Warming;
 use crate::engine::{Engine, Surroundings};
 use crate::seed::Seed;
 
@@ -53,12 +55,25 @@ pub struct InstanceConfig {
     pub invalidation: InvalidationConfig,
     /// How it protects itself and what is behind it.
     pub resilience: Resilience,
+    /// What it loads before users ask; `None`: nothing.
+    pub warming: Option<InstanceWarming>,
     /// Time.
     pub clock: Clock,
     /// Randomness.
     pub seed: Seed,
     /// Who is told what happens in its engine.
     pub observer: Arc<dyn Observer>,
+}
+
+/// What an instance loads before users ask.
+#[derive(Clone)]
+pub struct InstanceWarming {
+    /// What and how.
+    pub warming: Warming,
+    /// Whether it begins when the instance starts, and not one period later.
+    pub at_start: bool,
+    /// Whether the instance takes users only when that is done, as behind a readiness probe.
+    pub before_traffic: bool,
 }
 
 /// A running instance. Dropping it ends it at once.
@@ -84,6 +99,7 @@ impl Instance {
     ) -> Result<Self, EnvironmentError> {
         let number = config.number;
         let clock = config.clock.clone();
+        let start_limit = START_LIMIT + time_to_warm(config.warming.as_ref());
         let failed = |reason: String| EnvironmentError::Instance { number, reason };
         let metrics = metrics_of(&config).map_err(|error| failed(error.to_string()))?;
         config.observer = InstanceMetrics::observer(&metrics, config.observer);
@@ -105,7 +121,7 @@ impl Instance {
             }
             drained.err()
         });
-        let started = clock.timeout(START_LIMIT, ready_from).await;
+        let started = clock.timeout(start_limit, ready_from).await;
         let (address, service) = match started {
             Ok(Ok(ready)) => ready,
             Ok(Err(_)) => {
@@ -117,7 +133,7 @@ impl Instance {
             }
             Err(_) => {
                 runtime.shutdown_background();
-                return Err(failed(format!("not up after {} s", START_LIMIT.as_secs())));
+                return Err(failed(format!("not up after {} s", start_limit.as_secs())));
             }
         };
         Ok(Self {
@@ -203,6 +219,37 @@ async fn connect(
     })
 }
 
+/// How long `warming` may delay the start.
+fn time_to_warm(warming: Option<&InstanceWarming>) -> Duration {
+    let first = warming.filter(|warming| warming.at_start && warming.before_traffic);
+    first.map_or(Duration::ZERO, |first| first.warming.limit)
+}
+
+/// Keeps `engine` warm for as long as it is polled. A round before the first user is not made here.
+async fn keep_warm<R: Remote, O: Origin>(engine: &Engine<R, O>, warming: Option<InstanceWarming>) {
+    let Some(warming) = warming else { return };
+    let first_is_due = warming.at_start && !warming.before_traffic;
+    engine.keep_warm(&warming.warming, first_is_due).await;
+}
+
+/// Polls what the engine does beside the requests.
+fn spawn_background<R: Remote, O: Origin>(
+    engine: &Arc<Engine<R, O>>,
+    consumer: &str,
+    warming: Option<InstanceWarming>,
+) -> JoinHandle<()> {
+    let (engine, consumer) = (Arc::clone(engine), consumer.to_owned());
+    tokio::spawn(async move {
+        tokio::join!(
+            engine.listen(),
+            engine.consume(&consumer),
+            engine.refresh(),
+            engine.finish_late_loads(),
+            keep_warm(&engine, warming)
+        );
+    })
+}
+
 /// The life of an instance. Gives whether write-behind was drained, or why it could not start.
 async fn serve<O: Origin>(
     config: InstanceConfig,
@@ -218,6 +265,7 @@ async fn serve<O: Origin>(
         remote,
         invalidation,
         resilience,
+        warming,
         clock,
         seed,
         observer,
@@ -252,17 +300,10 @@ async fn serve<O: Origin>(
     let engine = Arc::new(engine);
     let (listener, bound) = bind().await.map_err(|error| error.to_string())?;
     let consumer = format!("instance-{number}");
-    let background = tokio::spawn({
-        let (engine, consumer) = (Arc::clone(&engine), consumer.clone());
-        async move {
-            tokio::join!(
-                engine.listen(),
-                engine.consume(&consumer),
-                engine.refresh(),
-                engine.finish_late_loads()
-            )
-        }
-    });
+    let background = spawn_background(&engine, &consumer, warming.clone());
+    if let Some(first) = warming.filter(|warming| warming.at_start && warming.before_traffic) {
+        engine.warm(&first.warming).await;
+    }
     let service = Metered::new(Arc::clone(&engine), &metrics, engine.clock());
     if ready.send((bound, Arc::new(service))).is_err() {
         return Err("nobody waits for it".to_owned());

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GateResult, Improvement, OracleResult, Stampede};
+use super::{GateResult, Improvement, OracleResult, Stampede, WarmingResult};
 use crate::gates::Verdict;
 use crate::measure::{Staleness, Summary};
 
@@ -100,6 +100,9 @@ pub struct VariantResult {
     pub origin_loads_per_flight_max: u64,
     /// Coalescing.
     pub stampede: Stampede,
+    /// What was loaded before users asked; `null` if the scenario says nothing of it.
+    #[serde(default)]
+    pub warming: Option<WarmingResult>,
     /// The database's own cache of results; `null` without one.
     pub query_cache: Option<QueryCacheResult>,
     /// The most bytes that the remote layer's store took; `null` without one.

@@ -5,6 +5,7 @@ mod parts;
 mod timeseries;
 mod ttls;
 mod variants;
+mod warming;
 
 use std::thread::available_parallelism;
 
@@ -69,6 +70,7 @@ pub(super) fn report(
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
         stampede: parts::stampede(after),
+        warming: warming::result(plan, after),
         redis: parts::redis(after),
         memcached: parts::memcached(after),
         oracles: parts::oracles(plan, passes),

@@ -337,7 +337,7 @@ fn origin_queries(pass: &PassResult) -> Finding {
         hits + reads.sum::<u64>()
     };
     let observed = &pass.observed;
-    let ran = reads(&observed.last.database).saturating_sub(reads(&observed.first.database));
+    let ran = reads(&observed.last.database).saturating_sub(reads(&observed.untouched.database));
     accounting::origin_queries_ran(asked.lookups, asked.failures, ran)
 }
 
@@ -345,7 +345,7 @@ fn origin_queries(pass: &PassResult) -> Finding {
 fn remote_lookups(pass: &PassResult) -> Option<Finding> {
     let asked = pass.engine.layer(Layer::Remote, Phases::All);
     let (first, last) = (
-        pass.observed.first.redis.as_ref()?,
+        pass.observed.untouched.redis.as_ref()?,
         pass.observed.last.redis.as_ref()?,
     );
     // A server that died took along what it counted last: its book cannot be balanced.
@@ -366,7 +366,7 @@ fn remote_lookups(pass: &PassResult) -> Option<Finding> {
 /// The same against memcached's count of looks, without those made to compare.
 fn memcached_lookups(pass: &PassResult) -> Option<Finding> {
     let asked = pass.engine.layer(Layer::Remote, Phases::All);
-    let first = pass.observed.first.memcached.as_ref()?;
+    let first = pass.observed.untouched.memcached.as_ref()?;
     let last = pass.observed.last.memcached.as_ref()?;
     let compared = last.comparisons.saturating_sub(first.comparisons);
     let gets = last.info.since(&first.info).gets;

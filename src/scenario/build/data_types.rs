@@ -9,7 +9,8 @@ use super::super::file::protection::ProtectionFile;
 use super::super::file::{DataTypeFile, File, ResilienceFile, ServiceTimeFile};
 use super::super::resolved;
 use super::{
-    Built, MS, TIMEOUT_MAX, TTL_MAX, check_name, limit, population, protection, span, span_within,
+    Built, MS, TIMEOUT_MAX, TTL_MAX, check_name, limit, population, protection, sliding, span,
+    span_within,
 };
 use crate::engine::data_type::{DataType, Invalidation, KeyPattern, Strategy};
 use crate::environment::{ServiceTime, TableConfig};
@@ -151,6 +152,7 @@ fn build_one(
     let ttl = span("ttl", &file.ttl, None, MS..=TTL_MAX, errors);
     let local_ttl = build_local_ttl(file, ttl, errors);
     let limit = limit::build(name, file, (strategy, ttl), errors);
+    let sliding = sliding::build(file, ttl, errors);
     let ttl_jitter = build_jitter(&file.ttl_jitter, defaults.ttl_jitter, errors);
     let negative_ttl = build_negative_ttl(&file.negative_ttl, defaults.negative_ttl, errors);
     let invalidation = file.invalidation.or(Invalidation::default());
@@ -170,7 +172,10 @@ fn build_one(
         None => None,
     };
     let is_counter = counter?;
-    let protection = protection?;
+    let mut protection = protection?;
+    if sliding.flatten().is_some() {
+        sliding::put_an_end_to(&mut protection);
+    }
     let policy = DataType {
         related: related?,
         local_ttl: local_ttl?,
@@ -181,6 +186,7 @@ fn build_one(
         limit: limit?,
         stampede: protection.stampede,
         serve_stale: protection.serve_stale,
+        sliding: sliding?,
         consistency: protection.consistency,
         ..DataType::new(name.value.clone(), key?.value.clone(), strategy?, ttl?)
     };
@@ -301,6 +307,7 @@ fn refuse_values(name: &Located<Arc<str>>, file: &DataTypeFile, errors: &mut Err
         ("invalidation", file.invalidation.place()),
         ("negative_ttl", file.negative_ttl.place()),
         ("ttl_jitter", file.ttl_jitter.place()),
+        ("sliding", file.sliding.place()),
         ("stampede", file.protection.stampede.place()),
         ("serve_stale", file.protection.serve_stale.place()),
         ("consistency", file.protection.consistency.place()),

@@ -5,7 +5,9 @@ mod data_types;
 mod durability;
 mod invalidation;
 mod limits;
+mod sliding;
 mod topology;
+mod warming;
 
 use super::{Overrides, Place, SMALL, parse};
 

@@ -251,3 +251,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_most_popular_keys_are_those_that_users_ask_for_most() {
+    let traffic = traffic(42);
+    let popular = traffic.most_popular(PRODUCT, 50);
+    assert_eq!(popular.len(), 50);
+    let mut asked: BTreeMap<u64, u32> = BTreeMap::new();
+    for user in 0..200 {
+        for request in requests(&traffic, user, 100) {
+            if request.data_type == PRODUCT {
+                *asked.entry(request.params.as_slice()[0]).or_default() += 1;
+            }
+        }
+    }
+    let of = |params: &KeyParams| asked.get(&params.as_slice()[0]).copied().unwrap_or(0);
+    assert_eq!(asked.values().max(), Some(&of(&popular[0])));
+    // By Zipf's law with 0.99 the first 50 of 1,000 keys have a share of 59%.
+    let share =
+        f64::from(popular.iter().map(of).sum::<u32>()) / f64::from(asked.values().sum::<u32>());
+    assert!((0.56..0.62).contains(&share), "{share}");
+}
+
+#[test]
+fn keys_without_a_rank_are_not_popular() {
+    let traffic = traffic(42);
+    assert!(traffic.most_popular(SESSION, 5).is_empty(), "a user's own");
+    assert!(traffic.most_popular(ACTIVITY, 5).is_empty(), "always new");
+    assert!(traffic.most_popular(DataTypeId(9), 5).is_empty());
+    let all: BTreeSet<Vec<u64>> = traffic
+        .most_popular(INVENTORY, u64::MAX)
+        .iter()
+        .map(|params| params.as_slice().to_vec())
+        .collect();
+    assert_eq!(all.len(), 350, "each once, and no more than there are");
+}

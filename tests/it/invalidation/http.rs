@@ -35,6 +35,7 @@ async fn serve(stage: &Stage) -> Instance {
         })),
         resilience: Resilience::default(),
         invalidation: InvalidationConfig::default(),
+        warming: None,
         clock: stage.clock.clone(),
         seed: Seed(1),
         observer: Arc::new(Unobserved),

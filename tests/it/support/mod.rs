@@ -5,6 +5,7 @@ pub(crate) mod exposition;
 pub(crate) mod fake_queue;
 pub(crate) mod fake_remote;
 pub(crate) mod rigged;
+pub(crate) mod scene;
 
 use std::collections::HashMap;
 use std::sync::Arc;

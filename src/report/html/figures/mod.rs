@@ -11,6 +11,7 @@ mod stale;
 mod stores;
 mod trust;
 mod variants;
+mod warming;
 
 use serde::Serialize;
 
@@ -188,6 +189,9 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
         stores::section(report, timeline),
         trust::section(report, timeline),
     ];
+    if let Some(warm) = warming::section(report, timeline) {
+        sections.insert(2, warm);
+    }
     sections.extend(variants::section(report));
     for section in &mut sections {
         widen_the_lonely(&mut section.figures);
