@@ -7,7 +7,11 @@ mod engine;
 #[cfg(test)]
 mod invalidation;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod monitoring;
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
