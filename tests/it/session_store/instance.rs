@@ -23,6 +23,7 @@ use crate::support::scene::{Scene, redis};
 const PRODUCT: DataTypeId = DataTypeId(0);
 const SESSION: DataTypeId = DataTypeId(1);
 const LIMIT: DataTypeId = DataTypeId(2);
+const ACTIVITY: DataTypeId = DataTypeId(3);
 
 struct TwoStores {
     scene: Scene,
@@ -42,7 +43,8 @@ fn policies() -> Vec<DataType> {
     let mut limit = row("limit", "limit:{id}:{window}", Strategy::Counter);
     limit.limit = Some(Limit::new(2, hour));
     let product = row("product", "product:{id}", Strategy::CacheAside);
-    vec![product, session, limit]
+    let activity = row("activity", "activity:{id}", Strategy::WriteBehind);
+    vec![product, session, limit, activity]
 }
 
 impl TwoStores {
@@ -64,7 +66,7 @@ impl TwoStores {
             remote: Some(options(&scene.redis)),
             aside: Some(Aside {
                 options: options(&own),
-                data_types: vec![SESSION, LIMIT],
+                data_types: vec![SESSION, LIMIT, ACTIVITY],
             }),
             invalidation: InvalidationConfig::default(),
             resilience: Resilience::default(),
@@ -93,14 +95,26 @@ impl TwoStores {
     }
 }
 
-/// The keys that stand in `redis` and begin with `head`.
-async fn keys(redis: &ManagedRedis, head: &str) -> usize {
+async fn ask<T: redis::FromRedisValue>(redis: &ManagedRedis, words: &[&str]) -> T {
     let client = redis::Client::open(redis.url()).expect("a URL of our own");
     let connection = client.get_multiplexed_async_connection().await;
-    let mut keys = redis::cmd("KEYS");
-    keys.arg(format!("scene:{head}*"));
-    let found: Result<Vec<String>, _> = keys.query_async(&mut connection.expect("Redis")).await;
-    found.expect("KEYS").len()
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    let answer = command.query_async(&mut connection.expect("Redis")).await;
+    answer.expect("an answer")
+}
+
+/// How many keys stand in `redis` and begin with `head`.
+async fn keys(redis: &ManagedRedis, head: &str) -> usize {
+    let found: Vec<String> = ask(redis, &["KEYS", &format!("scene:{head}*")]).await;
+    found.len()
+}
+
+/// How many streams stand in `redis`.
+async fn streams(redis: &ManagedRedis) -> usize {
+    let scan = ["SCAN", "0", "COUNT", "1000", "TYPE", "stream"];
+    let (_, found): (u64, Vec<String>) = ask(redis, &scan).await;
+    found.len()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,6 +156,22 @@ async fn live_without_their_store_sessions_come_from_the_database_and_the_cache_
     // They can still be written, and the database knows them.
     stores.ask(Operation::Put, SESSION, "session:2").await;
     assert_eq!(stores.get(SESSION, "session:2").await, Outcome::Bypass);
+}
+
+/// The queue of write-behind goes where its data types are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_the_queue_stands_in_the_store_of_its_data_types() {
+    let stores = TwoStores::new().await;
+    for n in 0..20 {
+        let key = format!("activity:{n}");
+        stores.ask(Operation::Put, ACTIVITY, &key).await;
+        assert_eq!(stores.get(ACTIVITY, &key).await, Outcome::Hit);
+    }
+    assert_eq!(streams(&stores.scene.redis).await, 0);
+    assert!(streams(&stores.own).await > 0);
+    assert!(stores.instance.stop().await, "drained");
+    let table = &stores.scene.database.stats().tables[ACTIVITY.index()];
+    assert!(table.writes > 0, "{table:?}");
 }
 
 /// The other way round.
