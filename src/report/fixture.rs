@@ -112,7 +112,7 @@ fn report_of(model: &Model) -> Report {
             name: "adr-006".to_owned(),
             description: "1,000 users against the cache of ADR-006, before and after".to_owned(),
             file: "scenarios/adr-006.yaml".to_owned(),
-            overrides: vec!["traffic.users=1000".to_owned()],
+            overrides: vec!["--set traffic.users=1000".to_owned()],
         },
         seed: 42,
         driver: "closed".to_owned(),

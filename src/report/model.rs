@@ -108,7 +108,7 @@ pub struct ScenarioInfo {
     pub description: String,
     /// The file it was read from.
     pub file: String,
-    /// What `--set` and other arguments changed, as `path=value`.
+    /// What the command line changed, as typed: `--users 100`, `--set path=value`.
     pub overrides: Vec<String>,
 }
 
