@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::scene::redis;
+use crate::support::signal::{self, Signal};
 
 const USERS: u64 = 100;
 const SHORT: [&str; 10] = [
@@ -250,9 +251,10 @@ async fn live_a_store_that_dies_ends_the_run_and_is_told() {
     let [server] = &*servers else {
         panic!("not one server: {servers:?}");
     };
-    let pid = server.file_name().expect("a process");
-    let killed = Command::new("kill").arg("-KILL").arg(pid).status();
-    assert!(killed.expect("kill").success());
+    let pid = server
+        .file_name()
+        .and_then(|pid| pid.to_str()?.parse().ok());
+    signal::send(Signal::KILL, pid.expect("a process"));
     assert_eq!(wait(&mut child, Duration::from_secs(30)), Some(4));
     let report = run.report();
     let reasons = report["validity"]["reasons"].to_string();

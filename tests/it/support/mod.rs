@@ -6,6 +6,7 @@ pub(crate) mod fake_queue;
 pub(crate) mod fake_remote;
 pub(crate) mod rigged;
 pub(crate) mod scene;
+pub(crate) mod signal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
