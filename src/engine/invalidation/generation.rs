@@ -107,6 +107,12 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         !self.generations.counts(data_type, key, entry.generation)
     }
 
+    /// Asks the remote layer for its generations before the first read. Otherwise that read does,
+    /// and what it loads meanwhile is not kept locally. A failure is told, and the next read asks.
+    pub async fn prepare(&self) {
+        let _ = self.get_in_step().await;
+    }
+
     /// Makes sure that the remote layer was asked for its generations once: before that, nobody
     /// knows what in it is outdated.
     pub(in crate::engine) async fn get_in_step(&self) -> Result<(), LayerError> {

@@ -313,6 +313,7 @@ async fn serve_over<R: Remote, O: Origin>(
     let engine = Arc::new(engine);
     let (listener, bound) = bind().await.map_err(|error| error.to_string())?;
     let consumer = format!("instance-{number}");
+    engine.prepare().await;
     let background = spawn_background(&engine, &consumer, warming.clone());
     if let Some(first) = warming.filter(|warming| warming.at_start && warming.before_traffic) {
         engine.warm(&first.warming).await;

@@ -270,6 +270,7 @@ impl Stage {
             self.origin.clone(),
             surroundings,
         ));
+        engine.prepare().await;
         let background = Arc::clone(&engine);
         tokio::spawn(async move { tokio::join!(background.listen(), background.refresh()) });
         self.until(async || self.subscribers().await > number as usize)
