@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::memcached::{MemcachedOptions, MemcachedRemote, Never};
+use super::memcached::{MemcachedOptions, MemcachedRemote};
+use super::none::NoRemote;
 use super::redis::{RedisOptions, RedisRemote};
 use super::redis_partitions::RedisPartitions;
 use super::redis_subscription::RedisSubscription;
@@ -220,7 +221,7 @@ pub enum AnySubscription {
     /// Over Redis' pub/sub.
     Redis(RedisSubscription),
     /// Stores without one have no value here.
-    None(Never),
+    None(NoRemote),
 }
 
 impl Subscription for AnySubscription {
@@ -238,7 +239,7 @@ pub enum AnyQueue {
     /// A stream of Redis.
     Redis(Box<RedisPartitions>),
     /// Stores without one have no value here.
-    None(Never),
+    None(NoRemote),
 }
 
 /// Calls the same method of the queue, if there is one.

@@ -22,13 +22,14 @@ use bytes::Bytes;
 
 use self::connection::Connection;
 use self::protocol::{Cas, Command, Reply, When, WireKey};
+use super::none::NoRemote;
 use super::wire::{self, Stored};
 use crate::clock::Clock;
 use crate::engine::data_type::{Key, Limit};
 use crate::engine::layer::{
-    Admission, Entry, Fill, LayerError, Leased, Notice, Remote, Subscription, Token, Version,
+    Admission, Entry, Fill, LayerError, Leased, Notice, Remote, Token, Version,
 };
-use crate::engine::queue::{Appended, Delivery, Queue, QueueId, QueuedWrite, TakenBack, Waiting};
+use crate::engine::queue::{Appended, QueuedWrite};
 
 const NAME: &str = "memcached";
 
@@ -270,8 +271,8 @@ fn floor(held: Option<&Bytes>) -> Option<Version> {
 }
 
 impl Remote for MemcachedRemote {
-    type Subscription = Never;
-    type Queue = Never;
+    type Subscription = NoRemote;
+    type Queue = NoRemote;
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, LayerError> {
         let key = self.key(key)?;
@@ -363,7 +364,7 @@ impl Remote for MemcachedRemote {
         Err(LayerError::Unsupported(NAME, "tell other instances"))
     }
 
-    async fn subscribe(&self) -> Result<Never, LayerError> {
+    async fn subscribe(&self) -> Result<NoRemote, LayerError> {
         Err(LayerError::Unsupported(NAME, "listen to other instances"))
     }
 
@@ -377,7 +378,7 @@ impl Remote for MemcachedRemote {
         Err(LayerError::Unsupported(NAME, "queue a write"))
     }
 
-    async fn queue(&self, _: &str) -> Result<Never, LayerError> {
+    async fn queue(&self, _: &str) -> Result<NoRemote, LayerError> {
         Err(LayerError::Unsupported(NAME, "give queued writes"))
     }
 
@@ -409,51 +410,6 @@ impl Remote for MemcachedRemote {
                 ttl.unwrap_or(limit.window)
             },
         })
-    }
-}
-
-/// What memcached cannot give: there is no value of this type.
-#[derive(Clone, Copy, Debug)]
-pub enum Never {}
-
-impl Subscription for Never {
-    async fn next(&mut self) -> Option<Notice> {
-        match *self {}
-    }
-}
-
-impl Queue for Never {
-    fn is_new(&self) -> bool {
-        match *self {}
-    }
-
-    async fn next_batch(&mut self, _: usize) -> Result<Vec<Delivery>, LayerError> {
-        match *self {}
-    }
-
-    async fn take_back(
-        &mut self,
-        _: Option<Duration>,
-        _: usize,
-        _: u32,
-    ) -> Result<TakenBack, LayerError> {
-        match *self {}
-    }
-
-    async fn keep(&mut self, _: &[QueueId]) -> Result<bool, LayerError> {
-        match *self {}
-    }
-
-    async fn acknowledge(&mut self, _: &[QueueId]) -> Result<(), LayerError> {
-        match *self {}
-    }
-
-    async fn bury(&mut self, _: &Delivery, _: &str) -> Result<(), LayerError> {
-        match *self {}
-    }
-
-    async fn waiting(&mut self) -> Result<Waiting, LayerError> {
-        match *self {}
     }
 }
 

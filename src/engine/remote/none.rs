@@ -1,6 +1,6 @@
 //! No remote layer: for an engine that has none. Such an engine is
 //! `Engine::<NoRemote, _>::new(policies, local, None, …)`; there is no value of this type, so
-//! nothing can be asked of it.
+//! nothing can be asked of it. Also what a remote layer without subscriptions or a queue gives for them.
 
 use std::time::Duration;
 

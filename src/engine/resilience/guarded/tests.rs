@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::engine::layer::{Generation, QueueId, Row, Subscription};
-use crate::engine::queue::{Delivery, Queue, TakenBack, Waiting};
+use crate::engine::layer::{Generation, Row};
+use crate::engine::remote::none::NoRemote;
 
 const NOT_HERE: LayerError = LayerError::Unsupported("the fake", "this");
 const LIMIT: Duration = Duration::from_millis(100);
@@ -36,46 +36,9 @@ impl Fake {
     }
 }
 
-enum Nothing {}
-
-impl Subscription for Nothing {
-    async fn next(&mut self) -> Option<Notice> {
-        match *self {}
-    }
-}
-
-impl Queue for Nothing {
-    fn is_new(&self) -> bool {
-        match *self {}
-    }
-    async fn next_batch(&mut self, _: usize) -> Result<Vec<Delivery>, LayerError> {
-        match *self {}
-    }
-    async fn take_back(
-        &mut self,
-        _: Option<Duration>,
-        _: usize,
-        _: u32,
-    ) -> Result<TakenBack, LayerError> {
-        match *self {}
-    }
-    async fn keep(&mut self, _: &[QueueId]) -> Result<bool, LayerError> {
-        match *self {}
-    }
-    async fn acknowledge(&mut self, _: &[QueueId]) -> Result<(), LayerError> {
-        match *self {}
-    }
-    async fn bury(&mut self, _: &Delivery, _: &str) -> Result<(), LayerError> {
-        match *self {}
-    }
-    async fn waiting(&mut self) -> Result<Waiting, LayerError> {
-        match *self {}
-    }
-}
-
 impl Remote for Arc<Fake> {
-    type Subscription = Nothing;
-    type Queue = Nothing;
+    type Subscription = NoRemote;
+    type Queue = NoRemote;
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, LayerError> {
         self.call().await;
@@ -120,7 +83,7 @@ impl Remote for Arc<Fake> {
     async fn publish(&self, _: &Notice) -> Result<(), LayerError> {
         Err(NOT_HERE)
     }
-    async fn subscribe(&self) -> Result<Nothing, LayerError> {
+    async fn subscribe(&self) -> Result<NoRemote, LayerError> {
         Err(NOT_HERE)
     }
     async fn append(
@@ -132,7 +95,7 @@ impl Remote for Arc<Fake> {
     ) -> Result<Appended, LayerError> {
         Err(NOT_HERE)
     }
-    async fn queue(&self, _: &str) -> Result<Nothing, LayerError> {
+    async fn queue(&self, _: &str) -> Result<NoRemote, LayerError> {
         Err(NOT_HERE)
     }
     async fn admit(&self, _: &Key, _: Limit) -> Result<Admission, LayerError> {
