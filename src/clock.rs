@@ -7,6 +7,9 @@
 //!
 //! A [`Timestamp`] is a count of nanoseconds since the Unix epoch that never goes back: the wall
 //! clock is read once, when the clock is made, and a monotonic clock is added to it.
+//!
+//! In virtual time tokio's paused clock jumps from one timer to the next. Its timers tick once a
+//! millisecond, too coarse for a cache, so virtual time is dilated: a tick is [`VIRTUAL_TICK`].
 #![allow(
     clippy::disallowed_methods,
     reason = "this room is where time is read and waited for"
@@ -90,7 +93,15 @@ pub struct Clock {
 struct Inner {
     wall_at_start: Timestamp,
     start: tokio::time::Instant,
+    /// How much of the runtime's time one unit of ours takes: 1 in real time.
+    dilation: u32,
 }
+
+/// What a millisecond of the runtime's paused clock stands for in virtual time: the finest wait.
+pub const VIRTUAL_TICK: Duration = Duration::from_micros(10);
+
+/// Runtime time for one unit of virtual time.
+const DILATION: u32 = 100;
 
 impl Clock {
     /// A clock that shows real time.
@@ -102,20 +113,43 @@ impl Clock {
             inner: Arc::new(Inner {
                 wall_at_start: Timestamp(wall),
                 start: tokio::time::Instant::now(),
+                dilation: 1,
             }),
         }
     }
 
+    /// A clock that shows virtual time, `start` first. To be made on a runtime whose own clock is
+    /// paused, or it shows real time a hundredfold slowed down.
+    pub fn virtual_time(start: Timestamp) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                wall_at_start: start,
+                start: tokio::time::Instant::now(),
+                dilation: DILATION,
+            }),
+        }
+    }
+
+    /// Whether it shows virtual time.
+    pub fn is_virtual(&self) -> bool {
+        self.inner.dilation != 1
+    }
+
     /// The time now.
     pub fn now(&self) -> Timestamp {
-        self.inner.wall_at_start + self.inner.start.elapsed()
+        self.inner.wall_at_start + self.inner.start.elapsed() / self.inner.dilation
+    }
+
+    /// `duration` as the runtime counts it.
+    fn of_runtime(&self, duration: Duration) -> Duration {
+        duration.saturating_mul(self.inner.dilation)
     }
 
     /// Waits for `duration`. Tokio's timers tick once a millisecond, so a wait may be up to a
-    /// millisecond longer than asked.
+    /// millisecond longer than asked; in virtual time up to a [`VIRTUAL_TICK`].
     pub async fn sleep(&self, duration: Duration) {
         if !duration.is_zero() {
-            tokio::time::sleep(duration).await;
+            tokio::time::sleep(self.of_runtime(duration)).await;
         }
     }
 
@@ -133,7 +167,7 @@ impl Clock {
         limit: Duration,
         future: F,
     ) -> Result<F::Output, Elapsed> {
-        tokio::time::timeout(limit, future)
+        tokio::time::timeout(self.of_runtime(limit), future)
             .await
             .map_err(|_| Elapsed)
     }
@@ -158,6 +192,30 @@ mod tests {
     fn a_timestamp_prints_as_utc() {
         let moment = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
         assert_eq!(moment.to_string(), "2026-11-23T07:45:00Z");
+    }
+
+    /// Days of virtual time pass at once, and to the tick.
+    #[tokio::test(start_paused = true)]
+    async fn virtual_time_is_dilated() {
+        let start = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
+        let clock = Clock::virtual_time(start);
+        assert!(clock.is_virtual() && !Clock::real().is_virtual());
+        for wait in [
+            VIRTUAL_TICK,
+            Duration::from_micros(123_450),
+            Duration::from_hours(72),
+        ] {
+            let before = clock.now();
+            clock.sleep(wait).await;
+            assert_eq!(clock.now().since(before), wait);
+        }
+        let before = clock.now();
+        clock.sleep(Duration::from_micros(3)).await;
+        assert_eq!(clock.now().since(before), VIRTUAL_TICK, "rounded up");
+        let never = clock.timeout(Duration::from_millis(5), std::future::pending::<()>());
+        let before = clock.now();
+        assert_eq!(never.await, Err(Elapsed));
+        assert_eq!(clock.now().since(before), Duration::from_millis(5));
     }
 
     #[tokio::test(start_paused = true)]

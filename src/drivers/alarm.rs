@@ -4,7 +4,7 @@
 //! start 1 to 2 ms late, and a response time counts from the intended start, so every local hit
 //! would seem to take a millisecond. One thread that sleeps until the next deadline does better.
 //!
-//! Called by drivers that run in real time; virtual time waits by the clock alone. A wait that
+//! Called by drivers; in virtual time it waits by the clock alone. A wait that
 //! is dropped costs nothing but its place until it is due.
 
 use std::cmp::Reverse;
@@ -24,6 +24,8 @@ const SLEEP_MAX: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Alarm {
     shared: Arc<Shared>,
+    /// In virtual time there is no thread: the clock's own timers are exact.
+    has_thread: bool,
 }
 
 #[derive(Debug)]
@@ -68,8 +70,8 @@ impl Ord for Wait {
 }
 
 impl Alarm {
-    /// An alarm that goes by `clock`, which must show real time. Its thread takes the name of
-    /// the thread that calls this, so that its processor time counts to the same side.
+    /// An alarm that goes by `clock`. In real time its thread takes the name of the thread that
+    /// calls this, so that its processor time counts to the same side.
     ///
     /// # Errors
     /// If the system has no thread left.
@@ -79,15 +81,21 @@ impl Alarm {
             state: Mutex::default(),
             changed: Condvar::new(),
         });
-        let of_thread = Arc::clone(&shared);
-        std::thread::Builder::new().spawn(move || of_thread.ring())?;
-        Ok(Self { shared })
+        let has_thread = !shared.clock.is_virtual();
+        if has_thread {
+            let of_thread = Arc::clone(&shared);
+            std::thread::Builder::new().spawn(move || of_thread.ring())?;
+        }
+        Ok(Self { shared, has_thread })
     }
 
     /// Waits until `deadline`; returns at once if it has passed.
     pub async fn sleep_until(&self, deadline: Timestamp) {
         if deadline <= self.shared.clock.now() {
             return;
+        }
+        if !self.has_thread {
+            return self.shared.clock.sleep_until(deadline).await;
         }
         let rung = self.shared.register(deadline);
         if rung.await.is_err() {
