@@ -7,6 +7,8 @@ mod engine;
 #[cfg(test)]
 mod invalidation;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod monitoring;
 #[cfg(test)]
 mod rate_limit;

@@ -2,12 +2,11 @@
 //! cycle does. Until then they hold their memory.
 //!
 //! The keyspace calls this before each command. Ten times a second the cycle looks at twenty keys that
-//! have a TTL, where it left off, and at twenty more while over a tenth of them was due. No timer is
-//! needed: the ticks that have passed are caught up with when the next command comes. After
-//! `activeExpireCycle` of Redis' `expire.c`, written anew.
+//! have a TTL, where it left off, and at twenty more while over a tenth of them was due. A cycle that
+//! ran out of time is followed by short ones. No timer is needed: the ticks that have passed are caught
+//! up with when the next command comes. After `activeExpireCycle` of Redis' `expire.c`, written anew.
 //!
-//! Left out are the short cycles between the ticks, which Redis adds when more than a tenth of all
-//! keys with a TTL is due.
+//! That leaves more behind than the tenth which Redis aims at: see the test of what lingers.
 
 use std::time::Duration;
 
@@ -30,6 +29,9 @@ const BUCKETS_PER_KEY: usize = 20;
 /// A quarter of the tick (`ACTIVE_EXPIRE_CYCLE_SLOW_TIME_PERC`), looked at after every 16th loop.
 const CYCLE_MAX: Duration = Duration::from_millis(25);
 const LOOPS_PER_LOOK: u32 = 16;
+/// A short cycle, and how often there may be one (`ACTIVE_EXPIRE_CYCLE_FAST_DURATION`, and twice that).
+const SHORT_CYCLE_MAX: Duration = Duration::from_millis(1);
+const SHORT_CYCLE_EVERY: Duration = Duration::from_millis(2);
 /// What the thread spends on looking at a key, and on deleting one that is due. Measured: a million
 /// keys of 100 bytes that are due at once are gone after 1.1 s of cycles.
 const LOOK_TIME: Duration = Duration::from_nanos(50);
@@ -115,7 +117,8 @@ impl<V> Keyspace<V> {
     pub(super) fn catch_up(&mut self, now: Timestamp) {
         while now.since(self.ticked_at) >= TICK {
             self.ticked_at = self.ticked_at + TICK;
-            self.expire_cycle(millis(self.ticked_at));
+            self.expire_cycle(self.ticked_at, CYCLE_MAX);
+            self.expire_shortly(self.ticked_at);
             let keys_move = self.keys_table.tick(self.index.len() as u64);
             let ttls_move = self.ttls_table.tick(self.expires.len() as u64);
             if self.expires.len() == 0 && !keys_move && !ttls_move {
@@ -127,16 +130,27 @@ impl<V> Keyspace<V> {
         }
     }
 
-    fn expire_cycle(&mut self, now_ms: u64) {
+    /// What the server does before it waits for commands. Redis 7.0 also wants a short cycle when over
+    /// a tenth of the keys is due, but compares a share with a percentage, so that it never is.
+    pub(super) fn expire_shortly(&mut self, now: Timestamp) {
+        if self.cycle_ran_out && now.since(self.short_cycle_at) >= SHORT_CYCLE_EVERY {
+            self.short_cycle_at = now;
+            self.expire_cycle(now, SHORT_CYCLE_MAX);
+        }
+    }
+
+    fn expire_cycle(&mut self, now: Timestamp, limit: Duration) {
+        let now_ms = millis(now);
         let mut spent = Duration::ZERO;
+        self.cycle_ran_out = false;
         for nth in 1.. {
             let Some(wanted) = keys_in_loop(self.expires.len(), &self.ttls_table) else {
                 break;
             };
             let due = self.expire_loop(wanted, now_ms);
             spent += LOOK_TIME * wanted as u32 + DELETE_TIME * due as u32;
-            let is_over_time = nth % LOOPS_PER_LOOK == 0 && spent > CYCLE_MAX;
-            if is_over_time || due * 100 / wanted <= DUE_PERCENT_MAX {
+            self.cycle_ran_out = nth % LOOPS_PER_LOOK == 0 && spent > limit;
+            if self.cycle_ran_out || due * 100 / wanted <= DUE_PERCENT_MAX {
                 break;
             }
         }
@@ -261,17 +275,19 @@ mod tests {
         assert!(keyspace.used_memory() < held - 200_000);
     }
 
+    /// 50,000 keys stored at once, their TTLs drawn evenly from a minute: the share of due keys among
+    /// all, as it was measured on Redis 7.0.15.
     #[test]
-    fn the_cycle_leaves_a_tenth_of_the_due_at_the_most() {
+    fn as_much_lingers_as_in_redis() {
         let mut stream = Seed(7).stream("ttl");
         let ttl = |_| Duration::from_millis(stream.random_range(1..60_000));
         let mut keyspace = filled(50_000, ttl);
-        for second in 1..60 {
+        for (second, measured) in [(5, 0.082), (10, 0.160), (15, 0.221)] {
             let now = after(Duration::from_secs(second));
             keyspace.pass_time(now);
             let all = keyspace.counters().keys as f64;
-            let due = all - keyspace.iter(now).count() as f64;
-            assert!(due / all < 0.15, "{due} of {all} after {second} s");
+            let due = 1.0 - keyspace.iter(now).count() as f64 / all;
+            assert!((due - measured).abs() < 0.02, "{due} after {second} s");
         }
     }
 

@@ -127,6 +127,9 @@ pub struct Keyspace<V> {
     /// The clock of LRU, as of the last tick.
     pub(super) clock: u32,
     pub(super) ticked_at: Timestamp,
+    /// Whether the last cycle of expiry left work behind.
+    pub(super) cycle_ran_out: bool,
+    pub(super) short_cycle_at: Timestamp,
     held_bytes: u64,
     pub(super) evicted: u64,
     pub(super) expired: u64,
@@ -151,6 +154,8 @@ impl<V> Keyspace<V> {
             pool: Pool::default(),
             clock: lru_clock(now),
             ticked_at: now,
+            cycle_ran_out: false,
+            short_cycle_at: now,
             held_bytes: 0,
             evicted: 0,
             expired: 0,
@@ -307,6 +312,7 @@ impl<V> Keyspace<V> {
         if now.since(self.ticked_at) >= expiry::TICK {
             self.catch_up(now);
         }
+        self.expire_shortly(now);
     }
 
     /// What `INFO` would say.
