@@ -49,6 +49,27 @@ fn layout(server: &ManagedRedis) -> Option<MemoryLayout> {
     layout
 }
 
+/// Lets the server reserve what it keeps for each kind of command and for this connection.
+async fn warm_up(connection: &mut MultiplexedConnection, clock: &Clock) {
+    let mut pipe = redis::pipe();
+    for _ in 0..100 {
+        pipe.cmd("SET")
+            .arg("warm-up")
+            .arg("x".repeat(VALUE_BYTES))
+            .ignore();
+        pipe.cmd("GET").arg("warm-up").ignore();
+    }
+    pipe.cmd("CONFIG").arg("GET").arg("maxmemory").ignore();
+    pipe.cmd("CONFIG")
+        .arg("SET")
+        .arg("maxmemory")
+        .arg(0)
+        .ignore();
+    pipe.cmd("FLUSHALL").ignore();
+    pipe.query_async::<()>(connection).await.expect("warm-up");
+    used_memory(connection, clock).await;
+}
+
 /// So many keys of one shape; what they used on the server, and in the model.
 async fn weigh(
     server: &ManagedRedis,
@@ -56,10 +77,7 @@ async fn weigh(
     (key_len, value_len, ttl): (usize, usize, Option<Duration>),
 ) -> (f64, f64) {
     let mut watch = connect(server).await;
-    redis::cmd("FLUSHALL")
-        .query_async::<()>(&mut watch)
-        .await
-        .expect("FLUSHALL");
+    warm_up(&mut watch, clock).await;
     let before = used_memory(&mut watch, clock).await;
     let start = clock.now();
     let mut model = modelled(KeyspaceConfig::default(), start);
@@ -221,6 +239,7 @@ async fn compare(replay: Replay) -> Option<[f64; 3]> {
     let server = scene::redis(&clock).await;
     let memory = layout(&server)?;
     let mut connection = connect(&server).await;
+    warm_up(&mut connection, &clock).await;
     let used = used_memory(&mut connection, &clock).await;
     limit(&mut connection, &replay, used).await;
     let start = clock.now();
@@ -228,7 +247,7 @@ async fn compare(replay: Replay) -> Option<[f64; 3]> {
         let config = KeyspaceConfig {
             maxmemory: Some(ByteSize(used + replay.free)),
             policy,
-            clients_bytes: used - memory.base_bytes,
+            overhead_bytes: used - memory.base_bytes,
             ..KeyspaceConfig::default()
         };
         modelled(config, start)
@@ -304,10 +323,10 @@ async fn live_full_speed_evicts_as_the_model_does() {
 async fn live_paced_lru_evicts_as_the_model_does() {
     let replay = Replay {
         policy: EvictionPolicy::AllkeysLru,
-        free: 1 << 20,
-        population: 20_000,
+        free: 2 << 20,
+        population: 30_000,
         batches: 1_200,
-        batch: 30,
+        batch: 40,
         pace: Some(Duration::from_millis(10)),
     };
     let Some([measured, modelled, random]) = compare(replay).await else {

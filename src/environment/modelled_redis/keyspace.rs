@@ -32,8 +32,9 @@ pub struct KeyspaceConfig {
     pub policy: EvictionPolicy,
     /// What keys weigh.
     pub memory: MemoryLayout,
-    /// What the server uses besides keys, above an empty server's: its clients' buffers.
-    pub clients_bytes: u64,
+    /// What the server uses besides keys, above an empty server's: see
+    /// [`MemoryLayout::overhead_bytes`].
+    pub overhead_bytes: u64,
     /// How much longer keys are on the server than here: the run's prefix.
     pub prefix_len: usize,
 }
@@ -45,7 +46,7 @@ impl Default for KeyspaceConfig {
             maxmemory: None,
             policy: EvictionPolicy::default(),
             memory: MemoryLayout::REDIS_7_0,
-            clients_bytes: 0,
+            overhead_bytes: 0,
             prefix_len: 0,
         }
     }
@@ -334,7 +335,7 @@ impl<V> Keyspace<V> {
         let memory = &self.config.memory;
         let buckets = self.keys_table.buckets() + self.ttls_table.buckets();
         let ttls = self.expires.len() as u64 * memory.ttl_bytes();
-        let empty = memory.base_bytes + self.config.clients_bytes;
+        let empty = memory.base_bytes + self.config.overhead_bytes;
         empty + memory.buckets_bytes(buckets) + ttls + self.held_bytes
     }
 

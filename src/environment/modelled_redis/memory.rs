@@ -11,6 +11,10 @@
 pub struct MemoryLayout {
     /// What an empty server uses, without clients.
     pub base_bytes: u64,
+    /// The buffers of a client that was just active; after two idle seconds they shrink.
+    pub client_bytes: u64,
+    /// The histogram of a kind of command, kept from its first use on (`latency-tracking`).
+    pub command_kind_bytes: u64,
     /// The allocator's step between small sizes: 16 in Debian's jemalloc, 8 in upstream's.
     pub quantum_bytes: u64,
     /// An entry of a hash table; the table of keys and the table of TTLs have one each.
@@ -27,6 +31,8 @@ impl MemoryLayout {
     /// Redis 7.0, measured on 7.0.15 with Debian's jemalloc.
     pub const REDIS_7_0: Self = Self {
         base_bytes: 876_136,
+        client_bytes: 38_000,
+        command_kind_bytes: 24_700,
         quantum_bytes: 16,
         entry_bytes: 24,
         object_bytes: 16,
@@ -37,6 +43,11 @@ impl MemoryLayout {
     /// The layout of a server's `version`, such as `7.0.15`; `None` if it was never measured.
     pub fn of_version(version: &str) -> Option<Self> {
         version.starts_with("7.0.").then_some(Self::REDIS_7_0)
+    }
+
+    /// What so many clients and kinds of commands add to an empty server.
+    pub fn overhead_bytes(&self, clients: u64, command_kinds: u64) -> u64 {
+        clients * self.client_bytes + command_kinds * self.command_kind_bytes
     }
 
     /// What the allocator gives for a request of so many `bytes`.
@@ -144,7 +155,7 @@ mod tests {
     #[test]
     fn a_measured_cell() {
         // 1,000,000 keys `customer:360:N` of 100 bytes with a TTL used 240,899,672 bytes more than
-        // the empty server, its client included.
+        // the empty server, with one client and one kind of command.
         let model = LAYOUT.bytes_per_key(1_000_000, 19, 100, true) * 1e6;
         assert!((model / 240_899_672.0 - 1.0).abs() < 0.001, "{model}");
     }
