@@ -21,9 +21,12 @@ use cachestorm::environment::EvictionPolicy;
 use cachestorm::environment::modelled_redis::keyspace::{Keyspace, KeyspaceConfig};
 use cachestorm::seed::Seed;
 use cachestorm::units::ByteSize;
+use cachestorm::workload::Popularity;
+use cachestorm::workload::popularity::RankSampler;
 
 const ROUNDS: usize = 9;
 const CALLS: usize = 200_000;
+const BATCH: usize = 100;
 const KEYS: usize = 1_000_000;
 const VALUE_BYTES: usize = 100;
 const TTL: Option<Duration> = Some(Duration::from_hours(1));
@@ -48,14 +51,24 @@ fn main() {
             let bytes = resident_bytes().saturating_sub(resident_before);
             println!("  our own memory: {} bytes per key", bytes / KEYS as u64);
         }
-        bench.report(policy, "hit", |bench, at| {
-            black_box(bench.keyspace.get(bench.keys[at].as_str(), bench.now));
+        let held = |nth| nth * 7_919 % KEYS;
+        bench.report(policy, "hit", held, |bench, key| {
+            black_box(bench.keyspace.get(key.as_str(), bench.now));
         });
-        bench.report(policy, "set that evicts", |bench, at| {
-            let stored = bench
-                .keyspace
-                .set(&bench.keys[at], (), VALUE_BYTES, TTL, bench.now);
+        // Every other round of keys that are not there.
+        let other = |nth| held(nth) + KEYS * (nth / CALLS % 2);
+        bench.report(policy, "set, evicts", other, |bench, key| {
+            let stored = bench.keyspace.set(key, (), VALUE_BYTES, TTL, bench.now);
             black_box(stored).expect("keys may go");
+        });
+        let ranks = RankSampler::new(2 * KEYS as u64, Popularity::Zipf { skew: 0.99 });
+        let mut stream = Seed(42).stream("references");
+        let popular = |_| ranks.draw(&mut stream) as usize;
+        bench.report(policy, "cache-aside, zipf", popular, |bench, key| {
+            if bench.keyspace.get(key.as_str(), bench.now).is_none() {
+                let stored = bench.keyspace.set(key, (), VALUE_BYTES, TTL, bench.now);
+                black_box(stored).expect("keys may go");
+            }
         });
     }
 }
@@ -90,25 +103,37 @@ impl<'k> Bench<'k> {
         bench
     }
 
-    /// Prints the median over rounds, per call. Each round takes keys of all ages, and in an order in
-    /// which no processor foresees them.
-    fn report(&mut self, policy: EvictionPolicy, what: &str, call: impl Fn(&mut Self, usize)) {
-        let evicts = what != "hit";
+    /// Prints the median over rounds, per call. `at` says which key is whose turn: in an order that no
+    /// processor foresees.
+    fn report(
+        &mut self,
+        policy: EvictionPolicy,
+        what: &str,
+        mut at: impl FnMut(usize) -> usize,
+        call: impl Fn(&mut Self, &Key),
+    ) {
         let mut nanos: Vec<f64> = (0..ROUNDS)
             .map(|round| {
-                let start = Instant::now();
-                for nth in round * CALLS..(round + 1) * CALLS {
-                    let at = nth * 7_919 % KEYS + usize::from(evicts && round % 2 == 0) * KEYS;
-                    call(self, at);
-                    self.now = self.now + GAP;
+                let mut spent = Duration::ZERO;
+                for from in (round * CALLS..(round + 1) * CALLS).step_by(BATCH) {
+                    // The caller has just made its key, so that it is not the key that is waited for.
+                    let keys: Vec<Key> = (from..from + BATCH)
+                        .map(|nth| Key::new(self.keys[at(nth)].as_str()))
+                        .collect();
+                    let start = Instant::now();
+                    for key in &keys {
+                        call(self, key);
+                        self.now = self.now + GAP;
+                    }
+                    spent += start.elapsed();
                 }
-                start.elapsed().as_nanos() as f64 / CALLS as f64
+                spent.as_nanos() as f64 / CALLS as f64
             })
             .collect();
         nanos.sort_by(f64::total_cmp);
         let (policy, counters) = (format!("{policy:?}"), self.keyspace.counters());
         println!(
-            "  {policy:<14} {what:<16} {:6.1} ns   {} keys, {} hits, {} evicted",
+            "  {policy:<14} {what:<17} {:6.1} ns   {} keys, {} hits, {} evicted",
             nanos[ROUNDS / 2],
             counters.keys,
             counters.hits,

@@ -11,9 +11,8 @@
 
 use rand::RngExt;
 
-use super::keyspace::{Keyspace, OutOfMemory};
+use super::keyspace::{Indexed, Keyspace, OutOfMemory};
 use crate::clock::Timestamp;
-use crate::engine::data_type::Key;
 use crate::environment::EvictionPolicy;
 use crate::seed::Stream;
 
@@ -143,32 +142,46 @@ fn spares_lasting_keys(policy: EvictionPolicy) -> bool {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Candidate {
+    score: u64,
+    /// The hash of the key's name: of so many bits that no two keys share one.
+    hash: u64,
+    /// Where the key was when it was offered.
+    slot: u32,
+}
+
 /// The best candidates so far, the best of them last. It knows them by name: a key that was deleted
 /// and stored again is still a candidate, with its old score.
 #[derive(Clone, Debug, Default)]
-pub struct Pool {
-    candidates: Vec<(u64, Key)>,
+pub(super) struct Pool {
+    candidates: Vec<Candidate>,
 }
 
 impl Pool {
-    /// Offers a key. A full pool takes it only if it is better than the worst, which goes.
-    pub fn offer(&mut self, score: u64, key: &Key) {
-        let worse = self
-            .candidates
-            .iter()
-            .take_while(|(other, _)| *other < score)
-            .count();
+    /// Whether a key of this score would be taken: a full pool takes it only if it is better than the
+    /// worst, which goes.
+    fn wants(&self, score: u64) -> bool {
+        self.candidates.len() < POOL_SIZE || self.candidates[0].score < score
+    }
+
+    fn offer(&mut self, candidate: Candidate) {
+        if !self.wants(candidate.score) {
+            return;
+        }
+        let is_worse = |other: &&Candidate| other.score < candidate.score;
+        let worse = self.candidates.iter().take_while(is_worse).count();
         if self.candidates.len() < POOL_SIZE {
-            self.candidates.insert(worse, (score, key.clone()));
-        } else if worse > 0 {
+            self.candidates.insert(worse, candidate);
+        } else {
             self.candidates[..worse].rotate_left(1);
-            self.candidates[worse - 1] = (score, key.clone());
+            self.candidates[worse - 1] = candidate;
         }
     }
 
     /// Takes the best.
-    pub fn take_best(&mut self) -> Option<Key> {
-        self.candidates.pop().map(|(_, key)| key)
+    fn take_best(&mut self) -> Option<Candidate> {
+        self.candidates.pop()
     }
 }
 
@@ -194,13 +207,15 @@ impl<V> Keyspace<V> {
     fn victim(&mut self, now: Timestamp) -> Option<u32> {
         match choice(self.config.policy) {
             Choice::Nobody => None,
-            Choice::Anybody => self.candidates::<1>()[0],
+            Choice::Anybody => self.candidates::<1>()[0].map(|drawn| drawn.slot),
             Choice::Best(score) => loop {
                 if !self.fill_pool(score, now) {
                     return None;
                 }
-                while let Some(key) = self.pool.take_best() {
-                    if let Some(slot) = self.find(key.as_str())
+                while let Some(Candidate { hash, slot, .. }) = self.pool.take_best() {
+                    let is_there = self.entry(slot).is_some_and(|entry| entry.hash == hash);
+                    let slot = is_there.then_some(slot);
+                    if let Some(slot) = slot.or_else(|| self.find_by_hash(hash))
                         && (self.has_ttl(slot) || !spares_lasting_keys(self.config.policy))
                     {
                         return Some(slot);
@@ -219,24 +234,26 @@ impl<V> Keyspace<V> {
             &mut self.keys_table
         };
         sampled.step(SAMPLES as f64);
-        for slot in drawn.into_iter().flatten() {
+        for Indexed { slot, use_bits } in drawn.into_iter().flatten() {
             let score = match score {
-                Score::Idle => u64::from(idle_s(self.clock, self.use_bits(slot))),
+                Score::Idle => u64::from(idle_s(self.clock, use_bits)),
                 Score::Infrequent => {
-                    let frequency = Frequency::from_bits(self.use_bits(slot));
-                    u64::from(COUNTER_MAX - frequency.counter(now))
+                    let counter = Frequency::from_bits(use_bits).counter(now);
+                    u64::from(COUNTER_MAX - counter)
                 }
                 Score::EndsSoon => u64::MAX - self.deadline_ms(slot).unwrap_or(u64::MAX),
             };
-            if let Some(entry) = &self.slots[slot as usize] {
-                self.pool.offer(score, &entry.key);
+            if self.pool.wants(score)
+                && let Some(hash) = self.entry(slot).map(|entry| entry.hash)
+            {
+                self.pool.offer(Candidate { score, hash, slot });
             }
         }
         drawn[0].is_some()
     }
 
     /// Up to `N` different keys that may go, at random.
-    fn candidates<const N: usize>(&mut self) -> [Option<u32>; N] {
+    fn candidates<const N: usize>(&mut self) -> [Option<Indexed>; N] {
         let of_ttls = spares_lasting_keys(self.config.policy);
         let population = if of_ttls {
             self.expires.len()
@@ -259,7 +276,10 @@ impl<V> Keyspace<V> {
         }
         places.map(|place| match (place < population, of_ttls) {
             (false, _) => None,
-            (true, true) => Some(self.expires.slot_at(place)),
+            (true, true) => {
+                let entry = self.entry(self.expires.slot_at(place));
+                entry.map(|entry| self.index[entry.index_at as usize])
+            }
             (true, false) => Some(self.index[place]),
         })
     }
@@ -320,61 +340,78 @@ mod tests {
         assert!((after(1_000_000, 1) - 255.0).abs() < f64::EPSILON);
     }
 
-    fn names(pool: &Pool) -> String {
-        let names = pool.candidates.iter().map(|(_, key)| key.as_str());
-        names.collect::<Vec<_>>().join(" ")
+    /// A candidate that is known by its score and this number.
+    fn candidate(score: u64, nth: u32) -> Candidate {
+        let hash = u64::from(nth);
+        Candidate {
+            score,
+            hash,
+            slot: nth,
+        }
+    }
+
+    /// Scores, and the number where it is not zero.
+    fn told(pool: &Pool) -> String {
+        let tell = |held: &Candidate| match held.slot {
+            0 => held.score.to_string(),
+            nth => format!("{}#{nth}", held.score),
+        };
+        pool.candidates
+            .iter()
+            .map(tell)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
     fn the_pool_keeps_order_and_lets_the_worst_go() {
         let mut pool = Pool::default();
-        for score in [5, 3, 9, 3] {
-            pool.offer(score, &Key::new(format!("{score}")));
+        for (score, nth) in [(5, 0), (3, 1), (9, 0), (3, 2), (3, 3)] {
+            pool.offer(candidate(score, nth));
         }
-        pool.offer(3, &Key::new("third 3"));
         assert_eq!(
-            names(&pool),
-            "third 3 3 3 5 9",
+            told(&pool),
+            "3#3 3#2 3#1 5 9",
             "of equals the newest is worst"
         );
         for score in 10..21 {
-            pool.offer(score, &Key::new(format!("{score}")));
+            pool.offer(candidate(score, 0));
         }
-        assert_eq!(pool.candidates.len(), POOL_SIZE);
-        pool.offer(3, &Key::new("no better than the worst"));
+        let full = "3#3 3#2 3#1 5 9 10 11 12 13 14 15 16 17 18 19 20";
+        assert_eq!(told(&pool), full);
+        pool.offer(candidate(3, 4));
+        assert_eq!(told(&pool), full, "no better than the worst");
+        pool.offer(candidate(8, 0));
         assert_eq!(
-            names(&pool),
-            "third 3 3 3 5 9 10 11 12 13 14 15 16 17 18 19 20"
+            told(&pool),
+            "3#2 3#1 5 8 9 10 11 12 13 14 15 16 17 18 19 20"
         );
-        pool.offer(8, &Key::new("8"));
-        assert_eq!(names(&pool), "3 3 5 8 9 10 11 12 13 14 15 16 17 18 19 20");
-        assert_eq!(pool.take_best(), Some(Key::new("20")));
+        assert_eq!(pool.take_best(), Some(candidate(20, 0)));
     }
 
     proptest! {
         #[test]
         fn the_pool_is_what_redis_array_would_be(scores in prop::collection::vec(0u64..30, 0..80)) {
             let mut pool = Pool::default();
-            let mut array: [Option<(u64, usize)>; POOL_SIZE] = [None; POOL_SIZE];
-            for (nth, score) in scores.into_iter().enumerate() {
-                pool.offer(score, &Key::new(nth.to_string()));
-                insert_as_redis(&mut array, score, nth);
+            let mut array: [Option<Candidate>; POOL_SIZE] = [None; POOL_SIZE];
+            for (score, nth) in scores.into_iter().zip(0..) {
+                pool.offer(candidate(score, nth));
+                insert_as_redis(&mut array, candidate(score, nth));
                 if nth % 7 == 6 {
-                    let best = array.iter().rposition(Option::is_some).and_then(|at| array[at].take());
-                    let taken = pool.take_best();
-                    prop_assert_eq!(taken, best.map(|(_, nth)| Key::new(nth.to_string())));
+                    let best = array.iter().rposition(Option::is_some);
+                    prop_assert_eq!(pool.take_best(), best.and_then(|at| array[at].take()));
                 }
-                let held: Vec<String> = array.iter().flatten().map(|(_, nth)| nth.to_string()).collect();
-                prop_assert_eq!(names(&pool), held.join(" "));
+                let held: Vec<Candidate> = array.iter().flatten().copied().collect();
+                prop_assert_eq!(&pool.candidates, &held);
             }
         }
     }
 
     /// The rule of `evictionPoolPopulate`, on an array with gaps as there.
-    fn insert_as_redis(pool: &mut [Option<(u64, usize)>], score: u64, name: usize) {
+    fn insert_as_redis(pool: &mut [Option<Candidate>], new: Candidate) {
         let last = pool.len() - 1;
         let mut k = 0;
-        while k <= last && pool[k].is_some_and(|(other, _)| other < score) {
+        while k <= last && pool[k].is_some_and(|other| other.score < new.score) {
             k += 1;
         }
         if k == 0 && pool[last].is_some() {
@@ -388,6 +425,6 @@ mod tests {
                 pool.copy_within(1..=k, 0);
             }
         }
-        pool[k] = Some((score, name));
+        pool[k] = Some(new);
     }
 }

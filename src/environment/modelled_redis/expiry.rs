@@ -10,13 +10,10 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
-
 use super::eviction::lru_clock;
 use super::keyspace::Keyspace;
 use super::table::Table;
 use crate::clock::Timestamp;
-use crate::seed::Stream;
 
 /// Ten times a second (`hz`).
 pub const TICK: Duration = Duration::from_millis(100);
@@ -46,12 +43,13 @@ struct Expire {
     slot: u32,
 }
 
-/// The keys that have a TTL, in an order that says nothing about them: as the buckets of a hash table,
-/// and other than the order of their coming, with which their deadlines go along.
+/// The keys that have a TTL, as they came. The cycle goes through their places in an order that says
+/// nothing about them, as Redis goes through the buckets of a hash table: keys that came together also
+/// end together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expires {
     order: Vec<Expire>,
-    /// Where the active cycle left off.
+    /// Where the active cycle left off: how many places of this lap it has looked at.
     cursor: usize,
 }
 
@@ -64,13 +62,10 @@ impl Expires {
         self.order[place].slot
     }
 
-    /// Puts a key at a place drawn at random, and who was there at the end: both with their places.
-    fn insert(&mut self, slot: u32, deadline_ms: u64, stream: &mut Stream) -> [(u32, u32); 2] {
-        let end = self.order.len();
-        let place = stream.random_range(0..=end);
+    /// Adds a key; its place.
+    fn insert(&mut self, slot: u32, deadline_ms: u64) -> u32 {
         self.order.push(Expire { deadline_ms, slot });
-        self.order.swap(place, end);
-        [(self.order[end].slot, end as u32), (slot, place as u32)]
+        (self.order.len() - 1) as u32
     }
 
     /// Takes the key at `place` out; who moves there, if anybody does.
@@ -79,13 +74,33 @@ impl Expires {
         self.order.get(place).map(|moved| moved.slot)
     }
 
-    /// The key under the cursor.
+    /// The key under the cursor, which moves on until there is one.
     fn next(&mut self) -> Option<Expire> {
-        if self.cursor >= self.order.len() {
-            self.cursor = 0;
+        if self.order.is_empty() {
+            return None;
         }
-        self.order.get(self.cursor).copied()
+        let places = self.order.len().next_power_of_two();
+        loop {
+            let place = scattered(self.cursor, places);
+            if let Some(expire) = self.order.get(place) {
+                return Some(*expire);
+            }
+            self.cursor = self.cursor.wrapping_add(1);
+        }
     }
+}
+
+/// A permutation of so many `places`, a power of two, that looks like chance: the steps of a
+/// `SplitMix64` finalizer, each of which can be undone within as many bits.
+fn scattered(nth: usize, places: usize) -> usize {
+    let mask = places - 1;
+    let half = places.trailing_zeros().div_ceil(2);
+    [0x9e37_79b9, 0x85eb_ca6b, 0xc2b2_ae35]
+        .into_iter()
+        .fold(nth & mask, |place, odd: usize| {
+            let place = place.wrapping_mul(odd) & mask;
+            place ^ (place >> half)
+        })
 }
 
 /// The last millisecond in which a key lives that gets `ttl` now.
@@ -162,12 +177,12 @@ impl<V> Keyspace<V> {
         let mut due = 0;
         for _ in 0..wanted {
             match self.expires.next() {
-                // Another key takes its place under the cursor.
+                // Another key may take its place under the cursor.
                 Some(next) if now_ms > next.deadline_ms => {
                     self.discard(next.slot);
                     due += 1;
                 }
-                Some(_) => self.expires.cursor += 1,
+                Some(_) => self.expires.cursor = self.expires.cursor.wrapping_add(1),
                 None => break,
             }
         }
@@ -205,9 +220,8 @@ impl<V> Keyspace<V> {
                 let bucket_bytes = self.config.memory.bucket_bytes;
                 let fits = |buckets: u64| buckets * bucket_bytes <= free;
                 self.ttls_table.grow(used, fits);
-                for (slot, place) in self.expires.insert(slot, deadline_ms, &mut self.stream) {
-                    self.set_expires_at(slot, place);
-                }
+                let place = self.expires.insert(slot, deadline_ms);
+                self.set_expires_at(slot, place);
             }
             (None, Some(_)) => {
                 self.ttls_table.step(1.0);
@@ -233,6 +247,7 @@ mod tests {
     use crate::engine::data_type::Key;
     use crate::environment::modelled_redis::keyspace::KeyspaceConfig;
     use crate::seed::Seed;
+    use rand::RngExt;
 
     const START: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);
 
@@ -315,23 +330,26 @@ mod tests {
     }
 
     #[test]
-    fn places_are_drawn_evenly() {
+    fn a_lap_sees_every_key_once_and_mixes_those_that_came_together() {
         let mut expires = Expires::default();
-        let mut stream = Seed(42).stream("places");
-        let mut mean_place = [0usize; 2];
-        for round in 0..200 {
-            expires.order.clear();
-            for slot in 0..100 {
-                expires.insert(slot, 0, &mut stream);
-            }
-            for (place, expire) in expires.order.iter().enumerate() {
-                mean_place[usize::from(expire.slot >= 50)] += place;
-            }
-            assert_eq!(expires.len(), 100, "round {round}");
+        let keys = 1_000;
+        for slot in 0..keys {
+            expires.insert(slot, 0);
         }
-        for sum in mean_place {
-            let mean = sum as f64 / (200.0 * 50.0);
-            assert!((mean - 49.5).abs() < 1.0, "{mean}");
+        let mut seen = Vec::new();
+        for _ in 0..keys {
+            seen.extend(expires.next().map(|expire| expire.slot));
+            expires.cursor += 1;
         }
+        // Of each twenty, half came in the first half, but only on average: as with chance, whose
+        // variance is 20 / 4.
+        let off_by = |twenty: &[u32]| {
+            let early = twenty.iter().filter(|slot| **slot < keys / 2).count();
+            (early as f64 - 10.0).powi(2)
+        };
+        let variance = seen.chunks(20).map(off_by).sum::<f64>() / f64::from(keys / 20);
+        assert!((3.0..8.0).contains(&variance), "{variance}");
+        seen.sort_unstable();
+        assert_eq!(seen, (0..keys).collect::<Vec<u32>>());
     }
 }

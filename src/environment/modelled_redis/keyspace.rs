@@ -9,9 +9,11 @@
 //! their slots, which stay the same for as long as a key lives. Every order is thus given by the seed
 //! and the commands.
 
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
 
 use super::eviction::{self, Frequency, Pool, lru_clock};
 use super::expiry::{self, Expires, NOWHERE};
@@ -99,15 +101,22 @@ pub struct Counters {
 #[derive(Clone, Debug)]
 pub(super) struct Entry<V> {
     pub(super) key: Key,
+    pub(super) hash: u64,
     value: V,
     /// Bytes of key and value, without tables and TTL.
     held_bytes: u64,
-    /// When or how often it was used, as the policy wants it.
-    use_bits: u32,
     /// Its place in the index.
-    index_at: u32,
+    pub(super) index_at: u32,
     /// Its place among the TTLs, or [`NOWHERE`].
     pub(super) expires_at: u32,
+}
+
+/// A key's place among those that are drawn from. What draws look at stands here, because it is dense.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Indexed {
+    pub(super) slot: u32,
+    /// When or how often the key was used, as the policy wants it.
+    pub(super) use_bits: u32,
 }
 
 /// The keys of one server, with values of type `V`.
@@ -118,9 +127,9 @@ pub struct Keyspace<V> {
     /// Where keys live; free ones are used again, the last first.
     pub(super) slots: Vec<Option<Entry<V>>>,
     free: Vec<u32>,
-    by_key: FxHashMap<Key, u32>,
+    by_key: HashTable<u32>,
     /// The slots in use, densely.
-    pub(super) index: Vec<u32>,
+    pub(super) index: Vec<Indexed>,
     pub(super) expires: Expires,
     pub(super) keys_table: Table,
     pub(super) ttls_table: Table,
@@ -147,7 +156,7 @@ impl<V> Keyspace<V> {
             stream,
             slots: Vec::new(),
             free: Vec::new(),
-            by_key: FxHashMap::default(),
+            by_key: HashTable::new(),
             index: Vec::new(),
             expires: Expires::default(),
             keys_table: Table::default(),
@@ -171,7 +180,7 @@ impl<V> Keyspace<V> {
         self.pass_time(now);
         // Reads are answered also when nothing can be evicted.
         let _ = self.make_room(0, now);
-        let Some(slot) = self.find_live(key, now) else {
+        let Some(slot) = self.find_live(hash(key), key, now) else {
             self.misses += 1;
             return None;
         };
@@ -205,12 +214,13 @@ impl<V> Keyspace<V> {
         let value_held = memory.value_bytes(value_bytes as u64);
         let key_len = (self.config.prefix_len + key.as_str().len()) as u64;
         self.make_room(value_held + memory.value_bytes(key_len), now)?;
-        let slot = if let Some(slot) = self.find_live(key.as_str(), now) {
+        let hash = hash(key.as_str());
+        let slot = if let Some(slot) = self.find_live(hash, key.as_str(), now) {
             self.mark_used(slot, now);
             self.replace(slot, value, value_held);
             slot
         } else {
-            self.insert(key, value, value_held, now)
+            self.insert(key, hash, value, value_held, now)
         };
         self.set_deadline(slot, ttl.map(|ttl| expiry::deadline_ms(now, ttl)));
         Ok(())
@@ -229,7 +239,7 @@ impl<V> Keyspace<V> {
     ) -> Result<bool, OutOfMemory> {
         self.pass_time(now);
         self.make_room(0, now)?;
-        let Some(slot) = self.find_live(key, now) else {
+        let Some(slot) = self.find_live(hash(key), key, now) else {
             return Ok(false);
         };
         self.mark_used(slot, now);
@@ -249,7 +259,7 @@ impl<V> Keyspace<V> {
     pub fn remove(&mut self, key: &str, now: Timestamp) -> Option<V> {
         self.pass_time(now);
         let _ = self.make_room(0, now);
-        let slot = self.find_live(key, now)?;
+        let slot = self.find_live(hash(key), key, now)?;
         self.discard(slot)
     }
 
@@ -257,7 +267,7 @@ impl<V> Keyspace<V> {
     pub fn expire(&mut self, key: &str, ttl: Duration, now: Timestamp) -> bool {
         self.pass_time(now);
         let _ = self.make_room(0, now);
-        let Some(slot) = self.find_live(key, now) else {
+        let Some(slot) = self.find_live(hash(key), key, now) else {
             return false;
         };
         if ttl.is_zero() {
@@ -350,12 +360,20 @@ impl<V> Keyspace<V> {
     }
 
     pub(super) fn find(&self, key: &str) -> Option<u32> {
-        self.by_key.get(key).copied()
+        self.find_hashed(hash(key), key)
     }
 
-    /// The bits in which a key remembers its use.
-    pub(super) fn use_bits(&self, slot: u32) -> u32 {
-        self.entry(slot).map_or(0, |entry| entry.use_bits)
+    pub(super) fn find_by_hash(&self, hash: u64) -> Option<u32> {
+        let is_it = |slot: &u32| self.entry(*slot).is_some_and(|entry| entry.hash == hash);
+        self.by_key.find(hash, is_it).copied()
+    }
+
+    fn find_hashed(&self, hash: u64, key: &str) -> Option<u32> {
+        let is_it = |slot: &u32| {
+            let entry = self.entry(*slot);
+            entry.is_some_and(|entry| entry.hash == hash && entry.key.as_str() == key)
+        };
+        self.by_key.find(hash, is_it).copied()
     }
 
     /// Drops a key, whatever the reason.
@@ -363,10 +381,12 @@ impl<V> Keyspace<V> {
         self.set_deadline(slot, None);
         let entry = self.slots.get_mut(slot as usize)?.take()?;
         self.keys_table.step(1.0);
-        self.by_key.remove(entry.key.as_str());
+        if let Ok(found) = self.by_key.find_entry(entry.hash, |held| *held == slot) {
+            found.remove();
+        }
         self.index.swap_remove(entry.index_at as usize);
         if let Some(moved) = self.index.get(entry.index_at as usize)
-            && let Some(moved) = &mut self.slots[*moved as usize]
+            && let Some(moved) = &mut self.slots[moved.slot as usize]
         {
             moved.index_at = entry.index_at;
         }
@@ -376,9 +396,9 @@ impl<V> Keyspace<V> {
     }
 
     /// Looks a key up for a command: one that is due goes.
-    fn find_live(&mut self, key: &str, now: Timestamp) -> Option<u32> {
+    fn find_live(&mut self, hash: u64, key: &str, now: Timestamp) -> Option<u32> {
         self.keys_table.step(1.0);
-        let slot = self.find(key)?;
+        let slot = self.find_hashed(hash, key)?;
         self.ttls_table.step(1.0);
         if self.is_due(slot, now) {
             self.discard(slot);
@@ -389,11 +409,11 @@ impl<V> Keyspace<V> {
     }
 
     fn mark_used(&mut self, slot: u32, now: Timestamp) {
-        let Some(entry) = &mut self.slots[slot as usize] else {
+        let Some(place) = self.entry(slot).map(|entry| entry.index_at as usize) else {
             return;
         };
-        entry.use_bits = if eviction::counts_uses(self.config.policy) {
-            let frequency = Frequency::from_bits(entry.use_bits);
+        self.index[place].use_bits = if eviction::counts_uses(self.config.policy) {
+            let frequency = Frequency::from_bits(self.index[place].use_bits);
             frequency.used(now, &mut self.stream).bits()
         } else {
             self.clock
@@ -412,7 +432,7 @@ impl<V> Keyspace<V> {
         entry.value = value;
     }
 
-    fn insert(&mut self, key: &Key, value: V, value_held: u64, now: Timestamp) -> u32 {
+    fn insert(&mut self, key: &Key, hash: u64, value: V, value_held: u64, now: Timestamp) -> u32 {
         let memory = self.config.memory;
         let free = self.free_bytes();
         let fits = |buckets: u64| memory.buckets_bytes(buckets) <= free;
@@ -427,9 +447,9 @@ impl<V> Keyspace<V> {
         };
         let entry = Some(Entry {
             key: key.clone(),
+            hash,
             value,
             held_bytes,
-            use_bits,
             index_at: self.index.len() as u32,
             expires_at: NOWHERE,
         });
@@ -440,11 +460,18 @@ impl<V> Keyspace<V> {
             self.slots.push(entry);
             (self.slots.len() - 1) as u32
         };
-        self.index.push(slot);
-        self.by_key.insert(key.clone(), slot);
+        self.index.push(Indexed { slot, use_bits });
+        let slots = &self.slots;
+        let rehash = |held: &u32| slots[*held as usize].as_ref().map_or(0, |entry| entry.hash);
+        self.by_key.insert_unique(hash, slot, rehash);
         self.held_bytes += held_bytes;
         slot
     }
+}
+
+/// The same on every machine and in every run.
+fn hash(key: &str) -> u64 {
+    FxBuildHasher.hash_one(key)
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ fn consistent(server: &Keyspace<u64>) -> Result<(), TestCaseError> {
     prop_assert_eq!(held, server.by_key.len());
     prop_assert_eq!(held + server.free.len(), server.slots.len());
     let mut with_ttl = 0;
-    for (place, slot) in server.index.iter().enumerate() {
+    for (place, Indexed { slot, .. }) in server.index.iter().enumerate() {
         let entry = server.entry(*slot).expect("the index names slots in use");
         prop_assert_eq!(entry.index_at as usize, place);
         prop_assert_eq!(server.find(entry.key.as_str()), Some(*slot));
