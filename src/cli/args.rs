@@ -58,6 +58,11 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<String>,
 
+    /// Use this Redis for one of the scenario's stores aside (layers.remote.stores) instead of
+    /// starting one, as in --store sessions=redis://HOST; repeatable.
+    #[arg(long = "store", value_name = "NAME=URL", value_parser = store)]
+    pub(super) stores: Vec<(String, String)>,
+
     /// Use this memcached, where the scenario's store is one, instead of starting one; keys get a
     /// prefix of the run's own and stay until their TTLs end.
     #[arg(long, value_name = "HOST:PORT")]
@@ -131,6 +136,15 @@ impl ScenarioArguments {
             .iter()
             .map(|(path, value)| format!("--set {path}={value}"));
         named.into_iter().flatten().chain(set).collect()
+    }
+}
+
+fn store(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, url)) if !name.is_empty() && !url.is_empty() => {
+            Ok((name.to_owned(), url.to_owned()))
+        }
+        _ => Err("it is not of the form NAME=URL, such as sessions=redis://HOST:6379".to_owned()),
     }
 }
 

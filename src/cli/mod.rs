@@ -70,6 +70,7 @@ fn run(arguments: &RunArguments) -> Exit {
         scenario_file: arguments.scenario.file.display().to_string(),
         overrides: arguments.scenario.as_typed(),
         redis_url: arguments.redis.clone(),
+        stores: arguments.stores.iter().cloned().collect(),
         memcached: arguments.memcached.clone(),
         out: arguments.out.clone(),
     };
@@ -121,7 +122,7 @@ fn run(arguments: &RunArguments) -> Exit {
         Err(error) => {
             let exit = match error {
                 RunError::Environment(_) => Exit::Environment,
-                RunError::Folder(_) => Exit::WrongInput,
+                RunError::Folder(_) | RunError::NoSuchStore { .. } => Exit::WrongInput,
                 RunError::Interrupted => Exit::Interrupted,
                 RunError::Driver(_) | RunError::Report(_) => Exit::Unexpected,
             };

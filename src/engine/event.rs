@@ -151,6 +151,8 @@ pub enum Event<'a> {
     CircuitChanged {
         /// To what.
         circuit: Circuit,
+        /// Whether it is the one of a second store, beside the remote layer's own.
+        aside: bool,
     },
     /// Invalidations that the remote layer had missed were made up for.
     InvalidationsReplayed {

@@ -34,6 +34,8 @@ struct Flight<T> {
     followers: AtomicU32,
     /// Values read before this commit must not be stored.
     floor: AtomicU64,
+    /// The invalidation that took it off the table; 0 while it is on it. Later ones do not find it.
+    taken_off_by: AtomicU64,
 }
 
 impl<T> Flight<T> {
@@ -43,7 +45,23 @@ impl<T> Flight<T> {
             landed: Notify::new(),
             followers: AtomicU32::new(0),
             floor: AtomicU64::new(0),
+            taken_off_by: AtomicU64::new(0),
         }
+    }
+
+    /// Forbids to store what was read before `floor`, from the invalidation numbered `epoch` on.
+    fn take_off(&self, floor: u64, epoch: u64) {
+        self.floor.store(floor, Ordering::Relaxed);
+        self.taken_off_by.store(epoch, Ordering::Relaxed);
+    }
+
+    /// Whether a value read as of `as_of` may be stored, after `epoch` invalidations. After the one
+    /// that took the flight off there must have been no other: it may have been of this key, with a
+    /// higher floor. A value above every floor may always.
+    fn may_store(&self, as_of: Version, epoch: u64) -> bool {
+        let by = self.taken_off_by.load(Ordering::Relaxed);
+        let last = by == 0 || by == epoch || as_of == Version(u64::MAX);
+        last && as_of.0 >= self.floor.load(Ordering::Relaxed)
     }
 }
 
@@ -74,7 +92,7 @@ impl<T> Shard<T> {
             } else {
                 floor.0
             };
-            flight.floor.fetch_max(floor, Ordering::Relaxed);
+            flight.take_off(floor, self.epoch);
         }
     }
 }
@@ -161,8 +179,9 @@ impl<T: Clone> FlightTable<T> {
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.epoch += 1;
+            let epoch = shard.epoch;
             for (_, flight) in shard.flights.drain() {
-                flight.floor.store(u64::MAX, Ordering::Relaxed);
+                flight.take_off(u64::MAX, epoch);
             }
         }
         change();
@@ -173,10 +192,11 @@ impl<T: Clone> FlightTable<T> {
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.epoch += 1;
+            let epoch = shard.epoch;
             shard.flights.retain(|key, flight| {
                 let concerned = concerned(key);
                 if concerned {
-                    flight.floor.store(u64::MAX, Ordering::Relaxed);
+                    flight.take_off(u64::MAX, epoch);
                 }
                 !concerned
             });
@@ -215,8 +235,8 @@ impl<T: Clone> Leader<'_, T> {
         self.landed = true;
         {
             let mut shard = self.table.shard(&self.key).lock();
-            let floor = self.flight.floor.load(Ordering::Relaxed);
-            if as_of.is_some_and(|as_of| as_of.0 >= floor) {
+            let epoch = shard.epoch;
+            if as_of.is_some_and(|as_of| self.flight.may_store(as_of, epoch)) {
                 store();
             }
             self.leave(&mut shard);
@@ -347,6 +367,16 @@ mod tests {
             stored.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(stored.into_inner(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_load_that_saw_one_commit_of_two_is_not_stored() {
+        let table = FlightTable::new();
+        let key = Key::new("k");
+        let leading = leader(&table, &key);
+        table.invalidate(&key, Version(5), || {});
+        table.invalidate(&key, Version(6), || {});
+        leading.land(1, Some(Version(5)), || panic!("a stale value was stored"));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

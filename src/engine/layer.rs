@@ -340,7 +340,8 @@ pub trait Remote: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), LayerError>> + Send;
 
     /// Drops `keys` and leaves tombstones that refuse fills read before the commit `version`.
-    /// Version 0 drops without tombstones: nothing newer is known to exist.
+    /// Version 0 drops although nothing newer is known to exist, and lets the same be filled again;
+    /// what was read before what is dropped is refused as before.
     fn invalidate(
         &self,
         keys: &[Key],

@@ -129,6 +129,10 @@ impl<R: Remote, O: Origin> Engine<R, O> {
         };
         let filled = self.fill_remote(data_type, policy, key, &entry).await;
         let stored = filled == Fill::Stored;
+        if !stored && self.is_outdated(data_type, key, &entry) {
+            // It was left out; what it was to replace need not be outdated.
+            self.drop_remotely(std::slice::from_ref(key), floor).await;
+        }
         self.keep_written(data_type, key, (&entry, stored), before);
         let related = related(policy, key);
         if !related.is_empty() {

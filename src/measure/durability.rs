@@ -57,7 +57,7 @@ impl Durability {
                 self.dead_letters_max = self.dead_letters_max.max(waiting.dead_letters);
                 self.queue_at_risk += u64::from(waiting.may_be_evicted);
             }
-            Event::CircuitChanged { circuit } => match circuit {
+            Event::CircuitChanged { circuit, .. } => match circuit {
                 Circuit::Open => self.circuits_opened += 1,
                 Circuit::Closed => self.circuits_closed += 1,
                 Circuit::HalfOpen => {}
@@ -149,7 +149,10 @@ mod tests {
                 may_be_evicted: writes > 5,
             },
         };
-        let circuit = |circuit| Event::CircuitChanged { circuit };
+        let circuit = |circuit| Event::CircuitChanged {
+            circuit,
+            aside: false,
+        };
         let (mut one, mut two) = (Durability::default(), Durability::default());
         one.count(&waiting(9, 1));
         one.count(&circuit(Circuit::Open));

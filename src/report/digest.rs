@@ -318,6 +318,8 @@ pub(super) fn facts(report: &Report) -> Vec<Fact> {
     let mut facts = vec![origin(report), loads(report)];
     facts.extend(warming::facts(report));
     facts.extend(report.redis.as_ref().map(stores::redis));
+    let asides = report.redis.iter().flat_map(|redis| &redis.stores);
+    facts.extend(asides.map(stores::aside));
     facts.extend(report.memcached.as_ref().map(stores::memcached));
     facts.extend(watched::ttls(report));
     facts.extend(report.origin.query_cache.map(stores::query_cache));

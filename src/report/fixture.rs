@@ -52,6 +52,12 @@ pub fn failed_report() -> Report {
     report
 }
 
+/// What the first could say of a second store.
+#[cfg(test)]
+pub(super) fn sample_store() -> super::model::StoreResult {
+    results::store()
+}
+
 /// The first beside three alternatives.
 pub fn variants_report() -> Report {
     let mut report = sample_report();
@@ -106,7 +112,7 @@ fn report_of(model: &Model) -> Report {
             name: "adr-006".to_owned(),
             description: "1,000 users against the cache of ADR-006, before and after".to_owned(),
             file: "scenarios/adr-006.yaml".to_owned(),
-            overrides: vec!["traffic.users=1000".to_owned()],
+            overrides: vec!["--set traffic.users=1000".to_owned()],
         },
         seed: 42,
         driver: "closed".to_owned(),

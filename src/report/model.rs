@@ -6,6 +6,7 @@
 
 mod alternatives;
 mod monitoring;
+mod stores;
 mod warming;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
+pub use stores::StoreResult;
 pub use warming::{WarmedDataType, WarmingResult};
 
 /// The version of this file's shape.
@@ -106,7 +108,7 @@ pub struct ScenarioInfo {
     pub description: String,
     /// The file it was read from.
     pub file: String,
-    /// What `--set` and other arguments changed, as `path=value`.
+    /// What the command line changed, as typed: `--users 100`, `--set path=value`.
     pub overrides: Vec<String>,
 }
 
@@ -308,6 +310,9 @@ pub struct RedisResult {
     pub connected_clients_max: u64,
     /// Processor time as a share of one core.
     pub cpu_cores: f64,
+    /// The stores beside it, by name; what stands above is without them.
+    #[serde(default)]
+    pub stores: BTreeMap<String, StoreResult>,
 }
 
 /// What one keeper of truth found.

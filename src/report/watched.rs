@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::digest::Fact;
-use super::model::{Alert, Report, Ttls};
+use super::model::{Alert, Report, TtlDistribution, Ttls};
 use super::table::{Cell, Column, Table, Tone};
 use super::words::{NOTHING, counted, plain, seconds};
 use crate::units::{short, thousands};
@@ -114,13 +114,17 @@ pub(super) fn fired(report: &Report) -> Table {
 
 /// How long keys had left to live; nothing if nobody looked.
 pub(super) fn ttls(report: &Report) -> Option<Fact> {
-    let seen = report.redis.as_ref()?.ttl_distribution.as_ref()?;
-    if seen.looked_at == 0 {
+    let redis = report.redis.as_ref()?;
+    // A data type stands in one of the stores.
+    let aside = redis.stores.values().map(|store| &store.ttl_distribution);
+    let seen = std::iter::once(&redis.ttl_distribution).chain(aside);
+    let seen: Vec<&TtlDistribution> = seen.flatten().collect();
+    let looked_at = seen.iter().map(|seen| seen.looked_at).sum();
+    if looked_at == 0 {
         return None;
     }
-    let mut told: Vec<String> = seen
-        .data_types
-        .iter()
+    let data_types = || seen.iter().flat_map(|seen| &seen.data_types);
+    let mut told: Vec<String> = data_types()
         .filter_map(|(name, ttls)| Some(format!("{name} {}", span(ttls.p50_s?))))
         .collect();
     let more = told.len().saturating_sub(LISTED_MAX);
@@ -128,8 +132,9 @@ pub(super) fn ttls(report: &Report) -> Option<Fact> {
     if more > 0 {
         told.push(format!("{} more", thousands(more as u64)));
     }
-    let endless: u64 = seen.data_types.values().map(|ttls| ttls.without_ttl).sum();
-    let of = match (seen.complete, counted(seen.looked_at, "key")) {
+    let endless: u64 = data_types().map(|(_, ttls)| ttls.without_ttl).sum();
+    let complete = seen.iter().all(|seen| seen.complete);
+    let of = match (complete, counted(looked_at, "key")) {
         (true, keys) => keys,
         (false, keys) => format!("a sample of {keys}"),
     };

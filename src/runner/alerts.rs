@@ -219,9 +219,10 @@ impl Sight<'_> {
     }
 
     fn of_store(&self, scalar: Scalar) -> Option<Observation> {
-        let now = self.readings.last()?.store();
+        let last = self.readings.last()?;
+        let now = last.store();
         let value = match scalar {
-            Scalar::RedisUp if self.has_store => Some(f64::from(u8::from(now.is_some()))),
+            Scalar::RedisUp if self.has_store => Some(f64::from(u8::from(last.stores_up()))),
             Scalar::RedisUp => None,
             Scalar::MemoryUsage => now.and_then(|now| {
                 let limit = now.limit_bytes.filter(|limit| *limit > 0)?;

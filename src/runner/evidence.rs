@@ -288,6 +288,20 @@ fn of(times: &Histogram, statistic: Statistic) -> Observation {
     }
 }
 
+/// The most evictions in one second between readings of one Redis.
+pub(super) fn evictions_per_s_max(readings: &[&RedisReading]) -> Option<f64> {
+    let rates = readings.windows(2).filter_map(|pair| {
+        let activity = pair[1].info.since(&pair[0].info);
+        (!activity.restarted).then(|| per_s(activity.evicted_keys, pair[0].at, pair[1].at))
+    });
+    rates.reduce(f64::max)
+}
+
+/// Over a shorter time a handful would look like a storm.
+fn per_s(evicted: u64, from: Timestamp, to: Timestamp) -> f64 {
+    evicted as f64 / to.since(from).as_secs_f64().max(1.0)
+}
+
 impl PassResult {
     /// The database over the judged time, and how long that was.
     pub(super) fn origin_judged(&self) -> Option<(DatabaseStats, f64)> {
@@ -340,6 +354,14 @@ impl PassResult {
             .collect()
     }
 
+    /// What was read of the store aside in the judged time.
+    pub(super) fn aside_readings(&self) -> Vec<&RedisReading> {
+        let readings = self.judged_readings().into_iter();
+        readings
+            .flat_map(|reading| reading.aside.iter().flatten())
+            .collect()
+    }
+
     /// What was read of memcached in the judged time.
     pub(super) fn memcached_readings(&self) -> Vec<&MemcachedReading> {
         let readings = self.judged_readings().into_iter();
@@ -350,21 +372,13 @@ impl PassResult {
 
     /// The most evictions in one second of the judged time.
     pub(super) fn evictions_per_s_max(&self) -> Option<f64> {
-        // Over a shorter time a handful would look like a storm.
-        let per_s = |evicted: u64, from: Timestamp, to: Timestamp| {
-            evicted as f64 / to.since(from).as_secs_f64().max(1.0)
-        };
-        let redis = self.redis_readings();
-        let of_redis = redis.windows(2).filter_map(|pair| {
-            let activity = pair[1].info.since(&pair[0].info);
-            (!activity.restarted).then(|| per_s(activity.evicted_keys, pair[0].at, pair[1].at))
-        });
+        let of_redis = evictions_per_s_max(&self.redis_readings());
         let memcached = self.memcached_readings();
         let of_memcached = memcached.windows(2).map(|pair| {
             let evicted = pair[1].info.since(&pair[0].info).evictions;
             per_s(evicted, pair[0].at, pair[1].at)
         });
-        of_redis.chain(of_memcached).reduce(f64::max)
+        of_memcached.chain(of_redis).reduce(f64::max)
     }
 
     /// The phase called `name`, for tables by phase.

@@ -11,9 +11,11 @@ mod memcached_server;
 mod monitor;
 mod pass;
 mod redis_server;
+mod stores;
 mod variants;
 mod warming;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,16 +24,15 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::drivers::DriverError;
 use crate::environment::error::EnvironmentError;
-use crate::environment::keyspace::RunPrefix;
 use crate::measure::hlog::write_response_time_hlog;
 use crate::measure::recorder::Live;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::model::Report;
 use crate::report::{self, ReportError};
 use crate::scenario::plan::Plan;
-use memcached_server::MemcachedServer;
 use pass::{PassKind, PassResult};
 use redis_server::RedisServer;
+use stores::Stores;
 
 /// How a plan is to be run, beside what the plan says.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct RunOptions {
     pub overrides: Vec<String>,
     /// An existing Redis; `None` starts one.
     pub redis_url: Option<String>,
+    /// Existing servers for stores aside, by the store's name; those that are not here are started.
+    pub stores: BTreeMap<String, String>,
     /// An existing memcached, as in `host:11211`; `None` starts one where a store is memcached.
     pub memcached: Option<String>,
     /// The report's folder; `None` makes one under `reports/`.
@@ -81,6 +84,14 @@ pub enum RunError {
     /// The report could not be written.
     #[error("{0}")]
     Report(#[from] ReportError),
+    /// A URL was given for a store that no variant has.
+    #[error("--store {name}=…: the scenario has no store `{name}`; {known}")]
+    NoSuchStore {
+        /// The name given.
+        name: String,
+        /// Which there are.
+        known: String,
+    },
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -119,6 +130,7 @@ pub async fn run(
     progress: &dyn Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
+    stores::all_known(plan, options)?;
     let clock = Clock::real();
     let started_at = clock.now();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, started_at)?;
@@ -165,8 +177,7 @@ struct Stage<'r> {
     progress: &'r dyn Progress,
     stop: watch::Receiver<bool>,
     clock: Clock,
-    redis: Option<RedisServer>,
-    memcached: Option<MemcachedServer>,
+    stores: Stores,
 }
 
 /// What a plan measured: the users without and with the cache.
@@ -174,6 +185,8 @@ struct Passes {
     before: Option<PassResult>,
     after: PassResult,
     redis: Option<redis_server::Identity>,
+    /// The store beside it.
+    aside: Option<redis_server::Identity>,
     memcached_version: Option<String>,
 }
 
@@ -185,68 +198,33 @@ impl Passes {
 }
 
 impl House<'_> {
-    /// Brings the remote layer's store up, runs the passes of `plan`, and takes it down again. A
+    /// Brings the remote layer's stores up, runs the passes of `plan`, and takes them down again. A
     /// variant beside the main one has no baseline of its own.
     async fn measure(&mut self, plan: &Plan, variant: Option<&str>) -> Result<Passes, RunError> {
-        let (redis, memcached) = self.bring_up(plan).await?;
+        let stores = Box::pin(Stores::up(self, plan)).await?;
         let mut stage = Stage {
             plan,
             variant,
             progress: self.progress,
             stop: self.stop.clone(),
             clock: self.clock.clone(),
-            redis,
-            memcached,
+            stores,
         };
         let passes = Box::pin(run_passes(&mut stage)).await;
-        let Stage {
-            redis, memcached, ..
-        } = stage;
-        if redis.is_some() || memcached.is_some() {
+        let stores = stage.stores;
+        if stores.any() {
             self.progress.step("cleaning up");
         }
-        if let Some(redis) = redis {
-            self.leftovers.extend(redis.down(&self.clock).await);
-        }
-        if let Some(memcached) = memcached {
-            self.leftovers.extend(memcached.down().await);
-        }
+        let left = Box::pin(stores.down(&self.clock)).await;
+        self.leftovers.extend(left);
         passes
-    }
-
-    /// The store of the plan's remote layer; none without one.
-    async fn bring_up(
-        &self,
-        plan: &Plan,
-    ) -> Result<(Option<RedisServer>, Option<MemcachedServer>), EnvironmentError> {
-        let Some(remote) = &plan.layers.remote else {
-            return Ok((None, None));
-        };
-        if let Some(memcached) = remote.memcached {
-            let place = self.options.memcached.as_deref();
-            self.progress.step(match place {
-                Some(_) => "asking memcached",
-                None => "starting memcached",
-            });
-            let prefix = RunPrefix::new(plan.seed, self.clock.now());
-            let server = MemcachedServer::up(memcached, place, prefix, &self.clock).await?;
-            return Ok((None, Some(server)));
-        }
-        self.progress.step(match self.options.redis_url {
-            Some(_) => "asking Redis",
-            None => "starting Redis",
-        });
-        // By its time no variant meets the keys of another.
-        let prefix = RunPrefix::new(plan.seed, self.clock.now());
-        let url = self.options.redis_url.as_deref();
-        let server = RedisServer::up(remote, url, prefix, &self.clock).await?;
-        Ok((Some(server), None))
     }
 }
 
 async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
-    let redis = stage.redis.as_ref().map(RedisServer::identity);
-    let memcached = stage.memcached.as_ref();
+    let redis = stage.stores.redis.as_ref().map(RedisServer::identity);
+    let aside = stage.stores.aside.as_ref().map(RedisServer::identity);
+    let memcached = stage.stores.memcached.as_ref();
     let memcached_version = memcached.map(|server| server.version().to_owned());
     let before = match &stage.plan.baseline {
         Some(_) if stage.variant.is_none() => {
@@ -263,6 +241,7 @@ async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
         before,
         after,
         redis,
+        aside,
         memcached_version,
     })
 }

@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 
 use super::alerts::{Alarmed, Alarms};
 use super::memcached_server::{MemcachedReading, MemcachedServer};
-use super::redis_server::RedisReading;
+use super::redis_server::{RedisReading, RedisServer};
 use super::{Moment, Stage};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::environment::database::{DatabaseStats, MockDatabase};
 use crate::environment::instance::metrics::{InstanceMetrics, InstanceReading};
 use crate::measure::cpu::ThreadTimes;
@@ -40,6 +40,8 @@ pub(super) struct Reading {
     pub(super) at: Timestamp,
     pub(super) database: DatabaseStats,
     pub(super) redis: Option<RedisReading>,
+    /// Each store beside it; `None` if it did not answer.
+    pub(super) aside: Vec<Option<RedisReading>>,
     pub(super) memcached: Option<MemcachedReading>,
     pub(super) threads: Option<ThreadTimes>,
     pub(super) instances: Vec<InstanceReading>,
@@ -56,7 +58,12 @@ pub(super) struct StoreReading {
 }
 
 impl Reading {
-    /// What the store said; `None` if it did not answer, or if there is none.
+    /// Whether every store answered; not, if there is none.
+    pub(super) fn stores_up(&self) -> bool {
+        self.store().is_some() && self.aside.iter().all(Option::is_some)
+    }
+
+    /// What the store said; `None` if it did not answer, or if there is none. One aside is told apart.
     pub(super) fn store(&self) -> Option<StoreReading> {
         let of_redis = self.redis.as_ref().map(|redis| StoreReading {
             at: redis.at,
@@ -91,23 +98,50 @@ impl Reading {
 pub(super) struct Untouched {
     pub(super) database: DatabaseStats,
     pub(super) redis: Option<RedisReading>,
+    pub(super) aside: Vec<Option<RedisReading>>,
     pub(super) memcached: Option<MemcachedReading>,
 }
 
-impl Untouched {
-    pub(super) async fn read(stage: &mut Stage<'_>, database: &MockDatabase) -> Self {
+/// What the stores of a plan said at one moment.
+struct StoresReading {
+    redis: Option<RedisReading>,
+    aside: Vec<Option<RedisReading>>,
+    memcached: Option<MemcachedReading>,
+}
+
+impl StoresReading {
+    async fn read(stage: &mut Stage<'_>) -> Self {
         let clock = &stage.clock;
-        let redis = match &mut stage.redis {
-            Some(redis) => redis.info(clock).await,
+        let stores = &mut stage.stores;
+        let of = async |redis: &mut Option<RedisServer>| match redis {
+            Some(redis) => Some(redis.info(clock).await),
             None => None,
         };
-        let memcached = match &mut stage.memcached {
+        // At once, so that one that is away does not delay what the other says.
+        let (redis, aside) = tokio::join!(of(&mut stores.redis), of(&mut stores.aside));
+        let memcached = match &mut stores.memcached {
             Some(memcached) => memcached.read(clock).await,
             None => None,
         };
         Self {
+            redis: redis.flatten(),
+            aside: aside.into_iter().collect(),
+            memcached,
+        }
+    }
+}
+
+impl Untouched {
+    pub(super) async fn read(stage: &mut Stage<'_>, database: &MockDatabase) -> Self {
+        let StoresReading {
+            redis,
+            aside,
+            memcached,
+        } = StoresReading::read(stage).await;
+        Self {
             database: database.stats(),
             redis,
+            aside,
             memcached,
         }
     }
@@ -130,9 +164,11 @@ pub(super) struct Observed {
     pub(super) seconds: Vec<Reading>,
     /// Keys of this run in Redis at the end.
     pub(super) redis_keys: Option<u64>,
+    /// The same in the store aside.
+    pub(super) aside_keys: Option<u64>,
     /// Somebody stopped the run.
     pub(super) interrupted: bool,
-    /// How Redis died, if it did.
+    /// How Redis, or the store beside it, died, if it did.
     pub(super) redis_died: Option<String>,
     /// How memcached died, if it did.
     pub(super) memcached_died: Option<String>,
@@ -174,6 +210,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             last: self.read().await,
             seconds: Vec::new(),
             redis_keys: None,
+            aside_keys: None,
             interrupted: false,
             redis_died: None,
             memcached_died: None,
@@ -198,11 +235,11 @@ impl<'m, 'r> Monitor<'m, 'r> {
         if observed.judged_from.is_some() && observed.judged_to.is_none() {
             observed.judged_to = Some(observed.last.clone());
         }
-        if let Some(redis) = &mut self.stage.redis
-            && let Some(reading) = &observed.last.redis
-        {
-            observed.redis_keys = redis.keys(&reading.info, &self.stage.clock).await;
-        }
+        let Stage { stores, clock, .. } = &mut *self.stage;
+        let last = &observed.last;
+        observed.redis_keys = keys(stores.redis.as_mut(), last.redis.as_ref(), clock).await;
+        let aside = last.aside.first().and_then(Option::as_ref);
+        observed.aside_keys = keys(stores.aside.as_mut(), aside, clock).await;
         observed.alerts = self.watched.alarms.finish();
         observed
     }
@@ -249,13 +286,19 @@ impl<'m, 'r> Monitor<'m, 'r> {
     }
 
     fn end_early(&mut self, observed: &mut Observed) {
-        if let Some(redis) = &mut self.stage.redis
-            && observed.redis_died.is_none()
-        {
-            observed.redis_died = redis.died();
+        if observed.redis_died.is_none() {
+            let stores = &mut self.stage.stores;
+            let died = stores.redis.as_mut().and_then(RedisServer::died);
+            let aside = || {
+                Some(format!(
+                    "the store aside, {}",
+                    stores.aside.as_mut()?.died()?
+                ))
+            };
+            observed.redis_died = died.or_else(aside);
         }
         if observed.memcached_died.is_none() {
-            let memcached = self.stage.memcached.as_mut();
+            let memcached = self.stage.stores.memcached.as_mut();
             observed.memcached_died = memcached.and_then(MemcachedServer::died);
         }
         observed.interrupted |= *self.stage.stop.borrow();
@@ -287,28 +330,34 @@ impl<'m, 'r> Monitor<'m, 'r> {
     }
 
     async fn read(&mut self) -> Reading {
-        let clock = &self.stage.clock;
-        let redis = match &mut self.stage.redis {
-            Some(redis) => redis.info(clock).await,
-            None => None,
-        };
-        let memcached = match &mut self.stage.memcached {
-            Some(memcached) => memcached.read(clock).await,
-            None => None,
-        };
+        let StoresReading {
+            redis,
+            aside,
+            memcached,
+        } = StoresReading::read(self.stage).await;
         for instance in &self.watched.instances {
             instance.redis_read(redis.as_ref().map(|redis| &redis.info));
         }
         let instances = self.watched.instances.iter();
         Reading {
-            at: clock.now(),
+            at: self.stage.clock.now(),
             instances: instances.map(|instance| instance.read()).collect(),
             database: self.watched.database.stats(),
             redis,
+            aside,
             memcached,
             threads: ThreadTimes::read(),
         }
     }
+}
+
+/// How many keys of this run stand in `redis`, which said `last`.
+async fn keys(
+    redis: Option<&mut RedisServer>,
+    last: Option<&RedisReading>,
+    clock: &Clock,
+) -> Option<u64> {
+    redis?.keys(&last?.info, clock).await
 }
 
 /// From the first phase that is judged to the end of the last.

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::alerts::Alarms;
 use super::monitor::{Monitor, Observed, Untouched, Watched};
+use super::redis_server::RedisServer;
 use super::{RunError, Stage, warming};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
@@ -19,7 +20,7 @@ use crate::engine::local::LocalConfig;
 use crate::engine::remote::any::RemoteOptions;
 use crate::engine::remote::redis::RedisOptions;
 use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
-use crate::environment::instance::{Instance, InstanceConfig};
+use crate::environment::instance::{Aside, Instance, InstanceConfig};
 use crate::environment::keyspace::ttl::TtlSample;
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
@@ -55,6 +56,8 @@ pub(super) struct PassResult {
     pub(super) drained: bool,
     /// The TTLs that keys had left when the last user had gone.
     pub(super) ttls: Option<TtlSample>,
+    /// The same in the store aside.
+    pub(super) aside_ttls: Option<TtlSample>,
 }
 
 /// Runs one pass.
@@ -104,7 +107,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
     let (driven, observed) = Box::pin(drive(stage, &instances, watched)).await?;
-    let ttls = ttls(stage, kind).await;
+    let (ttls, aside_ttls) = ttls(stage, kind).await;
 
     let measurements = recorder.finish();
     let engine =
@@ -123,17 +126,21 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         driven,
         drained,
         ttls,
+        aside_ttls,
     })
 }
 
 /// Before the instances go: their metrics can still be asked for.
-async fn ttls(stage: &mut Stage<'_>, kind: PassKind) -> Option<TtlSample> {
-    if kind == PassKind::Before {
-        return None;
+async fn ttls(stage: &mut Stage<'_>, kind: PassKind) -> (Option<TtlSample>, Option<TtlSample>) {
+    if kind == PassKind::Before || stage.stores.redis.is_none() {
+        return (None, None);
     }
-    let redis = stage.redis.as_mut()?;
     stage.progress.step(LAST_LOOK);
-    redis.ttls(&stage.plan.policies, &stage.clock).await
+    let (policies, clock) = (&stage.plan.policies, &stage.clock);
+    let look = async |redis: Option<&mut RedisServer>| redis?.ttls(policies, clock).await;
+    let stores = &mut stage.stores;
+    let ttls = look(stores.redis.as_mut()).await;
+    (ttls, look(stores.aside.as_mut()).await)
 }
 
 /// Without the cache, nothing is watched that only a cache can promise.
@@ -153,7 +160,7 @@ fn alarms(
         &plan.policies,
         recorder,
         schedule,
-        stage.redis.is_some() || stage.memcached.is_some(),
+        stage.stores.any(),
     )
 }
 
@@ -191,6 +198,7 @@ async fn start_instances(
         });
     let remote = (plan.layers.remote.as_ref()).filter(|_| cached);
     let invalidation = remote.map(|remote| remote.invalidation).unwrap_or_default();
+    let aside = remote.and_then(|remote| aside_options(stage, remote));
     let remote = remote.and_then(|remote| remote_options(stage, remote));
     let warming = cached.then(|| warming::of(plan)).flatten();
     let mut instances = Vec::new();
@@ -200,6 +208,7 @@ async fn start_instances(
             policies: Arc::clone(&plan.policies),
             local,
             remote: remote.clone(),
+            aside: aside.clone(),
             invalidation,
             resilience: plan.resilience,
             warming: warming.clone(),
@@ -220,17 +229,31 @@ fn metrics_of(instances: &[Instance]) -> String {
 
 /// How the instances reach the store that was brought up.
 fn remote_options(stage: &Stage<'_>, remote: &RemotePlan) -> Option<RemoteOptions> {
-    if let Some(memcached) = &stage.memcached {
+    if let Some(memcached) = &stage.stores.memcached {
         let options = memcached.options(remote, &stage.clock);
         return Some(RemoteOptions::Memcached(options));
     }
-    let redis = stage.redis.as_ref()?;
+    let redis = stage.stores.redis.as_ref()?;
     Some(RemoteOptions::Redis(RedisOptions {
         url: redis.url().to_owned(),
         prefix: redis.prefix().as_str().to_owned(),
         connections: remote.connections,
         timeout: remote.timeout,
     }))
+}
+
+/// How they reach the store beside it, if there is one.
+fn aside_options(stage: &Stage<'_>, remote: &RemotePlan) -> Option<Aside> {
+    let (server, store) = stage.stores.aside.as_ref().zip(remote.aside.as_ref())?;
+    Some(Aside {
+        options: RemoteOptions::Redis(RedisOptions {
+            url: server.url().to_owned(),
+            prefix: server.prefix().as_str().to_owned(),
+            connections: store.connections,
+            timeout: store.timeout,
+        }),
+        data_types: store.data_types.clone(),
+    })
 }
 
 /// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or

@@ -10,12 +10,14 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::PolicyTable;
 use crate::engine::invalidation::Transport;
 use crate::engine::remote::redis::{NodeAddress, Nodes, ReadFrom, Surveyor, Topology, View};
+use crate::environment::RedisConfig;
 use crate::environment::error::EnvironmentError;
 use crate::environment::keyspace::ttl::{self, TtlBudget, TtlSample};
 use crate::environment::keyspace::{self, RunPrefix, mask_url, probe};
 use crate::environment::managed_redis::topology::ManagedTopology;
 use crate::environment::redis_info::{RedisInfo, RedisLedger};
-use crate::scenario::plan::RemotePlan;
+use crate::environment::redis_topology::TopologyConfig;
+use crate::scenario::plan::{RemotePlan, StorePlan};
 
 /// How long one question to Redis may take.
 const ASK_LIMIT: Duration = Duration::from_millis(800);
@@ -44,6 +46,8 @@ pub(super) struct RedisServer {
     /// With everything that a client must know.
     url: String,
     version: String,
+    /// Of an existing one's (first) primary.
+    run_id: Option<String>,
     topology: Topology,
     prefix: RunPrefix,
     /// `None` for one that exists already.
@@ -63,30 +67,58 @@ impl RedisServer {
         prefix: RunPrefix,
         clock: &Clock,
     ) -> Result<Self, EnvironmentError> {
-        let (url, version, managed) = if let Some(url) = url {
-            let url = reading_from(url, plan.read_from);
-            let version = probe(&url, clock).await?.version;
-            (url, version, None)
+        let setup = (&plan.redis, &plan.topology, plan.read_from);
+        let server = Self::start(setup, url, prefix, clock).await?;
+        let replica = server.nodes.address().read_from() == ReadFrom::Replica;
+        if replica && plan.invalidation.transport == Transport::Tracking {
+            return Err(server.refused(
+                "client tracking tells of changes before replicas have them: leave \
+                 read_from=replica out, or set layers.remote.invalidation.transport=pubsub",
+            ));
+        }
+        Ok(server)
+    }
+
+    /// The same for a store beside `main`.
+    pub(super) async fn up_aside(
+        plan: &StorePlan,
+        url: Option<&str>,
+        main: &Self,
+        clock: &Clock,
+    ) -> Result<Self, EnvironmentError> {
+        let setup = (&plan.redis, &plan.topology, ReadFrom::Primary);
+        let server = Self::start(setup, url, main.prefix.clone(), clock).await?;
+        if server.run_id.is_some() && server.run_id == main.run_id {
+            return Err(server.refused(
+                "this server is the cache's own: a store aside must be another one, or nothing \
+                 stands aside",
+            ));
+        }
+        Ok(server)
+    }
+
+    async fn start(
+        (redis, topology, read_from): (&RedisConfig, &TopologyConfig, ReadFrom),
+        url: Option<&str>,
+        prefix: RunPrefix,
+        clock: &Clock,
+    ) -> Result<Self, EnvironmentError> {
+        let (url, version, run_id, managed) = if let Some(url) = url {
+            let url = reading_from(url, read_from);
+            let info = probe(&url, clock).await?;
+            (url, info.version, Some(info.run_id), None)
         } else {
-            let managed = ManagedTopology::start(&plan.redis, &plan.topology, clock).await?;
-            let url = reading_from(managed.url(), plan.read_from);
-            (url, managed.version().to_owned(), Some(managed))
+            let managed = ManagedTopology::start(redis, topology, clock).await?;
+            let url = reading_from(managed.url(), read_from);
+            (url, managed.version().to_owned(), None, Some(managed))
         };
         let nodes = Nodes::open(&url).map_err(|error| EnvironmentError::BadUrl {
             url: mask_url(&url),
             reason: error.to_string(),
         })?;
-        let replica = nodes.address().read_from() == ReadFrom::Replica;
-        if replica && plan.invalidation.transport == Transport::Tracking {
-            let reason = "client tracking tells of changes before replicas have them: leave \
-                          read_from=replica out, or set layers.remote.invalidation.transport=pubsub";
-            return Err(EnvironmentError::BadUrl {
-                url: mask_url(&url),
-                reason: reason.to_owned(),
-            });
-        }
         Ok(Self {
             version,
+            run_id: run_id.filter(|id| !id.is_empty()),
             topology: nodes.address().topology(),
             prefix,
             managed,
@@ -97,6 +129,13 @@ impl RedisServer {
             ledger: RedisLedger::default(),
             failures: 0,
         })
+    }
+
+    fn refused(&self, reason: &str) -> EnvironmentError {
+        EnvironmentError::BadUrl {
+            url: mask_url(&self.url),
+            reason: reason.to_owned(),
+        }
     }
 
     pub(super) fn identity(&self) -> Identity {

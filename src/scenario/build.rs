@@ -13,6 +13,7 @@ mod limit;
 mod population;
 mod protection;
 mod sliding;
+mod stores;
 mod topology;
 mod traffic;
 mod warming;
@@ -100,6 +101,7 @@ pub(super) fn build(
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);
     sliding::check_layers(file, layers.as_ref(), errors);
+    let layers = stores::build(file, rows, layers, errors);
     let warming = warming::build(file, (&names, data_types.as_ref(), layers.as_ref()), errors);
 
     let (data_types, traffic) = (data_types?, traffic?);
@@ -176,26 +178,7 @@ fn build_local(file: &LocalFile, errors: &mut Errors) -> Built<LocalPlan> {
 fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
     let memcached = alternatives::memcached(file, errors);
     let is_redis = matches!(memcached, Some(None));
-    let maxmemory = match file.maxmemory.given() {
-        None => file.maxmemory.is_absent().then_some(None),
-        Some(Located {
-            value: Switch::Off, ..
-        }) => Some(None),
-        Some(Located {
-            value: Switch::On(size),
-            place,
-        }) => {
-            if is_redis && size.0 < MAXMEMORY_MIN {
-                let message = "Redis needs more memory than this for itself";
-                let advice = format!(
-                    "write {} or more, or `none` for no limit",
-                    resolved::size(ByteSize(MAXMEMORY_MIN))
-                );
-                errors.push(Diagnostic::new(place, message).label(advice));
-            }
-            Some(Some(*size))
-        }
-    };
+    let maxmemory = build_maxmemory(&file.maxmemory, is_redis, errors);
     let timeout = span(
         "timeout",
         &file.timeout,
@@ -220,7 +203,37 @@ fn build_remote(file: &RemoteFile, errors: &mut Errors) -> Built<RemotePlan> {
         timeout: timeout?,
         connections: connections? as u16,
         invalidation: invalidation?,
+        // Whose it is, data types say.
+        aside: None,
     })
+}
+
+/// The memory of a server; inside, `None` is no limit.
+fn build_maxmemory(
+    field: &Field<Switch<ByteSize>>,
+    is_redis: bool,
+    errors: &mut Errors,
+) -> Built<Option<ByteSize>> {
+    match field.given() {
+        None => field.is_absent().then_some(None),
+        Some(Located {
+            value: Switch::Off, ..
+        }) => Some(None),
+        Some(Located {
+            value: Switch::On(size),
+            place,
+        }) => {
+            if is_redis && size.0 < MAXMEMORY_MIN {
+                let message = "Redis needs more memory than this for itself";
+                let advice = format!(
+                    "write {} or more, or `none` for no limit",
+                    resolved::size(ByteSize(MAXMEMORY_MIN))
+                );
+                errors.push(Diagnostic::new(place, message).label(advice));
+            }
+            Some(Some(*size))
+        }
+    }
 }
 
 fn build_pool(file: &OriginFile, errors: &mut Errors) -> Built<(u32, Duration)> {

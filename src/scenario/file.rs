@@ -22,6 +22,7 @@
 //!                                    # early-refresh or { early-refresh: 1.0 }, its beta
 //!     serve_stale: 1h                # or none; as in `resilience`, or none, if left out
 //!     sliding: { max_lifetime: 72h } # a read lets an entry live for its ttl again; or none
+//!     store: sessions                # one of the remote layer's `stores`; none if left out
 //!     consistency: versioned         # as in `resilience`, or this, if left out; or naive
 //!     population: 50_000             # or by parameter: { product_id: 500, warehouse_id: 10 },
 //!                                    # where `unique` stands for a running number
@@ -57,6 +58,10 @@
 //!     policy: allkeys-lru            # the default; any maxmemory-policy of Redis
 //!     timeout: 500ms                 # for a command; the default
 //!     connections: 1                 # for each instance; the default
+//!     stores:                        # a second Redis for the data types that name it; or none
+//!       sessions:                    # by any name; at most one, standalone; `store`, persistence,
+//!         maxmemory: 64MiB           # password, tls, timeout and connections as above, but the
+//!         policy: noeviction         # policy is noeviction if left out
 //!     invalidation:                  # how instances tell each other; these are the defaults
 //!       transport: pubsub            # or tracking: Redis tells which keys changed
 //!       broadly: generation          # or scan: how many keys at once are invalidated
@@ -70,8 +75,6 @@
 //!     entries: 10_000
 //!     ttl: 10m                       # or none, which it is if left out: until its table is written
 //!     hit_time: { median: 1ms, p99: 4ms }
-//! resilience: { ttl_jitter: 10%, negative_ttl: 5s } # for every data type; 0% and none if left out
-//! origin: { connections: 40, acquire_timeout: 5s }  # 5s if left out
 //! resilience:                        # may be left out, as may each of its keys
 //!   ttl_jitter: 10%                  # for every data type, as the four below; 0% if left out
 //!   negative_ttl: 5s                 # none if left out
@@ -130,6 +133,7 @@ mod limit;
 mod local;
 pub(super) mod protection;
 pub(super) mod sliding;
+pub(super) mod stores;
 pub(super) mod topology;
 mod traffic;
 pub(super) mod warming;
@@ -151,6 +155,7 @@ use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
 use sliding::SlidingFile;
+use stores::AsideFile;
 use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 use warming::WarmingFile;
@@ -217,6 +222,7 @@ pub(super) struct DataTypeFile {
     pub(super) limit: Field<LimitFile>,
     pub(super) origin: Field<TableFile>,
     pub(super) sliding: Field<Switch<SlidingFile>>,
+    pub(super) store: Field<Switch<Arc<str>>>,
     pub(super) protection: ProtectionFile,
 }
 
@@ -239,6 +245,7 @@ impl Decode for DataTypeFile {
             limit: fields.optional("limit"),
             origin: fields.optional("origin"),
             sliding: fields.optional("sliding"),
+            store: fields.optional("store"),
             protection: ProtectionFile::of(&mut fields),
         };
         fields.close();
@@ -389,6 +396,7 @@ pub(super) struct RemoteFile {
     pub(super) policy: Field<EvictionPolicy>,
     pub(super) timeout: Field<Span>,
     pub(super) connections: Field<u64>,
+    pub(super) stores: Field<Switch<Map<AsideFile>>>,
     pub(super) invalidation: Field<InvalidationFile>,
 }
 
@@ -402,6 +410,7 @@ impl Decode for RemoteFile {
             policy: fields.optional("policy"),
             timeout: fields.optional("timeout"),
             connections: fields.optional("connections"),
+            stores: fields.optional("stores"),
             invalidation: fields.optional("invalidation"),
         };
         fields.close();

@@ -106,6 +106,25 @@ pub struct RemotePlan {
     pub connections: u16,
     /// How invalidations travel between instances.
     pub invalidation: InvalidationConfig,
+    /// A second Redis beside it.
+    pub aside: Option<StorePlan>,
+}
+
+/// A Redis of their own for some data types, beside that of the remote layer; always standalone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePlan {
+    /// Its name, as data types and the command line call it.
+    pub name: String,
+    /// How a managed one is set up. An external one is used as it is.
+    pub redis: RedisConfig,
+    /// Of a managed one: persistence, password and TLS.
+    pub topology: TopologyConfig,
+    /// How long a command may take before it counts as failed.
+    pub timeout: Duration,
+    /// How many connections each instance opens.
+    pub connections: u16,
+    /// Whose entries stand in it; never none.
+    pub data_types: Vec<DataTypeId>,
 }
 
 /// What is loaded before users ask.

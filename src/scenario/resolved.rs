@@ -4,17 +4,16 @@
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
 mod durability;
+mod layers;
 mod warming;
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::plan::{LayersPlan, Plan, TrafficPlan, Variant};
+use super::plan::{Plan, TrafficPlan, Variant};
 use super::words::{Algorithm, Word};
 use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
-use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::Operation;
-use crate::environment::redis_topology::{ReadFrom, Topology, TopologyConfig};
 use crate::environment::{DatabaseConfig, ServiceTime, TableConfig};
 use crate::gates::alert::Alert;
 use crate::units::{ByteSize, Ratio, Span};
@@ -117,7 +116,10 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
     let data_types = plan.policies.iter().map(|(id, policy)| {
         let table = &plan.database.tables[id.index()];
         let population = &plan.workload.populations[id.index()];
-        let row = data_type(policy, table, population, plan.traffic.users);
+        let mut row = data_type(policy, table, population, plan.traffic.users);
+        if let (Some(store), Yaml::Map(entries)) = (layers::store_of(plan, id), &mut row) {
+            entries.push(("store".to_owned(), store));
+        }
         (policy.name.to_string(), row)
     });
     let gates = plan.gates.iter().map(|gate| {
@@ -132,7 +134,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         ("description", Yaml::text(&plan.description)),
         ("seed", Yaml::word(plan.seed)),
         ("data_types", Yaml::Map(data_types.collect())),
-        ("layers", layers(&plan.layers)),
+        ("layers", layers::write(plan)),
         ("instances", Yaml::word(plan.instances)),
         ("origin", origin(&plan.database)),
         ("resilience", durability::write(&plan.resilience)),
@@ -293,68 +295,6 @@ fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static s
         keys.push(("population", Yaml::Map(dimensions)));
     }
     keys
-}
-
-fn layers(plan: &LayersPlan) -> Yaml {
-    let local = Yaml::none_or(plan.local, |local| {
-        let mut entries = vec![("entries".to_owned(), Yaml::word(local.entries))];
-        if let Some(bytes) = local.bytes {
-            entries.push(("bytes".to_owned(), Yaml::word(size(bytes))));
-        }
-        entries.push(("policy".to_owned(), Yaml::word(local.policy.word())));
-        Yaml::Map(entries)
-    });
-    let remote = Yaml::none_or(plan.remote.as_ref(), |remote| {
-        if let Some(memcached) = remote.memcached {
-            let memory = format!("{}MiB", memcached.memory_mib);
-            return map([
-                ("store", Yaml::word("memcached")),
-                ("maxmemory", Yaml::word(memory)),
-                ("timeout", Yaml::span(remote.timeout)),
-                ("connections", Yaml::word(remote.connections)),
-            ]);
-        }
-        let maxmemory = Yaml::none_or(remote.redis.maxmemory, |most| Yaml::word(size(most)));
-        let mut entries = topology(&remote.topology, remote.read_from);
-        entries.extend([
-            ("maxmemory", maxmemory),
-            ("policy", Yaml::word(remote.redis.policy.word())),
-            ("timeout", Yaml::span(remote.timeout)),
-            ("connections", Yaml::word(remote.connections)),
-            ("invalidation", invalidation(&remote.invalidation)),
-        ]);
-        let named = entries.into_iter();
-        Yaml::Map(named.map(|(key, value)| (key.to_owned(), value)).collect())
-    });
-    map([("local", local), ("remote", remote)])
-}
-
-/// Sizes that a topology has not are not written: they would be refused.
-fn topology(config: &TopologyConfig, read_from: ReadFrom) -> Vec<(&'static str, Yaml)> {
-    let mut entries = vec![("topology", Yaml::word(config.topology.word()))];
-    if config.topology == Topology::Cluster {
-        entries.push(("primaries", Yaml::word(config.primaries)));
-    }
-    if config.topology != Topology::Standalone {
-        entries.push(("replicas", Yaml::word(config.replicas)));
-        entries.push(("read_from", Yaml::word(read_from.word())));
-    }
-    let password = Yaml::none_or(config.password.as_ref(), Yaml::text);
-    entries.extend([
-        ("persistence", Yaml::word(config.persistence.word())),
-        ("password", password),
-        ("tls", Yaml::word(config.tls)),
-    ]);
-    entries
-}
-
-fn invalidation(config: &InvalidationConfig) -> Yaml {
-    map([
-        ("transport", Yaml::word(config.transport.word())),
-        ("broadly", Yaml::word(config.broadly.word())),
-        ("on_loss", Yaml::word(config.on_loss.word())),
-        ("heartbeat", Yaml::span(config.heartbeat)),
-    ])
 }
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {

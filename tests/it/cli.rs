@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::signal::{self, Signal};
 use cachestorm::clock::Clock;
 use cachestorm::environment::managed_redis::ManagedRedis;
 use cachestorm::environment::{EvictionPolicy, RedisConfig};
@@ -138,14 +139,6 @@ fn wait(child: &mut Child, limit: Duration) -> i32 {
     }
 }
 
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill")
-        .arg(format!("-{name}"))
-        .arg(child.id().to_string())
-        .status();
-    assert!(sent.expect("kill").success());
-}
-
 async fn redis(policy: EvictionPolicy) -> ManagedRedis {
     let config = RedisConfig {
         maxmemory: None,
@@ -229,7 +222,7 @@ fn live_the_resolved_scenario_is_the_same_scenario() {
 
 #[test]
 fn live_interrupted_runs_write_what_they_measured_and_leave_nothing() {
-    for (name, expected) in [("INT", 130), ("TERM", 130)] {
+    for (signal, expected) in [(Signal::INT, 130), (Signal::TERM, 130)] {
         let run = ShortRun::new();
         let mut child = run
             .command(&["--set", "baseline=none", "--duration", "60s"])
@@ -238,11 +231,11 @@ fn live_interrupted_runs_write_what_they_measured_and_leave_nothing() {
             .spawn()
             .expect("the command starts");
         std::thread::sleep(Duration::from_secs(5));
-        signal(&child, name);
+        signal::send(signal, child.id());
         assert_eq!(
             wait(&mut child, Duration::from_secs(10)),
             expected,
-            "after SIG{name}"
+            "after {signal:?}"
         );
         let report = run.report();
         assert_eq!(report["validity"]["interrupted"], true);

@@ -11,11 +11,15 @@ mod model;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod rate_limit;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]
 mod resilience;
+#[cfg(test)]
+mod session_store;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -24,6 +24,7 @@ use cachestorm::environment::memcached_info::MemcachedInfo;
 use cachestorm::environment::{EvictionPolicy, MemcachedConfig, RedisConfig};
 use cachestorm::seed::Seed;
 
+use crate::support::fake_remote::Server;
 use crate::support::{ACTIVITY, CUSTOMER, RATE_LIMIT, ScriptedOrigin, Told, policies};
 
 const TTL: Duration = Duration::from_mins(1);
@@ -92,6 +93,7 @@ async fn live_redis_keeps_what_the_remote_layer_promises() {
     let (_server, remote) = redis().await;
     keeps_entries(&remote).await;
     keeps_newer_ones(&remote).await;
+    purges(&remote).await;
     leases(&remote).await;
     locks(&remote).await;
     counts(&remote).await;
@@ -104,13 +106,26 @@ async fn live_memcached_keeps_what_the_remote_layer_promises() {
     let remote = on_memcached(&server).await;
     keeps_entries(&remote).await;
     keeps_newer_ones(&remote).await;
+    purges(&remote).await;
     leases(&remote).await;
     locks(&remote).await;
     counts(&remote).await;
     survives_a_storm_of_writers(Arc::new(remote)).await;
 }
 
-async fn keeps_entries(remote: &AnyRemote) {
+/// The stand-in of other tests, too.
+#[tokio::test]
+async fn the_fake_keeps_what_the_remote_layer_promises() {
+    let remote = Server::new(Clock::real()).connect();
+    keeps_entries(&remote).await;
+    keeps_newer_ones(&remote).await;
+    purges(&remote).await;
+    leases(&remote).await;
+    locks(&remote).await;
+    counts(&remote).await;
+}
+
+async fn keeps_entries(remote: &impl Remote) {
     assert_eq!(remote.get(&Key::new("a")).await, Ok(None));
     // Values of every kind: absent, empty, with line ends, larger than a read.
     let large = "x".repeat(300_000);
@@ -128,7 +143,7 @@ async fn keeps_entries(remote: &AnyRemote) {
     assert_eq!(remote.get(&key).await, Ok(Some(older)));
 }
 
-async fn keeps_newer_ones(remote: &AnyRemote) {
+async fn keeps_newer_ones(remote: &impl Remote) {
     let key = Key::new("versions");
     let as_of = async || {
         let held = remote.get(&key).await.expect("an answer");
@@ -153,7 +168,34 @@ async fn keeps_newer_ones(remote: &AnyRemote) {
     }
 }
 
-async fn leases(remote: &AnyRemote) {
+/// A purge knows no commit, and lets nothing in that is older than what was known before it.
+async fn purges(remote: &impl Remote) {
+    let key = Key::new("purged");
+    let keys = std::slice::from_ref(&key);
+    let fill = async |as_of| remote.fill(&key, &entry(as_of, Some("v")), TTL).await;
+    let purge = async || assert_eq!(remote.invalidate(keys, Version(0)).await, Ok(()));
+    purge().await;
+    assert_eq!(fill(3).await, Ok(Fill::Stored), "nothing was known");
+    purge().await;
+    assert_eq!(remote.get(&key).await, Ok(None));
+    assert_eq!(fill(2).await, Ok(Fill::Refused), "older than the entry");
+    assert_eq!(fill(3).await, Ok(Fill::Stored), "the same again");
+    assert_eq!(remote.invalidate(keys, Version(5)).await, Ok(()));
+    purge().await;
+    assert_eq!(fill(4).await, Ok(Fill::Refused), "older than the write");
+    let (old, new) = (entry(4, Some("v")), entry(5, Some("w")));
+    for (number, value, filled) in [(1, &old, Fill::Refused), (2, &new, Fill::Refused)] {
+        let take = remote.get_or_lease(&key, Token(number), TTL);
+        assert_eq!(take.await, Ok(Leased::Granted));
+        purge().await;
+        let fill = remote.fill_leased(&key, Token(number), Some((value, TTL)));
+        assert_eq!(fill.await, Ok(filled), "the purge took the lease away");
+    }
+    assert_eq!(fill(4).await, Ok(Fill::Refused), "as before the leases");
+    assert_eq!(fill(5).await, Ok(Fill::Stored));
+}
+
+async fn leases(remote: &impl Remote) {
     let key = Key::new("lease");
     let (ours, theirs) = (Token(1 << 100 | 7), Token(8));
     let take = |token| remote.get_or_lease(&key, token, TTL);
@@ -183,7 +225,7 @@ async fn leases(remote: &AnyRemote) {
     assert_eq!(remote.get(&key).await, Ok(Some(newer)));
 }
 
-async fn locks(remote: &AnyRemote) {
+async fn locks(remote: &impl Remote) {
     let key = Key::new("locked");
     let (ours, theirs) = (Token(u128::MAX), Token(3));
     assert_eq!(remote.lock(&key, ours, TTL).await, Ok(true));
@@ -202,7 +244,7 @@ async fn locks(remote: &AnyRemote) {
     assert_eq!(remote.renew_lock(&key, theirs, TTL).await, Ok(false));
 }
 
-async fn counts(remote: &AnyRemote) {
+async fn counts(remote: &impl Remote) {
     let limit = Limit {
         requests: 3,
         window: Duration::from_mins(10),
@@ -229,7 +271,7 @@ async fn counts(remote: &AnyRemote) {
 
 /// Writers and loaders of one key at once: in the end the newest is there, and no reader ever saw
 /// the key go back.
-async fn survives_a_storm_of_writers(remote: Arc<AnyRemote>) {
+async fn survives_a_storm_of_writers(remote: Arc<impl Remote>) {
     const WRITES: u64 = 200;
     let key = Key::new("storm");
     let writers = (0..4).map(|writer| {

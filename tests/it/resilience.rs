@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use rand::RngExt as _;
 
 use crate::support::durability::{ACTIVITY, CUSTOMER, Ledger, Mood, Scene, remote};
+use crate::support::signal::{self, Signal};
 
 type GuardedEngine = Arc<Engine<Guarded<RedisRemote>, Bounded<Ledger>>>;
 
@@ -107,20 +108,15 @@ pub(crate) struct Stopped(u32);
 
 impl Stopped {
     pub(crate) fn stop(pid: u32) -> Self {
-        signal(pid, "-STOP");
+        signal::send(Signal::STOP, pid);
         Self(pid)
     }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        signal(self.0, "-CONT");
+        signal::send(Signal::CONT, self.0);
     }
-}
-
-fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args([name, &pid.to_string()]).status();
-    assert!(sent.expect("kill is installed").success());
 }
 
 fn customer(n: usize) -> Key {
@@ -386,6 +382,7 @@ async fn live_an_instance_protects_the_database_and_its_callers() {
         policies: Arc::new(policies),
         local: None,
         remote: None,
+        aside: None,
         resilience: Resilience {
             origin: OriginProtection {
                 limit: Some(OriginLimit {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::signal::{self, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -241,11 +242,7 @@ fn live_an_interruption_keeps_what_the_main_variant_measured() {
         .expect("it starts");
     // The main variant takes four seconds, and the next one ten minutes.
     std::thread::sleep(Duration::from_secs(12));
-    let sent = Command::new("kill")
-        .arg("-INT")
-        .arg(child.id().to_string())
-        .status();
-    assert!(sent.expect("kill").success());
+    signal::send(Signal::INT, child.id());
     let deadline = Instant::now() + Duration::from_secs(20);
     let code = loop {
         if let Some(status) = child.try_wait().expect("a child of ours") {

@@ -218,6 +218,21 @@ impl MemcachedRemote {
         })
         .await
     }
+
+    /// What was read before what is dropped stays out.
+    async fn purge_rounds(&self, key: &WireKey) -> Result<(), LayerError> {
+        self.rounds(key, 0, |held| {
+            let floor = floor(held).filter(|floor| *floor > Version(0));
+            Ok(match (held, floor) {
+                (None, _) => Step::Over(()),
+                (Some(_), None) => Step::Drop(()),
+                (Some(_), Some(floor)) => {
+                    Step::Put(wire::encode_tombstone(floor), TOMBSTONE_TTL, ())
+                }
+            })
+        })
+        .await
+    }
 }
 
 /// The lease, unless there is an entry or another has it.
@@ -335,10 +350,10 @@ impl Remote for MemcachedRemote {
         let keys: Result<Vec<_>, _> = keys.iter().map(|key| self.key(key)).collect();
         let keys = keys?;
         let drops = keys.iter().map(|key| async move {
-            if version == Version(0) {
-                return self.drop_key(key, When::Always).await.map(drop);
+            match version {
+                Version(0) => self.purge_rounds(key).await,
+                version => self.invalidate_rounds(key, version).await,
             }
-            self.invalidate_rounds(key, version).await
         });
         let all = futures_util::future::try_join_all(drops);
         self.bounded(async { all.await.map(drop) }).await

@@ -49,7 +49,7 @@ use crate::engine::write_behind::version::PLACES_PER_MS;
 pub(super) const NAME: &str = "Redis";
 
 /// A load that began before an invalidation is over by then, or its value may be stored.
-const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
+pub(super) const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
 /// What an instance is told whose write came after its time limit.
 const TOO_LATE: &str = "the write came too late for the queue; if all do, compare the clocks";
 
@@ -80,6 +80,7 @@ pub(super) struct Scripts {
     pub(super) raise: Script,
     pub(super) reconcile: Script,
     pub(super) sweep: Script,
+    pub(super) purge: Script,
 }
 
 impl Scripts {
@@ -97,6 +98,7 @@ impl Scripts {
             raise: Script::new(include_str!("scripts/raise.lua")),
             reconcile: Script::new(include_str!("scripts/reconcile.lua")),
             sweep: Script::new(include_str!("scripts/sweep.lua")),
+            purge: Script::new(include_str!("scripts/purge.lua")),
         }
     }
 }
@@ -314,19 +316,8 @@ impl Remote for RedisRemote {
     }
 
     async fn invalidate(&self, keys: &[Key], version: Version) -> Result<(), LayerError> {
-        if version == Version(0) && self.announces_changes() {
-            return self.purge_loudly(keys).await;
-        }
         if version == Version(0) {
-            // Each by itself: in a Cluster they may lie on different nodes.
-            let drops = keys.iter().map(|key| {
-                let mut connection = self.connection();
-                async move {
-                    let dropped = connection.unlink::<_, ()>(self.key(key)).await;
-                    dropped.map_err(|e| failure(&e))
-                }
-            });
-            return futures_util::future::try_join_all(drops).await.map(|_| ());
+            return self.purge(keys).await;
         }
         let tombstone = wire::encode_tombstone(version);
         let drops = keys.iter().map(|key| {

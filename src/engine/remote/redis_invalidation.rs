@@ -9,13 +9,13 @@ use ::redis::aio::ConnectionLike;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use super::redis::{NAME, RedisRemote, failure, millis};
+use super::redis::{NAME, RedisRemote, TOMBSTONE_TTL, failure, millis};
 use super::redis_subscription::bounded;
 use super::wire;
 use crate::engine::data_type::Key;
 use crate::engine::invalidation::glob::Glob;
 use crate::engine::invalidation::markers::{Marker, Scope};
-use crate::engine::layer::{Generation, LayerError, Version};
+use crate::engine::layer::{Generation, LayerError, Remote as _, Version};
 
 /// How long generations outlive the last instance that asked for them. Without them everything is
 /// outdated, so nothing wrong comes of a loss.
@@ -74,17 +74,18 @@ impl RedisRemote {
         markers.collect()
     }
 
-    /// Drops `keys` so that Redis tells of each, also of those that it does not hold: an instance
-    /// may still do so.
-    pub(super) async fn purge_loudly(&self, keys: &[Key]) -> Result<(), LayerError> {
+    /// Drops `keys` without a commit. Where Redis itself tells of changes it tells of each of them,
+    /// also of those that it does not hold: an instance may still do so.
+    pub(super) async fn purge(&self, keys: &[Key]) -> Result<(), LayerError> {
         let nothing = wire::encode_tombstone(Version(0));
         let purges = keys.iter().map(|key| {
-            let (mut connection, key) = (self.connection(), self.key(key));
-            let mut command = ::redis::cmd("SET");
-            command.arg(key).arg(&nothing[..]).arg(&["PX", "1"]);
+            let mut connection = self.connection();
+            let mut call = self.scripts.purge.key(self.key(key));
+            call.arg(millis(TOMBSTONE_TTL))
+                .arg(u8::from(self.announces_changes()))
+                .arg(&nothing[..]);
             async move {
-                command
-                    .query_async::<()>(&mut connection)
+                call.invoke_async::<()>(&mut connection)
                     .await
                     .map_err(|e| failure(&e))
             }

@@ -36,12 +36,17 @@ pub struct Guarded<R> {
     /// `None`: every call passes.
     breaker: Option<Mutex<Breaker>>,
     call_limit: Duration,
+    /// It guards a second store, beside the remote layer's own.
+    aside: bool,
     missed: Missed,
     /// Held by whoever makes up for what was missed.
     replaying: tokio::sync::Mutex<()>,
     clock: Clock,
     observer: Watcher,
 }
+
+/// The right to make up for what was missed.
+type Replaying<'g> = tokio::sync::MutexGuard<'g, ()>;
 
 /// [`Observer`] prints nothing of itself.
 struct Watcher(Arc<dyn Observer>);
@@ -65,10 +70,20 @@ impl<R: Remote> Guarded<R> {
             remote,
             breaker: breaker.map(|config| Mutex::new(Breaker::new(config))),
             call_limit,
+            aside: false,
             missed: Missed::default(),
             replaying: tokio::sync::Mutex::default(),
             clock,
             observer: Watcher(observer),
+        }
+    }
+
+    /// The same for a second store, beside the remote layer's own.
+    #[must_use]
+    pub fn aside(self) -> Self {
+        Self {
+            aside: true,
+            ..self
         }
     }
 
@@ -80,18 +95,43 @@ impl<R: Remote> Guarded<R> {
     }
 
     /// Makes `call` if the circuit lets it pass.
-    async fn guard<T>(
+    fn guard<T>(
         &self,
+        call: impl Future<Output = Result<T, LayerError>>,
+    ) -> impl Future<Output = Result<T, LayerError>> {
+        self.guard_if(false, call)
+    }
+
+    /// The same for a `call` that asks for the entry at `key`: not before what was missed of that key is
+    /// made up for.
+    fn guard_look<T>(
+        &self,
+        key: &Key,
+        call: impl Future<Output = Result<T, LayerError>>,
+    ) -> impl Future<Output = Result<T, LayerError>> {
+        self.guard_if(self.missed.any() && self.missed.concerns(key), call)
+    }
+
+    async fn guard_if<T>(
+        &self,
+        concerned: bool,
         call: impl Future<Output = Result<T, LayerError>>,
     ) -> Result<T, LayerError> {
         let turn = self.enter()?;
         if self.missed.any() {
-            let made_up_for = self.make_up(turn.is_probe()).await;
-            if let Err(error) = made_up_for {
+            // Seldom, and large: not in every call's future. Who waits in vain says nothing of the
+            // layer: then its turn is abandoned.
+            let replaying = self.may_make_up(turn.is_probe() || concerned);
+            let replaying = Box::pin(replaying).await?;
+            if let Some(replaying) = replaying
+                && let Err(error) = Box::pin(self.make_up(replaying)).await
+            {
                 turn.end(&error);
                 return Err(error);
             }
         }
+        // By reference: every function that a future is handed on to would hold it once more.
+        let call = std::pin::pin!(call);
         let answer = self.bounded(call).await;
         match &answer {
             Ok(_) => turn.end_well(),
@@ -133,7 +173,8 @@ impl<R: Remote> Guarded<R> {
         let circuit = breaker.circuit();
         drop(breaker);
         if circuit != before {
-            self.tell(&Event::CircuitChanged { circuit });
+            let aside = self.aside;
+            self.tell(&Event::CircuitChanged { circuit, aside });
         }
         Some(said)
     }
@@ -142,17 +183,19 @@ impl<R: Remote> Guarded<R> {
         self.observer.0.observe(event);
     }
 
-    /// Makes up for missed invalidations. A probe waits until that is done; others leave it to whoever
-    /// is at it already.
-    async fn make_up(&self, is_probe: bool) -> Result<(), LayerError> {
-        let _replaying = if is_probe {
-            self.replaying.lock().await
-        } else {
-            match self.replaying.try_lock() {
-                Ok(replaying) => replaying,
-                Err(_) => return Ok(()),
-            }
-        };
+    /// Who must wait until what was missed is made up for waits no longer than for a call; others
+    /// leave it to whoever is at it already.
+    async fn may_make_up(&self, must_wait: bool) -> Result<Option<Replaying<'_>>, LayerError> {
+        if !must_wait {
+            return Ok(self.replaying.try_lock().ok());
+        }
+        let waiting = self.replaying.lock();
+        let waited = self.clock.timeout(self.call_limit, waiting).await;
+        waited.map(Some).map_err(|_| LayerError::TimedOut(NAME))
+    }
+
+    /// Makes up for missed invalidations.
+    async fn make_up(&self, _replaying: Replaying<'_>) -> Result<(), LayerError> {
         while self.missed.any() {
             let mut made_up_for = 0;
             let mut failure = None;
@@ -168,6 +211,7 @@ impl<R: Remote> Guarded<R> {
                     Some(_) => self.remember(&keys, version),
                 }
             }
+            self.missed.made_up();
             if made_up_for > 0 {
                 let keys = made_up_for;
                 self.tell(&Event::InvalidationsReplayed { keys });
@@ -232,7 +276,7 @@ impl<R: Remote> Remote for Guarded<R> {
     type Queue = R::Queue;
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, LayerError> {
-        self.guard(self.remote.get(key)).await
+        self.guard_look(key, self.remote.get(key)).await
     }
 
     async fn fill(&self, key: &Key, entry: &Entry, ttl: Duration) -> Result<Fill, LayerError> {
@@ -245,7 +289,8 @@ impl<R: Remote> Remote for Guarded<R> {
     }
 
     async fn get_and_extend(&self, key: &Key, ttl: Duration) -> Result<Option<Entry>, LayerError> {
-        self.guard(self.remote.get_and_extend(key, ttl)).await
+        self.guard_look(key, self.remote.get_and_extend(key, ttl))
+            .await
     }
 
     async fn fill_sliding(
@@ -271,7 +316,8 @@ impl<R: Remote> Remote for Guarded<R> {
         token: Token,
         ttl: Duration,
     ) -> Result<Leased, LayerError> {
-        self.guard(self.remote.get_or_lease(key, token, ttl)).await
+        let look = self.remote.get_or_lease(key, token, ttl);
+        self.guard_look(key, look).await
     }
 
     async fn fill_leased(

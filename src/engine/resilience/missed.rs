@@ -2,7 +2,9 @@
 //! before it is asked again.
 //!
 //! Without this, a remote layer that was cut off and comes back with what it held would serve old
-//! entries until their TTL ends. Bounded: what is too much to remember is counted as forgotten.
+//! entries until their TTL ends. Bounded: what is too much to remember is counted as forgotten. What is
+//! being made up for stays known until that is done, so that nobody overtakes it, and so that it is not
+//! lost if whoever is at it gives up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +30,21 @@ struct Missing {
 #[derive(Debug, Default)]
 pub struct Missed {
     any: AtomicBool,
-    keys: Mutex<HashMap<Key, Missing>>,
+    keys: Mutex<Keys>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    held: HashMap<Key, Missing>,
+    /// Being made up for.
+    taken: HashMap<Key, Missing>,
+}
+
+impl Missing {
+    fn and(&mut self, other: Self) {
+        self.purge |= other.purge;
+        self.floor = self.floor.max(other.floor);
+    }
 }
 
 impl Missed {
@@ -37,38 +53,57 @@ impl Missed {
         self.any.load(Ordering::Acquire)
     }
 
+    /// Whether there is any of `key`.
+    pub fn concerns(&self, key: &Key) -> bool {
+        let keys = self.keys.lock();
+        keys.held.contains_key(key) || keys.taken.contains_key(key)
+    }
+
     /// The remote layer was not told that what it has of `keys` from before `version` is out of date
     /// (version 0: whatever it has). Gives how many of them there was no room to remember.
     pub fn remember<'k>(&self, keys: impl IntoIterator<Item = &'k Key>, version: Version) -> usize {
-        let mut held = self.keys.lock();
+        let mut locked = self.keys.lock();
         let mut forgotten = 0;
         for key in keys {
-            if !held.contains_key(key) && held.len() >= KEYS_MAX {
+            if !locked.held.contains_key(key) && locked.held.len() >= KEYS_MAX {
                 forgotten += 1;
                 continue;
             }
-            let missing = held.entry(key.clone()).or_default();
-            missing.purge |= version == Version(0);
-            missing.floor = missing.floor.max(version);
+            locked.held.entry(key.clone()).or_default().and(Missing {
+                purge: version == Version(0),
+                floor: version,
+            });
         }
-        self.any.store(!held.is_empty(), Ordering::Release);
+        self.any.store(true, Ordering::Release);
         forgotten
     }
 
-    /// Takes up to `max` keys out: the invalidations to be made, in their order.
+    /// Takes up to `max` keys out: the invalidations to be made, in their order. One at a time may do
+    /// so, until it has [`Missed::made_up`]; what another took and gave up on is taken again.
     pub fn take(&self, max: usize) -> BTreeMap<Version, Vec<Key>> {
-        let mut held = self.keys.lock();
-        let chosen: Vec<Key> = held.keys().take(max).cloned().collect();
+        let mut locked = self.keys.lock();
+        for (key, missing) in std::mem::take(&mut locked.taken) {
+            locked.held.entry(key).or_default().and(missing);
+        }
+        let chosen: Vec<Key> = locked.held.keys().take(max).cloned().collect();
         let mut by_version: BTreeMap<Version, Vec<Key>> = BTreeMap::new();
-        for (key, missing) in chosen.into_iter().filter_map(|key| held.remove_entry(&key)) {
-            // A purge leaves no tombstone, so it comes first: version 0.
+        for key in chosen {
+            let missing = locked.held.remove(&key).unwrap_or_default();
+            locked.taken.insert(key.clone(), missing);
+            // Version 0, so it comes first: the tombstone of the other stays.
             if missing.purge && missing.floor > Version(0) {
                 by_version.entry(Version(0)).or_default().push(key.clone());
             }
             by_version.entry(missing.floor).or_default().push(key);
         }
-        self.any.store(!held.is_empty(), Ordering::Release);
         by_version
+    }
+
+    /// What was taken is made up for; what of it is not has been remembered again.
+    pub fn made_up(&self) {
+        let mut locked = self.keys.lock();
+        locked.taken.clear();
+        self.any.store(!locked.held.is_empty(), Ordering::Release);
     }
 }
 
@@ -84,9 +119,28 @@ mod tests {
         assert!(!missed.any());
         assert_eq!(missed.remember(&keys, Version(7)), 0);
         assert_eq!(missed.take(3)[&Version(7)].len(), 3);
+        missed.made_up();
         assert!(missed.any());
         assert_eq!(missed.take(3)[&Version(7)].len(), 2);
+        assert!(missed.any(), "not made up for yet");
+        missed.made_up();
         assert!(!missed.any());
+    }
+
+    #[test]
+    fn what_is_taken_and_given_up_is_not_lost() {
+        let missed = Missed::default();
+        let keys = ["a", "b"].map(Key::new);
+        missed.remember(&keys, Version(7));
+        assert_eq!(missed.take(9)[&Version(7)].len(), 2);
+        assert!(keys.iter().all(|key| missed.concerns(key)));
+        // Meanwhile one is missed again.
+        missed.remember(&keys[..1], Version(8));
+        let again = missed.take(9);
+        assert_eq!(again[&Version(7)], keys[1..]);
+        assert_eq!(again[&Version(8)], keys[..1]);
+        missed.made_up();
+        assert!(!missed.any() && !missed.concerns(&keys[0]));
     }
 
     #[test]

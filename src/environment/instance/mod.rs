@@ -5,6 +5,7 @@
 //! that one instance can be taken away without the others. Started and stopped by the runner.
 
 mod http;
+mod layer;
 pub mod metrics;
 pub mod service;
 
@@ -18,18 +19,18 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::http::Face;
+pub use self::layer::Aside;
 use self::metrics::{Counted, InstanceMetrics, Metered};
 use self::service::Service;
 use super::error::EnvironmentError;
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::event::Observer;
-use crate::engine::invalidation::{InvalidationConfig, Transport, tracked_prefixes};
+use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::layer::{Layer, Origin, Remote};
 use crate::engine::local::LocalConfig;
-use crate::engine::remote::any::{AnyRemote, RemoteOptions};
+use crate::engine::remote::any::RemoteOptions;
 use crate::engine::resilience::Resilience;
-use crate::engine::resilience::guarded::Guarded;
 use crate::engine::resilience::origin_limit::Bounded;
 use crate::engine::resilience::timeout::Timed;
 use crate::engine::warming::Warming;
@@ -51,6 +52,8 @@ pub struct InstanceConfig {
     pub local: Option<LocalConfig>,
     /// Its remote layer; `None` leaves it out.
     pub remote: Option<RemoteOptions>,
+    /// A second store beside that of the remote layer; `None` leaves it out.
+    pub aside: Option<Aside>,
     /// How its invalidations travel.
     pub invalidation: InvalidationConfig,
     /// How it protects itself and what is behind it.
@@ -112,9 +115,13 @@ impl Instance {
         let (stop, stopped) = watch::channel(false);
         let (ready_to, ready_from) = oneshot::channel();
         let (drained_to, drained) = oneshot::channel();
-        let told = Arc::clone(&metrics);
+        let ties = Ties {
+            metrics: Arc::clone(&metrics),
+            stopped,
+            ready: ready_to,
+        };
         let serving = runtime.spawn(async move {
-            let drained = serve(config, told, origin, stopped, ready_to).await;
+            let drained = serve(config, origin, ties).await;
             // The runner may have gone; then nobody wants to know.
             if let Ok(drained) = drained {
                 let _ = drained_to.send(drained);
@@ -206,19 +213,6 @@ async fn bind() -> std::io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, bound))
 }
 
-async fn connect(
-    options: RemoteOptions,
-    transport: Transport,
-    policies: &PolicyTable,
-) -> Result<AnyRemote, String> {
-    let remote = AnyRemote::connect(options).await;
-    let remote = remote.map_err(|error| error.to_string())?.serving(policies);
-    Ok(match transport {
-        Transport::Pubsub => remote,
-        Transport::Tracking => remote.tracking(tracked_prefixes(policies)),
-    })
-}
-
 /// How long `warming` may delay the start.
 fn time_to_warm(warming: Option<&InstanceWarming>) -> Duration {
     let first = warming.filter(|warming| warming.at_start && warming.before_traffic);
@@ -250,38 +244,57 @@ fn spawn_background<R: Remote, O: Origin>(
     })
 }
 
+/// What an instance has to do with those who started it.
+struct Ties {
+    metrics: Arc<InstanceMetrics>,
+    stopped: watch::Receiver<bool>,
+    ready: oneshot::Sender<(SocketAddr, Arc<dyn Service>)>,
+}
+
 /// The life of an instance. Gives whether write-behind was drained, or why it could not start.
 async fn serve<O: Origin>(
-    config: InstanceConfig,
-    metrics: Arc<InstanceMetrics>,
+    mut config: InstanceConfig,
     origin: O,
-    mut stopped: watch::Receiver<bool>,
-    ready: oneshot::Sender<(SocketAddr, Arc<dyn Service>)>,
+    ties: Ties,
 ) -> Result<bool, String> {
+    let aside = config.aside.take();
+    let main = match config.remote.take() {
+        Some(options) => Some(layer::guarded(options, &config).await?),
+        None => None,
+    };
+    match (main, aside) {
+        (Some(main), Some(aside)) => {
+            let split = layer::split(main, aside, &config).await?;
+            Box::pin(serve_over(Some(split), config, origin, ties)).await
+        }
+        (main, _) => Box::pin(serve_over(main, config, origin, ties)).await,
+    }
+}
+
+/// The same over a remote layer that is connected, if there is one.
+async fn serve_over<R: Remote, O: Origin>(
+    remote: Option<R>,
+    config: InstanceConfig,
+    origin: O,
+    ties: Ties,
+) -> Result<bool, String> {
+    let Ties {
+        metrics,
+        mut stopped,
+        ready,
+    } = ties;
     let InstanceConfig {
         number,
         policies,
         local,
-        remote,
         invalidation,
         resilience,
         warming,
         clock,
         seed,
         observer,
+        ..
     } = config;
-    let guard = |remote, limit| {
-        let observer = Arc::clone(&observer);
-        Guarded::new(remote, resilience.breaker, limit, clock.clone(), observer)
-    };
-    let remote = match remote {
-        Some(options) => {
-            let limit = options.timeout();
-            let remote = connect(options, invalidation.transport, &policies).await?;
-            Some(guard(remote, limit))
-        }
-        None => None,
-    };
     let protection = resilience.origin;
     let origin = Counted::new(origin, Arc::clone(&metrics));
     let origin = Bounded::new(origin, protection.limit, Arc::clone(&observer));

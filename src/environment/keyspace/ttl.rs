@@ -116,11 +116,11 @@ impl Sampling<'_> {
                 self.count(key, ttl_ms);
             }
             cursor = next;
-            let full = self.looked_at >= share.keys_until && cursor != 0;
-            if cut || full {
+            // A share that is used up may have been enough: the next step with a key in it tells.
+            if cut {
                 self.sample.complete = false;
             }
-            if cursor == 0 || cut || full {
+            if cursor == 0 || cut {
                 return Ok(());
             }
         }

@@ -59,7 +59,7 @@ pub const WATCHED: [Watched; 16] = [
     Watched { name: "origin_queries", selectors: &[DataType], meaning: "origin queries in the window" },
     Watched { name: "redis_keys", selectors: &[], meaning: "keys in Redis, at the last look" },
     Watched { name: "redis_memory", selectors: &[], meaning: "Redis' `used_memory`, at the last look" },
-    Watched { name: "redis_up", selectors: &[], meaning: "1 if Redis answered at the last look, else 0" },
+    Watched { name: "redis_up", selectors: &[], meaning: "1 if Redis, and a store aside, answered at the last look, else 0" },
     Watched { name: "breakers_open", selectors: &[], meaning: "instances whose circuit to the remote layer is open at the look" },
     Watched { name: "write_behind_waiting", selectors: &[], meaning: "writes that wait in the queue of write-behind at the look" },
 ];

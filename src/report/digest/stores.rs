@@ -1,7 +1,7 @@
 //! How the stores fared: Redis, memcached, and the database's own cache.
 
 use super::Fact;
-use crate::report::model::{MemcachedResult, QueryCacheResult, RedisResult};
+use crate::report::model::{MemcachedResult, QueryCacheResult, RedisResult, StoreResult};
 use crate::report::table::Tone;
 use crate::report::words::{cores, counted, ratio};
 use crate::units::{ByteSize, thousands};
@@ -20,6 +20,24 @@ pub(super) fn redis(redis: &RedisResult) -> Fact {
         cores(redis.cpu_cores),
     );
     Fact::new("Redis", text, Tone::Plain)
+}
+
+/// A store beside it.
+pub(super) fn aside((name, store): (&String, &StoreResult)) -> Fact {
+    let limit = store.maxmemory_bytes.map_or_else(
+        || "no limit".to_owned(),
+        |limit| format!("of {}", ByteSize(limit)),
+    );
+    let text = format!(
+        "{name}: {} {limit} at most, {}; {} keys, {} evicted, {} expired; {}",
+        ByteSize(store.used_memory_bytes_max),
+        store.maxmemory_policy,
+        thousands(store.keys),
+        thousands(store.evictions),
+        thousands(store.expired),
+        cores(store.cpu_cores),
+    );
+    Fact::new("aside", text, Tone::Plain)
 }
 
 pub(super) fn memcached(memcached: &MemcachedResult) -> Fact {
@@ -43,4 +61,17 @@ pub(super) fn query_cache(cache: QueryCacheResult) -> Fact {
         counted(cache.invalidated, "result"),
     );
     Fact::new("database", text, Tone::Plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::sample_store;
+
+    #[test]
+    fn a_store_aside_has_a_line_of_its_own() {
+        let told = aside((&"sessions".to_owned(), &sample_store()));
+        assert_eq!(told.label, "aside");
+        insta::assert_snapshot!(told.text, @"sessions: 2.8 MiB of 64.0 MiB at most, noeviction; 1,000 keys, 0 evicted, 3 expired; 1% of a core");
+    }
 }

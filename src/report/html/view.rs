@@ -439,11 +439,12 @@ mod tests {
             "cachestorm run scenarios/adr-006.yaml --seed 42 --set traffic.users=1000"
         );
         report.scenario.file = "my scenarios/it's.yaml".to_owned();
-        report.scenario.overrides = vec!["seed=7".to_owned(), "gates=[]; rm -r /".to_owned()];
-        report.driver = "direct".to_owned();
+        report.scenario.overrides = ["--seed 7", "--driver direct", "--set gates=[]; rm -r /"]
+            .map(str::to_owned)
+            .into();
         assert_eq!(
             command(&report),
-            r"cachestorm run 'my scenarios/it'\''s.yaml' --driver direct --seed 42 --set 'gates=[]; rm -r /'"
+            r"cachestorm run 'my scenarios/it'\''s.yaml' --seed 7 --driver direct --set 'gates=[]; rm -r /'"
         );
     }
 

@@ -57,6 +57,7 @@ fn reading(tenths: u64, redis: Option<RedisReading>) -> Reading {
             flights: FlightStats::default(),
         },
         redis,
+        aside: Vec::new(),
         memcached: None,
         threads: None,
         instances: Vec::new(),
@@ -253,4 +254,17 @@ fn a_hit_ratio_of_a_layer_is_what_its_lookups_found_in_the_window() {
     now(20);
     look_at_each(&mut alarms, &all);
     assert_eq!(fired(alarms), [vec![(20, None)], vec![(10, Some(20))]]);
+}
+
+#[test]
+fn redis_is_up_when_both_of_its_stores_are() {
+    let mut alarms = alarms(&["redis_up == 0"], 10);
+    let read = |tenths| redis(at(tenths), "x", 0, 1);
+    let of = |(tenths, aside): (u64, bool)| Reading {
+        aside: vec![aside.then(|| read(tenths))],
+        ..reading(tenths, Some(read(tenths)))
+    };
+    let all = [(0, true), (10, true), (20, false), (30, false), (40, true)].map(of);
+    look_at_each(&mut alarms, &all);
+    assert_eq!(fired(alarms), [[(20, Some(40))]]);
 }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod parts;
+mod stores;
 mod timeseries;
 mod ttls;
 mod variants;
@@ -71,7 +72,7 @@ pub(super) fn report(
         origin: parts::origin(plan, after),
         stampede: parts::stampede(after),
         warming: warming::result(plan, after),
-        redis: parts::redis(after),
+        redis: stores::redis(plan, passes),
         memcached: parts::memcached(after),
         oracles: parts::oracles(plan, passes),
         alerts: alerts::fired(after),

@@ -11,11 +11,12 @@ use crate::measure::oracle::{Finding, accounting};
 use crate::measure::query::{Phases, Query};
 use crate::report::model::{
     DataTypeResult, LayerResult, MemcachedResult, OracleResult, OriginResult, Phase,
-    QueryCacheResult, RedisResult, Requests, Stampede,
+    QueryCacheResult, Requests, Stampede,
 };
 use crate::runner::Passes;
 use crate::runner::evidence::queries;
 use crate::runner::pass::PassResult;
+use crate::runner::redis_server::RedisReading;
 use crate::scenario::plan::Plan;
 
 pub(super) fn rate(measurements: &Measurements) -> f64 {
@@ -226,31 +227,6 @@ pub(super) fn stampede(pass: &PassResult) -> Stampede {
     }
 }
 
-pub(super) fn redis(pass: &PassResult) -> Option<RedisResult> {
-    let readings = pass.redis_readings();
-    let (first, last) = (&readings.first()?.info, &readings.last()?.info);
-    let activity = last.since(first);
-    let all = || readings.iter().map(|reading| &reading.info);
-    Some(RedisResult {
-        used_memory_bytes: last.used_memory.0,
-        used_memory_bytes_max: all().map(|info| info.used_memory.0).max().unwrap_or(0),
-        maxmemory_bytes: last
-            .maxmemory
-            .map(|limit| limit.0)
-            .filter(|limit| *limit > 0),
-        keys: pass.observed.redis_keys.unwrap_or(0),
-        ttl_distribution: super::ttls::distribution(pass),
-        evictions: activity.evicted_keys,
-        evictions_per_s_max: pass.evictions_per_s_max().unwrap_or(0.0),
-        expired: activity.expired_keys,
-        keyspace_hits: activity.keyspace_hits,
-        keyspace_misses: activity.keyspace_misses,
-        commands: activity.commands,
-        connected_clients_max: all().map(|info| info.connected_clients).max().unwrap_or(0),
-        cpu_cores: activity.cpu_cores().unwrap_or(0.0),
-    })
-}
-
 pub(super) fn memcached(pass: &PassResult) -> Option<MemcachedResult> {
     let readings = pass.memcached_readings();
     let (first, last) = (readings.first()?, readings.last()?);
@@ -311,7 +287,8 @@ pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleRe
         ("write_behind", write_behind(pass)),
     ];
     // Another's Redis also counts what others ask of it.
-    let managed = passes.redis.as_ref().is_some_and(|redis| redis.managed);
+    let managed = passes.redis.as_ref().is_some_and(|redis| redis.managed)
+        && passes.aside.as_ref().is_none_or(|aside| aside.managed);
     let of_redis = || remote_lookups(pass);
     let finding = managed.then(of_redis).flatten();
     if let Some(finding) = finding.or_else(|| memcached_lookups(pass)) {
@@ -341,26 +318,28 @@ fn origin_queries(pass: &PassResult) -> Finding {
     accounting::origin_queries_ran(asked.lookups, asked.failures, ran)
 }
 
-/// The engines' remote lookups against the count of `GET` of all Redis servers, over the whole pass.
+/// The engines' remote lookups against the count of `GET` of all Redis servers, those of a store
+/// aside included, over the whole pass.
 fn remote_lookups(pass: &PassResult) -> Option<Finding> {
     let asked = pass.engine.layer(Layer::Remote, Phases::All);
-    let (first, last) = (
-        pass.observed.untouched.redis.as_ref()?,
-        pass.observed.last.redis.as_ref()?,
-    );
-    // A server that died took along what it counted last: its book cannot be balanced.
-    if last.lives_ended > first.lives_ended {
-        return None;
+    let (first, last) = (&pass.observed.untouched, &pass.observed.last);
+    let mut gets = gets(first.redis.as_ref()?, last.redis.as_ref()?)?;
+    for (first, last) in first.aside.iter().zip(&last.aside) {
+        gets += self::gets(first.as_ref()?, last.as_ref()?)?;
     }
-    let gets = last
-        .info
-        .calls_of("get")
-        .saturating_sub(first.info.calls_of("get"));
     Some(accounting::remote_lookups_arrived(
         asked.lookups,
         asked.failures,
         gets,
     ))
+}
+
+/// How often one Redis was asked for an entry between two readings; `None` if that is not known: a
+/// server that died took along what it counted last.
+fn gets(first: &RedisReading, last: &RedisReading) -> Option<u64> {
+    let calls = |reading: &RedisReading| reading.info.calls_of("get");
+    let all_alive = last.lives_ended <= first.lives_ended;
+    all_alive.then(|| calls(last).saturating_sub(calls(first)))
 }
 
 /// The same against memcached's count of looks, without those made to compare.

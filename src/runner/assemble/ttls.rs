@@ -9,8 +9,9 @@ use crate::runner::pass::PassResult;
 /// What keys of the engine's own are called.
 const BOOKKEEPING: &str = "bookkeeping";
 
-pub(super) fn distribution(pass: &PassResult) -> Option<TtlDistribution> {
-    let TtlSample { complete, ttls } = pass.ttls.as_ref()?;
+/// Of what was seen of the keys of `pass` in one store.
+pub(super) fn distribution(pass: &PassResult, seen: Option<&TtlSample>) -> Option<TtlDistribution> {
+    let TtlSample { complete, ttls } = seen?;
     let policies = pass.measurements.policies();
     let name = |id: Option<_>| match id {
         Some(id) => policies.get(id).name.to_string(),

@@ -147,7 +147,10 @@ fn nothing(variant: &Variant) -> VariantResult {
 
 fn remote(passes: &Passes) -> Option<String> {
     let redis = passes.redis.as_ref();
-    let redis = redis.map(|redis| format!("Redis {}", redis.version));
+    let redis = redis.map(|redis| match passes.aside {
+        Some(_) => format!("Redis {}, two stores", redis.version),
+        None => format!("Redis {}", redis.version),
+    });
     let memcached = passes.memcached_version.as_ref();
     redis.or_else(|| memcached.map(|version| format!("memcached {version}")))
 }
@@ -175,8 +178,13 @@ fn answered_by(pass: &PassResult) -> BTreeMap<String, f64> {
 }
 
 fn remote_memory(pass: &PassResult) -> Option<u64> {
-    let redis = pass.redis_readings().into_iter();
-    let redis = redis.map(|reading| reading.info.used_memory.0);
+    let readings = pass.judged_readings().into_iter();
+    let redis = readings.filter_map(|reading| {
+        let aside = reading.aside.iter().flatten();
+        let all = reading.redis.iter().chain(aside);
+        let used = all.map(|redis| redis.info.used_memory.0);
+        used.reduce(|sum, used| sum + used)
+    });
     let memcached = pass.memcached_readings().into_iter();
     redis
         .chain(memcached.map(|reading| reading.info.bytes.0))

@@ -17,7 +17,7 @@ impl RunEvidence<'_> {
         match scalar {
             Scalar::RedisUp if !self.has_store => NOTHING,
             Scalar::RedisUp => {
-                let up = readings.iter().all(|reading| reading.store().is_some());
+                let up = readings.iter().all(|reading| reading.stores_up());
                 counted(u64::from(up), samples)
             }
             Scalar::BreakersOpen => {

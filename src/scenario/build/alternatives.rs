@@ -26,6 +26,7 @@ pub(super) fn memcached(file: &RemoteFile, errors: &mut Errors) -> Built<Option<
     }
     let of_redis = file.topology.places().into_iter().chain([
         ("policy", file.policy.place()),
+        ("stores", file.stores.place()),
         ("invalidation", file.invalidation.place()),
     ]);
     for (key, place) in of_redis {

@@ -109,7 +109,7 @@ fn refuse(
     None
 }
 
-fn password(file: &TopologyFile, errors: &mut Errors) -> Built<Option<String>> {
+pub(super) fn password(file: &TopologyFile, errors: &mut Errors) -> Built<Option<String>> {
     let Some(given) = file.password.given() else {
         return file.password.is_absent().then_some(None);
     };

@@ -6,6 +6,7 @@ mod durability;
 mod invalidation;
 mod limits;
 mod sliding;
+mod stores;
 mod topology;
 mod warming;
 

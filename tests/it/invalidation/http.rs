@@ -22,6 +22,7 @@ async fn serve(stage: &Stage) -> Instance {
     let config = InstanceConfig {
         number: 0,
         policies: Arc::clone(&stage.policies),
+        aside: None,
         local: Some(LocalConfig {
             entries: 100,
             bytes: None,

@@ -1,7 +1,6 @@
 //! Lost notices and deaf instances; and, as a control, what becomes of an instance that does not
 //! care.
 
-use std::process::Command;
 use std::time::Duration;
 
 use cachestorm::engine::data_type::Key;
@@ -9,6 +8,7 @@ use cachestorm::engine::invalidation::{InvalidationConfig, OnLoss};
 use cachestorm::engine::layer::{Notice, Remote, Version};
 
 use super::{HEARTBEAT, Instance, ask, instance, notice, on, publish, remote};
+use crate::support::signal::{self, Signal};
 use crate::support::{CUSTOMER, Stage};
 
 /// Longer than it takes to find out.
@@ -141,20 +141,17 @@ async fn live_a_subscription_that_is_dead_but_connected_is_found() {
             .lines()
             .find_map(|line| line.strip_prefix("process_id:"))
             .expect("its process");
-        let signal = |name: &str| {
-            let status = Command::new("kill").args([name, pid]).status();
-            assert!(status.expect("kill runs").success());
-        };
+        let pid: u32 = pid.trim().parse().expect("a number");
         if stopped {
-            signal("-STOP");
+            signal::send(Signal::STOP, pid);
         } else {
             let pause_ms = PAUSE.as_millis().to_string();
             ask::<()>(&stage, &["CLIENT", "PAUSE", &pause_ms, "ALL"]).await;
         }
-        stage.until(async || reader.counts.of("silent") == 1).await;
+        stage.until(async || reader.counts.of("silent") >= 1).await;
         stage.until(async || reader.counts.of("flushed") == 1).await;
         if stopped {
-            signal("-CONT");
+            signal::send(Signal::CONT, pid);
         } else {
             stage.clock.sleep(PAUSE).await;
         }

@@ -3,6 +3,7 @@
 mod alerts;
 mod metrics;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -22,6 +23,7 @@ async fn run(scenario: &str, redis_url: Option<String>, progress: &dyn Progress)
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = RunOptions {
         memcached: None,
+        stores: BTreeMap::new(),
         scenario_file: "test.yaml".to_owned(),
         overrides: Vec::new(),
         redis_url,

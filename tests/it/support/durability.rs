@@ -251,7 +251,7 @@ impl Observer for Heard {
                 self.buried.lock().push(buried);
             }
             Event::WriteBehindWaiting { waiting } => self.waiting.lock().push(*waiting),
-            Event::CircuitChanged { circuit } => self.circuits.lock().push(*circuit),
+            Event::CircuitChanged { circuit, .. } => self.circuits.lock().push(*circuit),
             Event::LayerFailed { error, .. } => self.failures.lock().push(error.to_string()),
             _ => {}
         }

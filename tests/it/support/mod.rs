@@ -2,7 +2,11 @@
 
 pub(crate) mod durability;
 pub(crate) mod exposition;
+pub(crate) mod fake_queue;
+pub(crate) mod fake_remote;
+pub(crate) mod rigged;
 pub(crate) mod scene;
+pub(crate) mod signal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +47,11 @@ struct Inner {
     broken: AtomicBool,
     /// A load takes its snapshot, then a permit, then answers.
     gate: Semaphore,
+    /// How many may pass the gate and shut it behind them.
+    singly: AtomicUsize,
+    stores: AtomicUsize,
+    /// A write waits for a permit, and commits then.
+    store_gate: Semaphore,
 }
 
 impl ScriptedOrigin {
@@ -54,6 +63,9 @@ impl ScriptedOrigin {
             loads: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            singly: AtomicUsize::new(0),
+            stores: AtomicUsize::new(0),
+            store_gate: Semaphore::new(Semaphore::MAX_PERMITS),
         };
         Self {
             inner: Arc::new(inner),
@@ -67,6 +79,28 @@ impl ScriptedOrigin {
 
     pub(crate) fn release_loads(&self) {
         self.inner.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// Of the loads that wait, lets the one that has waited longest go on.
+    pub(crate) fn release_one_load(&self) {
+        self.inner.singly.fetch_add(1, Ordering::SeqCst);
+        self.inner.gate.add_permits(1);
+    }
+
+    /// From now on writes wait, and commit later.
+    pub(crate) fn hold_stores(&self) {
+        self.inner.store_gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn release_stores(&self) {
+        self.inner
+            .store_gate
+            .add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// How many writes were begun.
+    pub(crate) fn stores(&self) -> usize {
+        self.inner.stores.load(Ordering::SeqCst)
     }
 
     /// From now on loads fail.
@@ -113,12 +147,13 @@ impl Origin for ScriptedOrigin {
             let (value, version) = rows.get(key).cloned().unwrap_or_default();
             self.row(value, version)
         };
-        let _permit = self
-            .inner
-            .gate
-            .acquire()
-            .await
-            .expect("the gate is never closed");
+        let permit = self.inner.gate.acquire().await;
+        let permit = permit.expect("the gate is never closed");
+        let less = |singly: usize| singly.checked_sub(1);
+        let order = Ordering::SeqCst;
+        if self.inner.singly.fetch_update(order, order, less).is_ok() {
+            permit.forget();
+        }
         if self.inner.broken.load(Ordering::SeqCst) {
             return Err(LayerError::Unreachable(
                 "the scripted origin",
@@ -129,6 +164,9 @@ impl Origin for ScriptedOrigin {
     }
 
     async fn store(&self, _: DataTypeId, key: &Key, value: Bytes) -> Result<Row, LayerError> {
+        self.inner.stores.fetch_add(1, Ordering::SeqCst);
+        let permit = self.inner.store_gate.acquire().await;
+        let _permit = permit.expect("the gate is never closed");
         let text = String::from_utf8(value.to_vec()).expect("tests write text");
         Ok(self.set(key.as_str(), Some(&text)))
     }

@@ -149,7 +149,7 @@ struct Told {
 impl Observer for Told {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::CircuitChanged { circuit } => self.circuits.lock().push(*circuit),
+            Event::CircuitChanged { circuit, .. } => self.circuits.lock().push(*circuit),
             Event::InvalidationsReplayed { keys } => {
                 self.replayed.fetch_add(*keys, Ordering::SeqCst);
             }

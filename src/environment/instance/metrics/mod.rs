@@ -50,6 +50,8 @@ pub struct InstanceMetrics {
     redis: Option<RedisSeries>,
     origin_in_flight: IntGauge,
     counts: Counts,
+    /// Of the remote layer's own store, and of one aside; the gauge shows the worse of the two.
+    circuits: Mutex<[i64; 2]>,
     local: LocalSeries,
     /// One scrape at a time: some counters are set to what was counted elsewhere.
     scraping: Mutex<()>,
@@ -95,7 +97,7 @@ struct LocalSeries {
 /// What the instance knows of itself at one moment, for those who watch it from within the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceReading {
-    /// Whether its circuit to the remote layer is open.
+    /// Whether its circuit to the remote layer is open, or with two stores one of the two.
     pub breaker_open: bool,
     /// Writes of write-behind that waited at its last look at the queue, which all instances share.
     pub writes_waiting: u64,
@@ -138,6 +140,7 @@ impl InstanceMetrics {
                 "Calls of the origin that are under way.",
             )?,
             counts: shape.counts()?,
+            circuits: Mutex::default(),
             local: LocalSeries {
                 entries: shape.gauge("local_entries", "Entries in the local layer.")?,
                 bytes: shape.gauge(
@@ -231,8 +234,11 @@ impl InstanceMetrics {
             Event::InvalidationsForgotten { keys } => {
                 counts.invalidations_forgotten.inc_by(keys as u64);
             }
-            Event::CircuitChanged { circuit } => {
-                counts.circuit.set(circuit_number(circuit));
+            Event::CircuitChanged { circuit, aside } => {
+                let mut circuits = self.circuits.lock();
+                circuits[usize::from(aside)] = circuit_number(circuit);
+                counts.circuit.set(circuits[0].max(circuits[1]));
+                drop(circuits);
                 counts
                     .circuits_opened
                     .inc_by(u64::from(circuit == Circuit::Open));

@@ -45,6 +45,10 @@ fn moved(metrics: &Arc<InstanceMetrics>, events: &[Event<'_>]) -> Vec<String> {
     new.map(|line| line.replace("cachestorm_", "")).collect()
 }
 
+fn of_circuit(aside: bool) -> impl Fn(Circuit) -> Event<'static> {
+    move |circuit| Event::CircuitChanged { circuit, aside }
+}
+
 #[test]
 fn every_event_moves_its_metric() {
     let metrics = metrics();
@@ -59,7 +63,7 @@ fn every_event_moves_its_metric() {
         loaded_from_origin: true,
     };
     let silent_for = Duration::from_secs(1);
-    let circuit = Circuit::Open;
+    let opened = of_circuit(false)(Circuit::Open);
     let told = moved(
         &metrics,
         &[
@@ -83,7 +87,7 @@ fn every_event_moves_its_metric() {
                 scope: &scope,
                 keys: 8,
             },
-            Event::CircuitChanged { circuit },
+            opened,
             Event::InvalidationsReplayed { keys: 13 },
             Event::InvalidationsForgotten { keys: 14 },
             Event::OriginCallRefused,
@@ -121,10 +125,19 @@ fn every_event_moves_its_metric() {
 #[test]
 fn a_circuit_that_tries_again_is_not_open() {
     let metrics = metrics();
-    let changed = |circuit| Event::CircuitChanged { circuit };
+    let changed = of_circuit(false);
+    let of_other = of_circuit(true);
     moved(&metrics, &[changed(Circuit::Open)]);
     let back = moved(&metrics, &[changed(Circuit::HalfOpen)]);
     assert_eq!(back, ["breaker_state 1"]);
+    assert!(!metrics.read().breaker_open);
+    // With two stores it is the worse of the two.
+    moved(
+        &metrics,
+        &[of_other(Circuit::Open), changed(Circuit::Closed)],
+    );
+    assert!(metrics.read().breaker_open);
+    moved(&metrics, &[of_other(Circuit::Closed)]);
     assert!(!metrics.read().breaker_open);
 }
 

@@ -117,6 +117,7 @@ impl LineChart<'_> {
     fn draw_lines(&self, frame: &Frame<'_>, svg: &mut Svg) {
         for line in &self.lines {
             let mut path = Svg::default();
+            let mut dots = Svg::default();
             let mut pen_down = false;
             for (bucket, value) in line.values.iter().enumerate() {
                 let Some(value) = value else {
@@ -125,11 +126,11 @@ impl LineChart<'_> {
                 };
                 let x = Place(self.time.bucket_middle(bucket) * PATH_WIDTH);
                 let y = Place(frame.y(*value));
-                // A lone point gets no length, and the round cap makes it a dot.
+                // A lone point gets no length, and its round cap makes it a dot.
                 let alone = line.values.get(bucket + 1).is_none_or(Option::is_none);
                 match pen_down {
                     true => path.put(format_args!("L{x} {y}")),
-                    false if alone => path.put(format_args!("M{x} {y}h0")),
+                    false if alone => dots.put(format_args!("M{x} {y}h0")),
                     false => path.put(format_args!("M{x} {y}")),
                 }
                 pen_down = true;
@@ -139,6 +140,13 @@ impl LineChart<'_> {
                 line.tone.class(),
                 path.done()
             ));
+            let dots = dots.done();
+            if !dots.is_empty() {
+                let tone = line.tone.class();
+                svg.put(format_args!(
+                    r#"<path class="line dots {tone}" d="{dots}"/>"#
+                ));
+            }
         }
     }
 
@@ -242,7 +250,11 @@ mod tests {
         let time = axis(5);
         let values = vec![Some(10.0), Some(20.0), None, Some(5.0), None];
         let svg = chart(&time, values, 20.0).svg;
-        assert!(svg.contains(r#"d="M100 110L300 0M700 165h0""#), "{svg}");
+        assert!(svg.contains(r#"d="M100 110L300 0""#), "{svg}");
+        assert!(
+            svg.contains(r#"class="line dots t-main" d="M700 165h0""#),
+            "{svg}"
+        );
         assert!(svg.contains("keys &lt;rose&gt;"));
         assert_eq!(svg.matches("<title>").count(), 3, "no numbers for the gaps");
     }

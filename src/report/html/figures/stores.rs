@@ -6,7 +6,7 @@ use crate::report::html::chart::{Tone, Unit};
 use crate::report::html::table::{Cell, Table};
 use crate::report::html::timeline::Timeline;
 use crate::report::html::words;
-use crate::report::model::{RedisResult, Report, Second};
+use crate::report::model::{RedisResult, Report, Second, StoreResult, TtlDistribution};
 use crate::report::watched::figures;
 use crate::units::thousands;
 
@@ -28,7 +28,7 @@ pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Secti
         title: "How did Redis and the database fare?",
         figures: figures.into_iter().map(Figure::half).collect(),
         facts: facts(report),
-        tables: report.redis.iter().filter_map(ttls).collect(),
+        tables: report.redis.iter().flat_map(tables).collect(),
     }
 }
 
@@ -206,9 +206,19 @@ fn queries(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     .figure(timeline)
 }
 
-/// How long keys had left to live; nothing if nobody looked.
-fn ttls(redis: &RedisResult) -> Option<Table> {
-    let seen = redis.ttl_distribution.as_ref()?;
+/// How long keys had left to live, in each store that was looked at.
+fn tables(redis: &RedisResult) -> Vec<Table> {
+    let own = ttls(redis.ttl_distribution.as_ref(), "");
+    let stores = redis.stores.iter();
+    let aside = stores.filter_map(|(name, store)| {
+        let place = format!(" in the store {name}");
+        ttls(store.ttl_distribution.as_ref(), &place)
+    });
+    own.into_iter().chain(aside).collect()
+}
+
+fn ttls(seen: Option<&TtlDistribution>, place: &str) -> Option<Table> {
+    let seen = seen?;
     let looked_at = words::counted(seen.looked_at, "key", "keys");
     let of = if seen.complete {
         format!("all of {looked_at}")
@@ -226,7 +236,7 @@ fn ttls(redis: &RedisResult) -> Option<Table> {
         "longest",
     ];
     let mut table = Table::new(
-        &format!("TTLs that keys had left at the end, {of}"),
+        &format!("TTLs that keys{place} had left at the end, {of}"),
         &columns,
     );
     for (name, ttls) in &seen.data_types {
@@ -259,6 +269,9 @@ fn facts(report: &Report) -> Vec<(String, String)> {
             thousands(redis.connected_clients_max),
         );
         fact("Redis processor time", words::cores(redis.cpu_cores));
+        for (name, store) in &redis.stores {
+            fact(&format!("Store aside: {name}"), aside(store));
+        }
     }
     let origin = &report.origin;
     fact("Origin queries", thousands(origin.queries));
@@ -280,10 +293,28 @@ fn facts(report: &Report) -> Vec<(String, String)> {
     facts
 }
 
+/// A store beside the remote layer's own, which no chart shows.
+fn aside(store: &StoreResult) -> String {
+    let limit = store
+        .maxmemory_bytes
+        .map_or_else(|| "no limit".to_owned(), |limit| words::bytes(limit as f64));
+    format!(
+        "for {}; Redis {}; at most {} of {limit}, {}; {}, {} evicted, {} expired; {}",
+        store.data_types.join(", "),
+        store.version,
+        words::bytes(store.used_memory_bytes_max as f64),
+        store.maxmemory_policy,
+        words::counted(store.keys, "key", "keys"),
+        thousands(store.evictions),
+        thousands(store.expired),
+        words::cores(store.cpu_cores),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{bare_report, sample_report};
+    use crate::report::fixture::{bare_report, sample_report, sample_store};
 
     #[test]
     fn without_redis_the_database_is_still_told() {
@@ -311,6 +342,26 @@ mod tests {
         let timeline = Timeline::of(&report);
         let figure = &section(&report, timeline.as_ref()).figures[0];
         assert!(figure.svg.is_empty() && figure.takeaway.contains("no second of this run has"));
+    }
+
+    #[test]
+    fn a_store_aside_is_told_apart() {
+        let mut report = sample_report();
+        let redis = report.redis.as_mut().expect("redis");
+        redis.stores = [("sessions".to_owned(), sample_store())].into();
+        let section = section(&report, None);
+        let fact = section
+            .facts
+            .iter()
+            .find(|(name, _)| name == "Store aside: sessions");
+        insta::assert_snapshot!(fact.expect("told").1, @"for session; Redis 7.0.15; at most 2.8 MiB of 64 MiB, noeviction; 1,000 keys, 0 evicted, 3 expired; 0.01 cores");
+        let titles = section.tables.iter().map(|table| &table.caption);
+        assert_eq!(
+            titles
+                .filter(|title| title.contains("in the store sessions"))
+                .count(),
+            1
+        );
     }
 
     #[test]

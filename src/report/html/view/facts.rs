@@ -16,13 +16,15 @@ pub(super) fn command(report: &Report) -> String {
         format!("cachestorm {name}"),
         shell_word(&report.scenario.file),
     ];
-    if report.driver != "closed" && report.time != "virtual" {
-        parts.push(format!("--driver {}", shell_word(&report.driver)));
+    let overrides = &report.scenario.overrides;
+    if !overrides.iter().any(|typed| typed.starts_with("--seed ")) {
+        parts.push(format!("--seed {}", report.seed));
     }
-    parts.push(format!("--seed {}", report.seed));
-    let overrides = report.scenario.overrides.iter();
-    let overrides = overrides.filter(|set| !set.starts_with("seed="));
-    parts.extend(overrides.map(|set| format!("--set {}", shell_word(set))));
+    // Each is an option and its value.
+    parts.extend(overrides.iter().map(|typed| match typed.split_once(' ') {
+        Some((option, value)) => format!("{option} {}", shell_word(value)),
+        None => shell_word(typed),
+    }));
     parts.join(" ")
 }
 
