@@ -10,6 +10,7 @@ pub mod keyspace;
 pub mod managed_memcached;
 pub mod managed_redis;
 pub mod memcached_info;
+pub mod modelled_redis;
 pub mod process;
 pub mod redis_info;
 pub mod redis_topology;

@@ -9,6 +9,8 @@ mod invalidation;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod modelled_redis;
+#[cfg(test)]
 mod monitoring;
 #[cfg(test)]
 mod races;
