@@ -4,6 +4,7 @@
 
 pub mod cache_status;
 pub mod database;
+pub mod delay;
 pub mod error;
 pub mod instance;
 pub mod keyspace;
