@@ -33,6 +33,9 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run a scenario against real Redis, judge it by its gates and write a report.
     Run(RunArguments),
+    /// Simulate a scenario in virtual time, with models of Redis and of the network: days pass in
+    /// seconds, and the same seed gives the same report.
+    Simulate(SimulateArguments),
     /// Check a scenario without running it; report every error in it.
     Check(CheckArguments),
 }
@@ -68,6 +71,26 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) memcached: Option<String>,
 
+    /// Where the report goes, and what is shown meanwhile.
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+/// Arguments of `simulate`.
+#[derive(Debug, Args)]
+pub(super) struct SimulateArguments {
+    /// Which scenario, and what to change in it.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArguments,
+
+    /// Where the report goes, and what is shown meanwhile.
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+/// Where the report goes, and what is shown meanwhile.
+#[derive(Debug, Args)]
+pub(super) struct OutputArguments {
     /// Write the report into this folder [default: reports/<scenario>-<UTC time>].
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,

@@ -11,15 +11,19 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::drivers::interrupt;
 use crate::report::terminal::{self, Style};
-use crate::runner::{self, RunError, RunOptions};
+use crate::runner::{self, Finished, RunError, RunOptions};
 use crate::scenario::{self, plan::Plan};
 use crate::units::{Span, thousands};
-use args::{Arguments, CheckArguments, Command, RunArguments, ScenarioArguments};
+use args::{
+    Arguments, CheckArguments, Command, OutputArguments, RunArguments, ScenarioArguments,
+    SimulateArguments,
+};
 use exit_code::Exit;
 use progress::{Bar, Notes, Silent};
 
@@ -44,6 +48,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let exit = match arguments.command {
         Command::Run(arguments) => run(&arguments),
+        Command::Simulate(arguments) => simulate(&arguments),
         Command::Check(arguments) => check(&arguments),
     };
     exit.into()
@@ -62,18 +67,53 @@ fn check(arguments: &CheckArguments) -> Exit {
 
 /// `cachestorm run`.
 fn run(arguments: &RunArguments) -> Exit {
-    let plan = match load(&arguments.scenario) {
-        Ok(plan) => plan,
-        Err(exit) => return exit,
-    };
-    let options = RunOptions {
-        scenario_file: arguments.scenario.file.display().to_string(),
-        overrides: arguments.scenario.as_typed(),
+    let options = |options: RunOptions| RunOptions {
         redis_url: arguments.redis.clone(),
         stores: arguments.stores.iter().cloned().collect(),
         memcached: arguments.memcached.clone(),
-        out: arguments.out.clone(),
+        ..options
     };
+    carry_out(
+        (&arguments.scenario, &arguments.output),
+        options,
+        |runtime, plan, options, progress| {
+            runtime.block_on(async {
+                let stop = stop_on_signals();
+                Box::pin(runner::run(plan, options, progress, stop)).await
+            })
+        },
+    )
+}
+
+/// `cachestorm simulate`.
+fn simulate(arguments: &SimulateArguments) -> Exit {
+    carry_out(
+        (&arguments.scenario, &arguments.output),
+        std::convert::identity,
+        |runtime, plan, options, progress| {
+            // Signals are heard on the runtime's threads, virtual time passes on this one.
+            let stop = runtime.block_on(async { stop_on_signals() });
+            runner::simulate(plan, options, progress, stop)
+        },
+    )
+}
+
+/// Loads the scenario, lets `work` run it, and tells what came of it.
+fn carry_out(
+    (scenario, output): (&ScenarioArguments, &OutputArguments),
+    with_more: impl FnOnce(RunOptions) -> RunOptions,
+    work: impl FnOnce(&Runtime, &Plan, &RunOptions, &dyn runner::Progress) -> Result<Finished, RunError>,
+) -> Exit {
+    let plan = match load(scenario) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let options = with_more(RunOptions {
+        scenario_file: scenario.file.display().to_string(),
+        overrides: scenario.as_typed(),
+        out: output.out.clone(),
+        ..RunOptions::default()
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("generator")
         .enable_all()
@@ -87,23 +127,24 @@ fn run(arguments: &RunArguments) -> Exit {
             );
         }
     };
-    let bar = (!arguments.quiet && io::stderr().is_terminal()).then(Bar::new);
+    let bar = (!output.quiet && io::stderr().is_terminal()).then(Bar::new);
     let progress: &dyn runner::Progress = match &bar {
         Some(bar) => bar,
-        None if arguments.quiet => &Silent,
+        None if output.quiet => &Silent,
         None => &Notes,
     };
-    if !arguments.quiet {
+    if !output.quiet {
         warn(&header(&plan));
     }
-    let outcome = runtime.block_on(async {
-        let stop = stop_on_signals();
-        Box::pin(runner::run(&plan, &options, progress, stop)).await
-    });
+    let outcome = work(&runtime, &plan, &options, progress);
     runtime.shutdown_background();
     if let Some(bar) = bar {
         bar.clear();
     }
+    tell_outcome(outcome)
+}
+
+fn tell_outcome(outcome: Result<Finished, RunError>) -> Exit {
     match outcome {
         Ok(finished) => {
             tell(&terminal::render(

@@ -35,8 +35,8 @@ pub(super) struct VirtualTime {
 
 #[derive(Debug, Default)]
 struct Waits {
-    /// Deadline, order of arrival, place; the earliest first.
-    queue: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    /// The earliest first.
+    queue: BinaryHeap<Reverse<Queued>>,
     /// Who waits, by place; with the order of arrival, by which a place is known to have been given
     /// to somebody else.
     places: Vec<(u64, Option<Waker>)>,
@@ -44,6 +44,34 @@ struct Waits {
     arrivals: u64,
     /// How many in the queue were given up.
     stale: usize,
+}
+
+/// A place in the queue in one number, which compares fast: the deadline, then the order of arrival,
+/// then where its waker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Queued(u128);
+
+/// Enough for 16 million waits at once, and for 10^12 of them.
+const PLACE_BITS: u32 = 24;
+const ARRIVAL_BITS: u32 = 64 - PLACE_BITS;
+
+impl Queued {
+    fn new(deadline: u64, arrival: u64, place: u32) -> Self {
+        let order = arrival << PLACE_BITS | u64::from(place);
+        Self(u128::from(deadline) << 64 | u128::from(order))
+    }
+
+    fn deadline(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    fn arrival(self) -> u64 {
+        (self.0 as u64) >> PLACE_BITS
+    }
+
+    fn place(self) -> u32 {
+        self.0 as u32 & ((1 << PLACE_BITS) - 1)
+    }
 }
 
 impl VirtualTime {
@@ -54,15 +82,14 @@ impl VirtualTime {
     /// Goes to the next moment at which somebody waits, and wakes that one.
     fn go_on(&self) {
         let mut waits = self.waits.lock();
-        while let Some(Reverse((deadline, arrival, place))) = waits.queue.pop() {
-            let at = place as usize;
-            if waits.places[at].0 != arrival {
+        while let Some(Reverse(next)) = waits.queue.pop() {
+            if !waits.stands(next) {
                 waits.stale -= 1;
                 continue;
             }
-            let waker = waits.leave(place);
+            let waker = waits.leave(next.place());
             drop(waits);
-            self.now.store(deadline, Ordering::Relaxed);
+            self.now.store(next.deadline(), Ordering::Relaxed);
             if let Some(waker) = waker {
                 waker.wake();
             }
@@ -73,15 +100,22 @@ impl VirtualTime {
 
 impl Waits {
     fn join(&mut self, deadline: u64, waker: Waker) -> (u32, u64) {
-        self.arrivals += 1;
-        let arrival = self.arrivals;
+        // Never 0, which says that nobody waits at a place.
+        self.arrivals = (self.arrivals + 1) % (1 << ARRIVAL_BITS);
+        let arrival = self.arrivals.max(1);
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push((0, None));
             (self.places.len() - 1) as u32
         });
         self.places[place as usize] = (arrival, Some(waker));
-        self.queue.push(Reverse((deadline, arrival, place)));
+        self.queue
+            .push(Reverse(Queued::new(deadline, arrival, place)));
         (place, arrival)
+    }
+
+    /// Whether it was not given up.
+    fn stands(&self, wait: Queued) -> bool {
+        self.places[wait.place() as usize].0 == wait.arrival()
     }
 
     /// Frees a place; who waited there.
@@ -102,8 +136,8 @@ impl Waits {
         self.stale += 1;
         if self.stale > STALE_MAX + self.queue.len() / 2 {
             let places = &self.places;
-            self.queue
-                .retain(|Reverse((_, arrival, place))| places[*place as usize].0 == *arrival);
+            let stands = |wait: &Queued| places[wait.place() as usize].0 == wait.arrival();
+            self.queue.retain(|Reverse(wait)| stands(wait));
             self.stale = 0;
         }
     }

@@ -3,10 +3,13 @@
 //!
 //! Shared by the drivers that have users; how a request is carried is the [`Caller`]'s affair.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture;
 use tokio::sync::watch;
 
 use super::alarm::Alarm;
@@ -146,10 +149,12 @@ impl<C: Caller> Crowd<C> {
     /// The life of one user, from its place in the ramp to the end of the schedule or a stop.
     pub(super) async fn live(&self, index: u64) {
         let mut halted = self.halted.clone();
+        // One registration for a whole life, because most lives are never told to end.
+        let mut told = pin!(becomes_true(&mut halted).fuse());
         let mut due = self.arrival(index);
         // Who is launched too late to come before the end does not come, and is missed in the
         // count; a request that fell due before the end is sent, however late, and shows its slip.
-        let comes = self.wait_until(due, &mut halted).await;
+        let comes = self.wait_until(due, &mut told).await;
         if !comes || self.clock.now() >= self.schedule.end() {
             return;
         }
@@ -160,7 +165,7 @@ impl<C: Caller> Crowd<C> {
                 Step::Think(pause) => {
                     // From the answer on, not from when we got around to it.
                     due = due + pause;
-                    if !self.wait_until(due, &mut halted).await {
+                    if !self.wait_until(due, &mut told).await {
                         break;
                     }
                 }
@@ -169,7 +174,7 @@ impl<C: Caller> Crowd<C> {
                         break;
                     };
                     let asked = self.ask(&user, &request, phase, due);
-                    let Some(finished) = self.unless_halted(asked, &mut halted).await else {
+                    let Some(finished) = self.unless_told(asked, &mut told).await else {
                         break;
                     };
                     due = finished;
@@ -187,11 +192,18 @@ impl<C: Caller> Crowd<C> {
 
     /// Waits until `due`; false if there is nothing more to do then, because the schedule is over
     /// or the user was told to leave.
-    async fn wait_until(&self, due: Timestamp, halted: &mut watch::Receiver<bool>) -> bool {
+    async fn wait_until(
+        &self,
+        due: Timestamp,
+        told: &mut (impl FusedFuture<Output = ()> + Unpin),
+    ) -> bool {
+        if told.is_terminated() {
+            return false;
+        }
         let end = self.schedule.end();
         tokio::select! {
             biased;
-            () = becomes_true(halted) => false,
+            () = told => false,
             () = self.alarm.sleep_until(due.min(end)) => due < end,
         }
     }
@@ -230,16 +242,18 @@ impl<C: Caller> Crowd<C> {
     }
 
     /// What `asked` gives, unless a stop comes and the grace runs out before.
-    async fn unless_halted(
+    async fn unless_told(
         &self,
         asked: impl Future<Output = Timestamp>,
-        halted: &mut watch::Receiver<bool>,
+        told: &mut (impl FusedFuture<Output = ()> + Unpin),
     ) -> Option<Timestamp> {
         tokio::select! {
             biased;
             finished = asked => Some(finished),
             () = async {
-                becomes_true(halted).await;
+                if !told.is_terminated() {
+                    told.await;
+                }
                 self.clock.sleep(STOP_GRACE).await;
             } => None,
         }

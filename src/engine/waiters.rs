@@ -2,10 +2,10 @@
 //!
 //! A notice may be lost or come before the waiting begins, so a waiter looks again by itself, too.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::data_type::Key;
@@ -13,7 +13,7 @@ use super::data_type::Key;
 /// The waiters of one instance.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    keys: Mutex<HashMap<Key, Arc<Notify>>>,
+    keys: Mutex<FxHashMap<Key, Arc<Notify>>>,
 }
 
 impl Waiters {

@@ -40,6 +40,12 @@ pub enum EnvironmentError {
         /// The end of its log.
         log: String,
     },
+    /// Virtual time has no model of it.
+    #[error("{what} cannot be simulated: there is no model of it; use `cachestorm run`, or Redis")]
+    NotModelled {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// A service instance did not come up.
     #[error("service instance {number} did not start: {reason}")]
     Instance {

@@ -3,6 +3,7 @@
 //! Each part is brought up by the runner and taken down on every exit path.
 
 pub mod cache_status;
+pub mod calibration;
 pub mod database;
 pub mod delay;
 pub mod error;

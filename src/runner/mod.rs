@@ -7,9 +7,12 @@
 mod alerts;
 mod assemble;
 mod evidence;
+mod instances;
 mod memcached_server;
 mod monitor;
 mod pass;
+mod redis;
+mod redis_model;
 mod redis_server;
 mod stores;
 mod variants;
@@ -17,12 +20,14 @@ mod warming;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp, virtual_time};
 use crate::drivers::DriverError;
+use crate::environment::calibration::Calibration;
 use crate::environment::error::EnvironmentError;
 use crate::measure::hlog::write_response_time_hlog;
 use crate::measure::recorder::Live;
@@ -31,11 +36,15 @@ use crate::report::model::Report;
 use crate::report::{self, ReportError};
 use crate::scenario::plan::Plan;
 use pass::{PassKind, PassResult};
-use redis_server::RedisServer;
+use redis::Redis;
 use stores::Stores;
 
+/// When virtual time begins: always the same, so that a run depends on nothing but its plan. New
+/// Year's midnight of 2026.
+const VIRTUAL_START: Timestamp = Timestamp::from_unix_nanos(1_767_225_600 * 1_000_000_000);
+
 /// How a plan is to be run, beside what the plan says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RunOptions {
     /// The scenario's file, as typed.
     pub scenario_file: String,
@@ -49,6 +58,8 @@ pub struct RunOptions {
     pub memcached: Option<String>,
     /// The report's folder; `None` makes one under `reports/`.
     pub out: Option<PathBuf>,
+    /// What a simulation takes for the parts that it does not carry out.
+    pub calibration: Calibration,
 }
 
 /// A run that came to an end, by its plan or by an interruption.
@@ -132,31 +143,65 @@ pub async fn run(
 ) -> Result<Finished, RunError> {
     stores::all_known(plan, options)?;
     let clock = Clock::real();
-    let started_at = clock.now();
-    let folder = Folder::prepare(options.out.as_deref(), &plan.name, started_at)?;
-    let mut house = House {
+    let folder = Folder::prepare(options.out.as_deref(), &plan.name, clock.now())?;
+    let house = House {
         options,
         progress,
         stop,
         clock,
+        time: Time::Real,
         leftovers: Vec::new(),
     };
-    let passes = match Box::pin(house.measure(plan, None)).await {
-        Ok(passes) => passes,
+    house.run(plan, folder).await
+}
+
+/// Simulates `plan` in virtual time until it is done or `stop` turns true. To be called outside of any
+/// runtime: it brings its own.
+///
+/// # Errors
+/// As [`run`].
+pub fn simulate(
+    plan: &Plan,
+    options: &RunOptions,
+    progress: &dyn Progress,
+    stop: watch::Receiver<bool>,
+) -> Result<Finished, RunError> {
+    let folder = Folder::prepare(options.out.as_deref(), &plan.name, Clock::real().now())?;
+    let (runtime, clock) = match virtual_time::runtime(VIRTUAL_START) {
+        Ok(made) => made,
         Err(error) => {
             folder.give_up();
-            return Err(error);
+            let no_runtime = EnvironmentError::io("starting virtual time");
+            return Err(no_runtime(error).into());
         }
     };
-    let variants = Box::pin(variants::measure(&mut house, plan)).await;
-    progress.step("writing the report");
-    let report = assemble::report(plan, options, started_at, (&passes, &variants));
-    write(plan, &folder, &report, &passes)?;
-    Ok(Finished {
-        report,
-        folder: folder.path().to_owned(),
-        leftovers: house.leftovers,
-    })
+    let house = House {
+        options,
+        progress,
+        stop,
+        clock,
+        time: Time::Virtual(Arc::new(options.calibration.clone())),
+        leftovers: Vec::new(),
+    };
+    runtime.block_on(house.run(plan, folder))
+}
+
+/// Whether time passes by itself, or as fast as it is simulated.
+#[derive(Clone)]
+enum Time {
+    Real,
+    /// With what a simulation must be told.
+    Virtual(Arc<Calibration>),
+}
+
+impl Time {
+    /// Its word in reports.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Virtual(_) => "virtual",
+        }
+    }
 }
 
 /// What every plan of a run shares.
@@ -165,6 +210,7 @@ struct House<'r> {
     progress: &'r dyn Progress,
     stop: watch::Receiver<bool>,
     clock: Clock,
+    time: Time,
     /// What could not be cleaned up so far.
     leftovers: Vec<String>,
 }
@@ -177,6 +223,7 @@ struct Stage<'r> {
     progress: &'r dyn Progress,
     stop: watch::Receiver<bool>,
     clock: Clock,
+    time: Time,
     stores: Stores,
 }
 
@@ -198,6 +245,27 @@ impl Passes {
 }
 
 impl House<'_> {
+    /// Measures `plan` and its variants, and writes the report into `folder`.
+    async fn run(mut self, plan: &Plan, folder: Folder) -> Result<Finished, RunError> {
+        let started_at = self.clock.now();
+        let passes = match Box::pin(self.measure(plan, None)).await {
+            Ok(passes) => passes,
+            Err(error) => {
+                folder.give_up();
+                return Err(error);
+            }
+        };
+        let variants = Box::pin(variants::measure(&mut self, plan)).await;
+        self.progress.step("writing the report");
+        let report = assemble::report(plan, &self, started_at, (&passes, &variants));
+        write(plan, &folder, &report, &passes)?;
+        Ok(Finished {
+            report,
+            folder: folder.path().to_owned(),
+            leftovers: self.leftovers,
+        })
+    }
+
     /// Brings the remote layer's stores up, runs the passes of `plan`, and takes them down again. A
     /// variant beside the main one has no baseline of its own.
     async fn measure(&mut self, plan: &Plan, variant: Option<&str>) -> Result<Passes, RunError> {
@@ -208,6 +276,7 @@ impl House<'_> {
             progress: self.progress,
             stop: self.stop.clone(),
             clock: self.clock.clone(),
+            time: self.time.clone(),
             stores,
         };
         let passes = Box::pin(run_passes(&mut stage)).await;
@@ -222,8 +291,8 @@ impl House<'_> {
 }
 
 async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
-    let redis = stage.stores.redis.as_ref().map(RedisServer::identity);
-    let aside = stage.stores.aside.as_ref().map(RedisServer::identity);
+    let redis = stage.stores.redis.as_ref().map(Redis::identity);
+    let aside = stage.stores.aside.as_ref().map(Redis::identity);
     let memcached = stage.stores.memcached.as_ref();
     let memcached_version = memcached.map(|server| server.version().to_owned());
     let before = match &stage.plan.baseline {

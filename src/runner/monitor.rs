@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 
 use super::alerts::{Alarmed, Alarms};
 use super::memcached_server::{MemcachedReading, MemcachedServer};
-use super::redis_server::{RedisReading, RedisServer};
+use super::redis::Redis;
+use super::redis_server::RedisReading;
 use super::{Moment, Stage};
 use crate::clock::{Clock, Timestamp};
 use crate::environment::database::{DatabaseStats, MockDatabase};
@@ -113,7 +114,7 @@ impl StoresReading {
     async fn read(stage: &mut Stage<'_>) -> Self {
         let clock = &stage.clock;
         let stores = &mut stage.stores;
-        let of = async |redis: &mut Option<RedisServer>| match redis {
+        let of = async |redis: &mut Option<Redis>| match redis {
             Some(redis) => Some(redis.info(clock).await),
             None => None,
         };
@@ -288,7 +289,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
     fn end_early(&mut self, observed: &mut Observed) {
         if observed.redis_died.is_none() {
             let stores = &mut self.stage.stores;
-            let died = stores.redis.as_mut().and_then(RedisServer::died);
+            let died = stores.redis.as_mut().and_then(Redis::died);
             let aside = || {
                 Some(format!(
                     "the store aside, {}",
@@ -346,18 +347,21 @@ impl<'m, 'r> Monitor<'m, 'r> {
             redis,
             aside,
             memcached,
-            threads: ThreadTimes::read(),
+            // In virtual time nobody's processor time means anything.
+            threads: (!self.stage.clock.is_virtual())
+                .then(ThreadTimes::read)
+                .flatten(),
         }
     }
 }
 
 /// How many keys of this run stand in `redis`, which said `last`.
 async fn keys(
-    redis: Option<&mut RedisServer>,
+    redis: Option<&mut Redis>,
     last: Option<&RedisReading>,
     clock: &Clock,
 ) -> Option<u64> {
-    redis?.keys(&last?.info, clock).await
+    redis?.keys(last?, clock).await
 }
 
 /// From the first phase that is judged to the end of the last.

@@ -8,19 +8,17 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::alerts::Alarms;
+use super::instances::{self, AnyInstance};
 use super::monitor::{Monitor, Observed, Untouched, Watched};
-use super::redis_server::RedisServer;
-use super::{RunError, Stage, warming};
+use super::redis::Redis;
+use super::{RunError, Stage};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
-use crate::engine::local::LocalConfig;
-use crate::engine::remote::any::RemoteOptions;
-use crate::engine::remote::redis::RedisOptions;
-use crate::environment::database::{HostedOrigin, MockDatabase, OriginHost};
-use crate::environment::instance::{Aside, Instance, InstanceConfig};
+use crate::environment::database::{MockDatabase, OriginHost};
+use crate::environment::error::EnvironmentError;
 use crate::environment::keyspace::ttl::TtlSample;
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
@@ -29,7 +27,7 @@ use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::oracle::write_behind::WriteBehindOracle;
 use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseKind, Schedule};
-use crate::scenario::plan::{Driver, PhasePlan, Plan, RemotePlan};
+use crate::scenario::plan::{Driver, PhasePlan, Plan};
 use crate::workload::user::Traffic;
 
 /// What is told when the users have gone and the instances are still there.
@@ -69,7 +67,6 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     });
     let oracle = Arc::new(StalenessOracle::new(Arc::clone(&plan.policies)));
     let write_behind = Arc::new(WriteBehindOracle::new(Arc::clone(&plan.policies)));
-    let host = OriginHost::start()?;
     let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
@@ -86,9 +83,11 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let told: Vec<Arc<dyn Observer>> = told.map(|told| told as _).collect();
     // Before the instances, which may warm before the first user comes.
     let untouched = Untouched::read(stage, &database).await;
-    let instances = start_instances(stage, kind, &host.host(database.clone()), told).await?;
+    let (host, instances) = start_instances(stage, kind, &database, told).await?;
 
-    stage.progress.note(&metrics_of(&instances));
+    if let Some(metrics) = metrics_of(&instances) {
+        stage.progress.note(&metrics);
+    }
     let started_at = stage.clock.now();
     let schedule = Arc::new(Schedule::new(started_at, phases(plan, kind)));
     let recorder = Arc::new(Recorder::new(
@@ -103,7 +102,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         observers: observers.clone(),
         database,
         untouched,
-        instances: instances.iter().map(Instance::metrics).collect(),
+        instances: instances.iter().map(AnyInstance::metrics).collect(),
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
     let (driven, observed) = Box::pin(drive(stage, &instances, watched)).await?;
@@ -112,11 +111,12 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let measurements = recorder.finish();
     let engine =
         EngineMeasurements::collect(observers.iter().map(|observer| &**observer), schedule);
-    let stopping = instances.into_iter().map(Instance::stop);
+    let stopping = instances.into_iter().map(AnyInstance::stop);
     let drained = futures_util::future::join_all(stopping)
         .await
         .into_iter()
         .all(|done| done);
+    drop(host);
     Ok(PassResult {
         measurements,
         engine,
@@ -137,7 +137,7 @@ async fn ttls(stage: &mut Stage<'_>, kind: PassKind) -> (Option<TtlSample>, Opti
     }
     stage.progress.step(LAST_LOOK);
     let (policies, clock) = (&stage.plan.policies, &stage.clock);
-    let look = async |redis: Option<&mut RedisServer>| redis?.ttls(policies, clock).await;
+    let look = async |redis: Option<&mut Redis>| redis?.ttls(policies, clock).await;
     let stores = &mut stage.stores;
     let ttls = look(stores.redis.as_mut()).await;
     (ttls, look(stores.aside.as_mut()).await)
@@ -179,88 +179,39 @@ fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Dur
     plan.traffic.phases.iter().map(of).collect()
 }
 
+/// The instances, and where the database runs, if not among them: to be kept for as long as they are.
 async fn start_instances(
     stage: &Stage<'_>,
     kind: PassKind,
-    origin: &HostedOrigin<MockDatabase>,
+    database: &MockDatabase,
     observers: Vec<Arc<dyn Observer>>,
-) -> Result<Vec<Instance>, RunError> {
-    let plan = stage.plan;
-    let cached = kind == PassKind::After;
-    let local = plan
-        .layers
-        .local
-        .filter(|_| cached)
-        .map(|local| LocalConfig {
-            entries: local.entries,
-            bytes: local.bytes.map(|bytes| bytes.0),
-            policy: local.policy,
-        });
-    let remote = (plan.layers.remote.as_ref()).filter(|_| cached);
-    let invalidation = remote.map(|remote| remote.invalidation).unwrap_or_default();
-    let aside = remote.and_then(|remote| aside_options(stage, remote));
-    let remote = remote.and_then(|remote| remote_options(stage, remote));
-    let warming = cached.then(|| warming::of(plan)).flatten();
-    let mut instances = Vec::new();
-    for (number, observer) in (0..).zip(observers) {
-        let config = InstanceConfig {
-            number,
-            policies: Arc::clone(&plan.policies),
-            local,
-            remote: remote.clone(),
-            aside: aside.clone(),
-            invalidation,
-            resilience: plan.resilience,
-            warming: warming.clone(),
-            clock: stage.clock.clone(),
-            seed: plan.seed.fork("instances"),
-            observer,
-        };
-        instances.push(Instance::start(config, origin.clone()).await?);
+) -> Result<(Option<OriginHost>, Vec<AnyInstance>), EnvironmentError> {
+    if stage.clock.is_virtual() {
+        return Ok((
+            None,
+            instances::start(stage, kind, database, observers).await?,
+        ));
     }
-    Ok(instances)
+    let host = OriginHost::start()?;
+    let origin = host.host(database.clone());
+    let started = instances::start(stage, kind, &origin, observers).await?;
+    Ok((Some(host), started))
 }
 
-/// Where the metrics of `instances` are, while they run.
-fn metrics_of(instances: &[Instance]) -> String {
-    let urls: Vec<String> = instances.iter().map(Instance::metrics_url).collect();
-    format!("metrics: {}", urls.join(" "))
-}
-
-/// How the instances reach the store that was brought up.
-fn remote_options(stage: &Stage<'_>, remote: &RemotePlan) -> Option<RemoteOptions> {
-    if let Some(memcached) = &stage.stores.memcached {
-        let options = memcached.options(remote, &stage.clock);
-        return Some(RemoteOptions::Memcached(options));
-    }
-    let redis = stage.stores.redis.as_ref()?;
-    Some(RemoteOptions::Redis(RedisOptions {
-        url: redis.url().to_owned(),
-        prefix: redis.prefix().as_str().to_owned(),
-        connections: remote.connections,
-        timeout: remote.timeout,
-    }))
-}
-
-/// How they reach the store beside it, if there is one.
-fn aside_options(stage: &Stage<'_>, remote: &RemotePlan) -> Option<Aside> {
-    let (server, store) = stage.stores.aside.as_ref().zip(remote.aside.as_ref())?;
-    Some(Aside {
-        options: RemoteOptions::Redis(RedisOptions {
-            url: server.url().to_owned(),
-            prefix: server.prefix().as_str().to_owned(),
-            connections: store.connections,
-            timeout: store.timeout,
-        }),
-        data_types: store.data_types.clone(),
-    })
+/// Where the metrics of `instances` are, while they run; `None` if nobody could ask for them.
+fn metrics_of(instances: &[AnyInstance]) -> Option<String> {
+    let urls: Vec<String> = instances
+        .iter()
+        .filter_map(AnyInstance::metrics_url)
+        .collect();
+    (!urls.is_empty()).then(|| format!("metrics: {}", urls.join(" ")))
 }
 
 /// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or
 /// Redis is gone.
 async fn drive(
     stage: &mut Stage<'_>,
-    instances: &[Instance],
+    instances: &[AnyInstance],
     watched: Watched,
 ) -> Result<(Driven, Observed), RunError> {
     let plan = stage.plan;
@@ -282,16 +233,14 @@ async fn drive(
         sink: Arc::clone(&watched.recorder) as _,
         stop: stopped,
     };
-    // On the generator's threads, apart from the thread that watches.
-    let driving = match plan.traffic.driver {
-        Driver::Closed => {
-            let targets = instances.iter().map(Instance::url).collect();
-            tokio::spawn(ClosedLoop { users, targets }.run())
-        }
-        Driver::Direct => {
-            let targets = instances.iter().map(Instance::service).collect();
-            tokio::spawn(Direct { users, targets }.run())
-        }
+    // In real time on the generator's threads, apart from the thread that watches. In virtual time
+    // nobody listens, and what HTTP takes is part of the instances.
+    let driving = if plan.traffic.driver == Driver::Closed && !stage.clock.is_virtual() {
+        let targets = instances.iter().filter_map(AnyInstance::url).collect();
+        tokio::spawn(ClosedLoop { users, targets }.run())
+    } else {
+        let targets = instances.iter().map(AnyInstance::service).collect();
+        tokio::spawn(Direct { users, targets }.run())
     };
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
     let driven = driving

@@ -3,19 +3,23 @@
 //! Brought up before the first pass of a plan and taken down after its last one.
 
 use super::memcached_server::MemcachedServer;
+use super::redis::Redis;
+use super::redis_model::RedisModel;
 use super::redis_server::RedisServer;
-use super::{House, RunError, RunOptions};
+use super::{House, RunError, RunOptions, Time};
 use crate::clock::Clock;
+use crate::environment::calibration::Calibration;
 use crate::environment::error::EnvironmentError;
 use crate::environment::keyspace::RunPrefix;
-use crate::scenario::plan::{Plan, StorePlan};
+use crate::environment::redis_topology::ReadFrom;
+use crate::scenario::plan::{Plan, RemotePlan, StorePlan};
 
 /// What is up; nothing without a remote layer.
 #[derive(Default)]
 pub(super) struct Stores {
-    pub(super) redis: Option<RedisServer>,
+    pub(super) redis: Option<Redis>,
     /// Beside it, for some data types.
-    pub(super) aside: Option<RedisServer>,
+    pub(super) aside: Option<Redis>,
     pub(super) memcached: Option<MemcachedServer>,
 }
 
@@ -26,6 +30,9 @@ impl Stores {
             return Ok(Self::default());
         };
         let clock = &house.clock;
+        if let Time::Virtual(calibration) = &house.time {
+            return Self::modelled(plan, remote, calibration, clock);
+        }
         // By its time no variant meets the keys of another.
         let prefix = RunPrefix::new(plan.seed, clock.now());
         if let Some(memcached) = remote.memcached {
@@ -50,8 +57,35 @@ impl Stores {
             Some(store) => Some(up_aside(house, store, &redis).await?),
             None => None,
         };
+        let real = |server| Redis::Real(Box::new(server));
         Ok(Self {
-            redis: Some(redis),
+            redis: Some(real(redis)),
+            aside: aside.map(real),
+            memcached: None,
+        })
+    }
+
+    /// Models of what `plan` asks for.
+    fn modelled(
+        plan: &Plan,
+        remote: &RemotePlan,
+        calibration: &Calibration,
+        clock: &Clock,
+    ) -> Result<Self, EnvironmentError> {
+        if remote.memcached.is_some() {
+            return Err(EnvironmentError::NotModelled { what: "memcached" });
+        }
+        let model = |setup, name| {
+            let model = RedisModel::new(plan, setup, (calibration, name), clock);
+            Redis::Modelled(Box::new(model))
+        };
+        let main = (&remote.redis, &remote.topology, remote.read_from);
+        let aside = remote.aside.as_ref().map(|store| {
+            let setup = (&store.redis, &store.topology, ReadFrom::Primary);
+            model(setup, &*store.name)
+        });
+        Ok(Self {
+            redis: Some(model(main, "")),
             aside,
             memcached: None,
         })

@@ -6,10 +6,11 @@
 //! being made up for stays known until that is done, so that nobody overtakes it, and so that it is not
 //! lost if whoever is at it gives up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use crate::engine::data_type::Key;
 use crate::engine::layer::Version;
@@ -35,9 +36,9 @@ pub struct Missed {
 
 #[derive(Debug, Default)]
 struct Keys {
-    held: HashMap<Key, Missing>,
+    held: FxHashMap<Key, Missing>,
     /// Being made up for.
-    taken: HashMap<Key, Missing>,
+    taken: FxHashMap<Key, Missing>,
 }
 
 impl Missing {

@@ -6,7 +6,6 @@
 //! invalidation came since it began. (The soft and hard timeouts of "fail-safe" caches; for HTTP
 //! the same is `stale-while-revalidate` of RFC 5861.)
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
 
 use crate::engine::data_type::{DataType, DataTypeId, Key};
@@ -39,7 +39,7 @@ struct LateLoad {
 
 /// The loads of one instance that go on without their readers.
 pub(in crate::engine) struct LateLoads {
-    keys: Mutex<HashSet<Key>>,
+    keys: Mutex<FxHashSet<Key>>,
     to: mpsc::Sender<LateLoad>,
     from: tokio::sync::Mutex<mpsc::Receiver<LateLoad>>,
 }

@@ -3,12 +3,11 @@
 //! Readers put keys into a bounded queue, each key once; [`Engine::refresh`] takes them out, a few
 //! at a time. The lock of the remote layer keeps other instances from loading the same key.
 
-use std::collections::HashSet;
-
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use rand::RngExt;
+use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
 
 use super::TTL;
@@ -30,7 +29,7 @@ type Job = (DataTypeId, Key);
 #[derive(Debug)]
 pub(in crate::engine) struct Refreshes {
     /// Those in the queue and those being loaded.
-    pending: Mutex<HashSet<Key>>,
+    pending: Mutex<FxHashSet<Key>>,
     to: mpsc::Sender<Job>,
     from: tokio::sync::Mutex<mpsc::Receiver<Job>>,
 }

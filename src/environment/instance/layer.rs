@@ -4,10 +4,12 @@
 //! cut off the other. Called when an instance starts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::InstanceConfig;
 use crate::engine::data_type::{DataTypeId, KeyPattern, Strategy};
 use crate::engine::invalidation::{Transport, tracked_prefixes};
+use crate::engine::layer::Remote;
 use crate::engine::remote::any::{AnyRemote, RemoteOptions};
 use crate::engine::remote::split::Split;
 use crate::engine::resilience::guarded::Guarded;
@@ -22,7 +24,7 @@ pub struct Aside {
 }
 
 /// The store at `options`, behind a circuit breaker.
-pub(super) async fn guarded(
+pub(super) async fn connect(
     options: RemoteOptions,
     config: &InstanceConfig,
 ) -> Result<Guarded<AnyRemote>, String> {
@@ -35,32 +37,34 @@ pub(super) async fn guarded(
         Transport::Pubsub => remote,
         Transport::Tracking => remote.tracking(tracked_prefixes(&config.policies)),
     };
-    let breaker = config.resilience.breaker;
-    let observer = Arc::clone(&config.observer);
-    Ok(Guarded::new(
-        remote,
-        breaker,
-        limit,
-        config.clock.clone(),
-        observer,
-    ))
+    Ok(guarded(remote, limit, config))
 }
 
-/// `main`, but the entries of some data types stand aside.
-pub(super) async fn split(
-    main: Guarded<AnyRemote>,
-    aside: Aside,
+/// `remote`, which answers within `limit`, behind a circuit breaker.
+pub(super) fn guarded<R: Remote>(
+    remote: R,
+    limit: Duration,
     config: &InstanceConfig,
-) -> Result<Split<Guarded<AnyRemote>>, String> {
-    let rows = || aside.data_types.iter().map(|id| config.policies.get(*id));
+) -> Guarded<R> {
+    let breaker = config.resilience.breaker;
+    let observer = Arc::clone(&config.observer);
+    Guarded::new(remote, breaker, limit, config.clock.clone(), observer)
+}
+
+/// `main`, but the entries of `data_types` stand in `aside`.
+pub(super) fn split<R: Remote>(
+    main: Guarded<R>,
+    aside: Guarded<R>,
+    data_types: &[DataTypeId],
+    config: &InstanceConfig,
+) -> Split<Guarded<R>> {
+    let rows = || data_types.iter().map(|id| config.policies.get(*id));
     let patterns: Vec<KeyPattern> = rows().map(|row| row.key.clone()).collect();
     let queue = rows().any(|row| row.strategy == Strategy::WriteBehind);
-    let store = guarded(aside.options.clone(), config).await;
-    let store = store.map_err(|reason| format!("the store aside: {reason}"))?;
-    let split = Split::new(main, store.aside(), patterns);
-    Ok(if queue {
+    let split = Split::new(main, aside.aside(), patterns);
+    if queue {
         split.with_queue_aside()
     } else {
         split
-    })
+    }
 }

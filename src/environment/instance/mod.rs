@@ -7,7 +7,9 @@
 mod http;
 mod layer;
 pub mod metrics;
+mod running;
 pub mod service;
+pub mod simulated;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,11 +18,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
 
 use self::http::Face;
 pub use self::layer::Aside;
-use self::metrics::{Counted, InstanceMetrics, Metered};
+use self::metrics::{InstanceMetrics, Metered};
+use self::running::Running;
 use self::service::Service;
 use super::error::EnvironmentError;
 use crate::clock::Clock;
@@ -31,10 +33,7 @@ use crate::engine::layer::{Layer, Origin, Remote};
 use crate::engine::local::LocalConfig;
 use crate::engine::remote::any::RemoteOptions;
 use crate::engine::resilience::Resilience;
-use crate::engine::resilience::origin_limit::Bounded;
-use crate::engine::resilience::timeout::Timed;
 use crate::engine::warming::Warming;
-use crate::engine::{Engine, Surroundings};
 use crate::seed::Seed;
 
 /// How long an instance may take to start.
@@ -104,7 +103,9 @@ impl Instance {
         let clock = config.clock.clone();
         let start_limit = START_LIMIT + time_to_warm(config.warming.as_ref());
         let failed = |reason: String| EnvironmentError::Instance { number, reason };
-        let metrics = metrics_of(&config).map_err(|error| failed(error.to_string()))?;
+        let redis = matches!(config.remote, Some(RemoteOptions::Redis(_)));
+        let metrics = metrics_of(&config, (config.remote.is_some(), redis))
+            .map_err(|error| failed(error.to_string()))?;
         config.observer = InstanceMetrics::observer(&metrics, config.observer);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -193,17 +194,20 @@ impl Drop for Instance {
     }
 }
 
-fn metrics_of(config: &InstanceConfig) -> Result<Arc<InstanceMetrics>, metrics::MetricsError> {
+/// The metrics of an instance whose remote layer is there, and is Redis, or not.
+fn metrics_of(
+    config: &InstanceConfig,
+    (remote, redis): (bool, bool),
+) -> Result<Arc<InstanceMetrics>, metrics::MetricsError> {
     let present = [
         (Layer::Local, config.local.is_some()),
-        (Layer::Remote, config.remote.is_some()),
+        (Layer::Remote, remote),
         (Layer::Origin, true),
     ];
     let layers: Vec<Layer> = present
         .into_iter()
         .filter_map(|(layer, present)| present.then_some(layer))
         .collect();
-    let redis = matches!(config.remote, Some(RemoteOptions::Redis(_)));
     InstanceMetrics::new(&config.policies, &layers, redis).map(Arc::new)
 }
 
@@ -217,31 +221,6 @@ async fn bind() -> std::io::Result<(TcpListener, SocketAddr)> {
 fn time_to_warm(warming: Option<&InstanceWarming>) -> Duration {
     let first = warming.filter(|warming| warming.at_start && warming.before_traffic);
     first.map_or(Duration::ZERO, |first| first.warming.limit)
-}
-
-/// Keeps `engine` warm for as long as it is polled. A round before the first user is not made here.
-async fn keep_warm<R: Remote, O: Origin>(engine: &Engine<R, O>, warming: Option<InstanceWarming>) {
-    let Some(warming) = warming else { return };
-    let first_is_due = warming.at_start && !warming.before_traffic;
-    engine.keep_warm(&warming.warming, first_is_due).await;
-}
-
-/// Polls what the engine does beside the requests.
-fn spawn_background<R: Remote, O: Origin>(
-    engine: &Arc<Engine<R, O>>,
-    consumer: &str,
-    warming: Option<InstanceWarming>,
-) -> JoinHandle<()> {
-    let (engine, consumer) = (Arc::clone(engine), consumer.to_owned());
-    tokio::spawn(async move {
-        tokio::join!(
-            engine.listen(),
-            engine.consume(&consumer),
-            engine.refresh(),
-            engine.finish_late_loads(),
-            keep_warm(&engine, warming)
-        );
-    })
 }
 
 /// What an instance has to do with those who started it.
@@ -259,12 +238,20 @@ async fn serve<O: Origin>(
 ) -> Result<bool, String> {
     let aside = config.aside.take();
     let main = match config.remote.take() {
-        Some(options) => Some(layer::guarded(options, &config).await?),
+        Some(options) => Some(layer::connect(options, &config).await?),
         None => None,
     };
     match (main, aside) {
-        (Some(main), Some(aside)) => {
-            let split = layer::split(main, aside, &config).await?;
+        (
+            Some(main),
+            Some(Aside {
+                options,
+                data_types,
+            }),
+        ) => {
+            let aside = layer::connect(options, &config).await;
+            let aside = aside.map_err(|reason| format!("the store aside: {reason}"))?;
+            let split = layer::split(main, aside, &data_types, &config);
             Box::pin(serve_over(Some(split), config, origin, ties)).await
         }
         (main, _) => Box::pin(serve_over(main, config, origin, ties)).await,
@@ -283,47 +270,15 @@ async fn serve_over<R: Remote, O: Origin>(
         mut stopped,
         ready,
     } = ties;
-    let InstanceConfig {
-        number,
-        policies,
-        local,
-        invalidation,
-        resilience,
-        warming,
-        clock,
-        seed,
-        observer,
-        ..
-    } = config;
-    let protection = resilience.origin;
-    let origin = Counted::new(origin, Arc::clone(&metrics));
-    let origin = Bounded::new(origin, protection.limit, Arc::clone(&observer));
-    // Waiting for a turn counts, too.
-    let origin = Timed::new(origin, protection.hard_timeout, clock.clone());
-    let surroundings = Surroundings {
-        clock,
-        seed,
-        observer,
-        instance: u64::from(number),
-    };
-    let engine = Engine::new(policies, local, remote, origin, surroundings)
-        .with_invalidation(invalidation)
-        .with_write_behind(resilience.write_behind)
-        .with_soft_timeout(protection.soft_timeout);
-    let engine = Arc::new(engine);
     let (listener, bound) = bind().await.map_err(|error| error.to_string())?;
-    let consumer = format!("instance-{number}");
-    engine.prepare().await;
-    let background = spawn_background(&engine, &consumer, warming.clone());
-    if let Some(first) = warming.filter(|warming| warming.at_start && warming.before_traffic) {
-        engine.warm(&first.warming).await;
-    }
-    let service = Metered::new(Arc::clone(&engine), &metrics, engine.clock());
+    let running = Running::start(remote, config, origin, &metrics).await;
+    let engine = &running.engine;
+    let service = Metered::new(Arc::clone(engine), &metrics, engine.clock());
     if ready.send((bound, Arc::new(service))).is_err() {
         return Err("nobody waits for it".to_owned());
     }
     let router = http::router(Face {
-        engine: Arc::clone(&engine),
+        engine: Arc::clone(engine),
         metrics,
     });
     let serving = async { axum::serve(listener, router).await };
@@ -333,6 +288,5 @@ async fn serve_over<R: Remote, O: Origin>(
         _ = stopped.wait_for(|stop| *stop) => {}
         served = serving => served.map_err(|error| error.to_string())?,
     }
-    background.abort();
-    Ok(engine.drain(&consumer, DRAIN_LIMIT).await)
+    Ok(running.drain().await)
 }

@@ -44,46 +44,53 @@ impl<R: Remote, O: Origin> Service for Engine<R, O> {
         key: &'s Key,
         value: Bytes,
     ) -> Serving<'s> {
-        Box::pin(async move {
-            let served = |outcome, layer, version| Served {
-                outcome,
-                layer,
-                version,
-            };
-            Ok(match operation {
-                Operation::Get => {
-                    let answer = self.get(data_type, key).await?;
-                    served(answer.outcome, answer.layer, Some(answer.entry.row.version))
-                }
-                Operation::Put => {
-                    let written = self.put(data_type, key, value).await?;
-                    served(Outcome::Bypass, Layer::Origin, Some(written.version))
-                }
-                Operation::Invalidate => {
-                    self.invalidate(data_type, key).await?;
-                    served(Outcome::Bypass, Layer::Origin, None)
-                }
-                Operation::InvalidatePattern => {
-                    let pattern = siblings(&self.policies().get(data_type).key, key);
-                    self.invalidate_pattern(data_type, pattern).await?;
-                    served(Outcome::Bypass, Layer::Origin, None)
-                }
-                Operation::InvalidateAll => {
-                    self.invalidate_all(data_type).await?;
-                    served(Outcome::Bypass, Layer::Origin, None)
-                }
-                Operation::Admit => match self.admit(data_type, key).await {
-                    Ok(admission) if admission.admitted => {
-                        served(Outcome::Hit, Layer::Remote, None)
-                    }
-                    Ok(_) => served(Outcome::Refused, Layer::Remote, None),
-                    // As over HTTP: what cannot be counted may pass.
-                    Err(EngineError::Remote(_)) => served(Outcome::Bypass, Layer::Remote, None),
-                    Err(error) => return Err(error),
-                },
-            })
-        })
+        Box::pin(operate(self, operation, data_type, key, value))
     }
+}
+
+/// Does `operation` on `key`; `value` is for puts.
+pub(super) async fn operate<R: Remote, O: Origin>(
+    engine: &Engine<R, O>,
+    operation: Operation,
+    data_type: DataTypeId,
+    key: &Key,
+    value: Bytes,
+) -> Result<Served, EngineError> {
+    let served = |outcome, layer, version| Served {
+        outcome,
+        layer,
+        version,
+    };
+    Ok(match operation {
+        Operation::Get => {
+            let answer = engine.get(data_type, key).await?;
+            served(answer.outcome, answer.layer, Some(answer.entry.row.version))
+        }
+        Operation::Put => {
+            let written = engine.put(data_type, key, value).await?;
+            served(Outcome::Bypass, Layer::Origin, Some(written.version))
+        }
+        Operation::Invalidate => {
+            engine.invalidate(data_type, key).await?;
+            served(Outcome::Bypass, Layer::Origin, None)
+        }
+        Operation::InvalidatePattern => {
+            let pattern = siblings(&engine.policies().get(data_type).key, key);
+            engine.invalidate_pattern(data_type, pattern).await?;
+            served(Outcome::Bypass, Layer::Origin, None)
+        }
+        Operation::InvalidateAll => {
+            engine.invalidate_all(data_type).await?;
+            served(Outcome::Bypass, Layer::Origin, None)
+        }
+        Operation::Admit => match engine.admit(data_type, key).await {
+            Ok(admission) if admission.admitted => served(Outcome::Hit, Layer::Remote, None),
+            Ok(_) => served(Outcome::Refused, Layer::Remote, None),
+            // As over HTTP: what cannot be counted may pass.
+            Err(EngineError::Remote(_)) => served(Outcome::Bypass, Layer::Remote, None),
+            Err(error) => return Err(error),
+        },
+    })
 }
 
 /// The keys that share all parameters of `key` but the last. One that does not follow `pattern`, or

@@ -16,6 +16,7 @@
 
 pub mod eviction;
 pub mod expiry;
+pub mod interim;
 pub mod keyspace;
 pub mod memory;
 pub mod table;

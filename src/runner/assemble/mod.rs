@@ -14,7 +14,7 @@ use super::evidence::RunEvidence;
 use super::monitor::Reading;
 use super::pass::PassResult;
 use super::variants::Measured;
-use super::{Passes, RunOptions};
+use super::{House, Passes};
 use crate::clock::Timestamp;
 use crate::gates::judge::{Judged, judge, overall};
 use crate::measure::query::{Phases, Query};
@@ -28,7 +28,7 @@ use crate::scenario::plan::Plan;
 /// The report of a run: of the main plan's passes, and beside them of its variants'.
 pub(super) fn report(
     plan: &Plan,
-    options: &RunOptions,
+    house: &House<'_>,
     started_at: Timestamp,
     (passes, measured): (&Passes, &Measured),
 ) -> Report {
@@ -56,12 +56,12 @@ pub(super) fn report(
         scenario: ScenarioInfo {
             name: plan.name.clone(),
             description: plan.description.clone(),
-            file: options.scenario_file.clone(),
-            overrides: options.overrides.clone(),
+            file: house.options.scenario_file.clone(),
+            overrides: house.options.overrides.clone(),
         },
         seed: plan.seed.0,
         driver: plan.traffic.driver.name().to_owned(),
-        time: "real".to_owned(),
+        time: house.time.name().to_owned(),
         started_at: started_at.to_string(),
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
         environment: environment(plan, passes),
