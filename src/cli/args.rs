@@ -36,6 +36,9 @@ pub(super) enum Command {
     /// Simulate a scenario in virtual time, with models of Redis and of the network: days pass in
     /// seconds, and the same seed gives the same report.
     Simulate(SimulateArguments),
+    /// Run a scenario both ways, against real Redis and in virtual time, and compare the figures: how
+    /// far can the simulation be trusted on this machine?
+    Validate(ValidateArguments),
     /// Check a scenario without running it; report every error in it.
     Check(CheckArguments),
 }
@@ -84,6 +87,18 @@ pub(super) struct SimulateArguments {
     pub(super) scenario: ScenarioArguments,
 
     /// Where the report goes, and what is shown meanwhile.
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArguments {
+    /// Which scenario, and what to change in it.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArguments,
+
+    /// Where the reports and their comparison go, and what is shown meanwhile.
     #[command(flatten)]
     pub(super) output: OutputArguments,
 }

@@ -22,7 +22,7 @@ use crate::scenario::{self, plan::Plan};
 use crate::units::{Span, thousands};
 use args::{
     Arguments, CheckArguments, Command, OutputArguments, RunArguments, ScenarioArguments,
-    SimulateArguments,
+    SimulateArguments, ValidateArguments,
 };
 use exit_code::Exit;
 use progress::{Bar, Notes, Silent};
@@ -49,6 +49,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match arguments.command {
         Command::Run(arguments) => run(&arguments),
         Command::Simulate(arguments) => simulate(&arguments),
+        Command::Validate(arguments) => validate(&arguments),
         Command::Check(arguments) => check(&arguments),
     };
     exit.into()
@@ -73,41 +74,76 @@ fn run(arguments: &RunArguments) -> Exit {
         memcached: arguments.memcached.clone(),
         ..options
     };
-    carry_out(
-        (&arguments.scenario, &arguments.output),
-        options,
-        |runtime, plan, options, progress| {
-            runtime.block_on(async {
-                let stop = stop_on_signals();
-                Box::pin(runner::run(plan, options, progress, stop)).await
-            })
-        },
-    )
+    let place = (&arguments.scenario, &arguments.output);
+    let outcome = carry_out(place, options, |work| {
+        work.runtime.block_on(async {
+            let stop = stop_on_signals();
+            Box::pin(runner::run(work.plan, work.options, work.progress, stop)).await
+        })
+    });
+    outcome.map_or_else(std::convert::identity, |finished| tell_finished(&finished))
 }
 
 /// `cachestorm simulate`.
 fn simulate(arguments: &SimulateArguments) -> Exit {
-    carry_out(
-        (&arguments.scenario, &arguments.output),
-        std::convert::identity,
-        |runtime, plan, options, progress| {
-            // Signals are heard on the runtime's threads, virtual time passes on this one.
-            let stop = runtime.block_on(async { stop_on_signals() });
-            runner::simulate(plan, options, progress, stop)
-        },
-    )
+    let place = (&arguments.scenario, &arguments.output);
+    let outcome = carry_out(place, std::convert::identity, |work| {
+        // Signals are heard on the runtime's threads, virtual time passes on this one.
+        let stop = work.runtime.block_on(async { stop_on_signals() });
+        runner::simulate(work.plan, work.options, work.progress, stop)
+    });
+    outcome.map_or_else(std::convert::identity, |finished| tell_finished(&finished))
 }
 
-/// Loads the scenario, lets `work` run it, and tells what came of it.
-fn carry_out(
-    (scenario, output): (&ScenarioArguments, &OutputArguments),
-    with_more: impl FnOnce(RunOptions) -> RunOptions,
-    work: impl FnOnce(&Runtime, &Plan, &RunOptions, &dyn runner::Progress) -> Result<Finished, RunError>,
-) -> Exit {
-    let plan = match load(scenario) {
-        Ok(plan) => plan,
+/// `cachestorm validate`.
+fn validate(arguments: &ValidateArguments) -> Exit {
+    let place = (&arguments.scenario, &arguments.output);
+    let outcome = carry_out(place, std::convert::identity, |work| {
+        let stop = work.runtime.block_on(async { stop_on_signals() });
+        runner::validate(
+            work.runtime,
+            work.plan,
+            work.options,
+            (work.progress, &stop),
+        )
+    });
+    let validated = match outcome {
+        Ok(validated) => validated,
         Err(exit) => return exit,
     };
+    tell(&validated.agreement.text(style()));
+    tell(&format!(
+        "{}\n",
+        validated.folder.join("validation.md").display()
+    ));
+    for warning in &validated.real.leftovers {
+        warn(&format!("warning: {warning}"));
+    }
+    match (
+        validated.agreement.holds(),
+        validated.agreement.doubts.is_empty(),
+    ) {
+        (true, _) => Exit::Success,
+        (false, true) => Exit::GateFailed,
+        (false, false) => Exit::Inconclusive,
+    }
+}
+
+/// What a command works with.
+struct Work<'w> {
+    runtime: &'w Runtime,
+    plan: &'w Plan,
+    options: &'w RunOptions,
+    progress: &'w dyn runner::Progress,
+}
+
+/// Loads the scenario and lets `work` go about it; what went wrong is told.
+fn carry_out<T>(
+    (scenario, output): (&ScenarioArguments, &OutputArguments),
+    with_more: impl FnOnce(RunOptions) -> RunOptions,
+    work: impl FnOnce(Work<'_>) -> Result<T, RunError>,
+) -> Result<T, Exit> {
+    let plan = load(scenario)?;
     let options = with_more(RunOptions {
         scenario_file: scenario.file.display().to_string(),
         overrides: scenario.as_typed(),
@@ -117,16 +153,11 @@ fn carry_out(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("generator")
         .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return fail(
-                &format!("threads cannot be started: {error}"),
-                Exit::Unexpected,
-            );
-        }
-    };
+        .build()
+        .map_err(|error| {
+            let text = format!("threads cannot be started: {error}");
+            fail(&text, Exit::Unexpected)
+        })?;
     let bar = (!output.quiet && io::stderr().is_terminal()).then(Bar::new);
     let progress: &dyn runner::Progress = match &bar {
         Some(bar) => bar,
@@ -136,40 +167,40 @@ fn carry_out(
     if !output.quiet {
         warn(&header(&plan));
     }
-    let outcome = work(&runtime, &plan, &options, progress);
+    let outcome = work(Work {
+        runtime: &runtime,
+        plan: &plan,
+        options: &options,
+        progress,
+    });
     runtime.shutdown_background();
     if let Some(bar) = bar {
         bar.clear();
     }
-    tell_outcome(outcome)
+    outcome.map_err(|error| {
+        let exit = match error {
+            RunError::Environment(_) => Exit::Environment,
+            RunError::Folder(_) | RunError::NoSuchStore { .. } => Exit::WrongInput,
+            RunError::Interrupted => Exit::Interrupted,
+            RunError::Driver(_) | RunError::Report(_) => Exit::Unexpected,
+        };
+        fail(&error.to_string(), exit)
+    })
 }
 
-fn tell_outcome(outcome: Result<Finished, RunError>) -> Exit {
-    match outcome {
-        Ok(finished) => {
-            tell(&terminal::render(
-                &finished.report,
-                &finished.html_path(),
-                style(),
-            ));
-            for warning in &finished.leftovers {
-                warn(&format!("warning: {warning}"));
-            }
-            Exit::of(
-                finished.report.verdict,
-                finished.report.validity.interrupted,
-            )
-        }
-        Err(error) => {
-            let exit = match error {
-                RunError::Environment(_) => Exit::Environment,
-                RunError::Folder(_) | RunError::NoSuchStore { .. } => Exit::WrongInput,
-                RunError::Interrupted => Exit::Interrupted,
-                RunError::Driver(_) | RunError::Report(_) => Exit::Unexpected,
-            };
-            fail(&error.to_string(), exit)
-        }
+fn tell_finished(finished: &Finished) -> Exit {
+    tell(&terminal::render(
+        &finished.report,
+        &finished.html_path(),
+        style(),
+    ));
+    for warning in &finished.leftovers {
+        warn(&format!("warning: {warning}"));
     }
+    Exit::of(
+        finished.report.verdict,
+        finished.report.validity.interrupted,
+    )
 }
 
 /// True from the first interrupt or termination signal on; the second ends the process at once.

@@ -7,6 +7,7 @@
 //! oracles know the truth. The engine calls it through [`Origin`]; it knows nothing of caches.
 
 mod counters;
+mod distant;
 mod flights;
 mod host;
 mod pool;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+pub use self::distant::Distant;
 pub use self::host::{HostedOrigin, OriginHost};
 pub use self::stats::{DatabaseStats, FlightStats, QueryCacheStats, TableStats};
 pub use self::value::generated_value;

@@ -8,6 +8,7 @@
 pub mod cpu;
 pub mod durability;
 pub mod engine_observer;
+pub mod event_log;
 pub mod histogram;
 pub mod hlog;
 pub mod measurements;

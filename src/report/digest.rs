@@ -455,6 +455,14 @@ fn validity(report: &Report) -> Vec<Fact> {
         facts.push(Fact::new("run", format!("INVALID: {because}"), Tone::Bad));
         facts.push(Fact::new("signs", signs, Tone::Plain));
     }
+    if let Some(log) = &report.event_log {
+        let text = format!(
+            "{} events, hash {}: the same scenario and seed give the same",
+            thousands(log.events),
+            log.hash
+        );
+        facts.push(Fact::new("log", text, Tone::Plain));
+    }
     let note = |warning: &String| Fact::new("note", warning, Tone::Doubtful);
     facts.extend(validity.warnings.iter().map(note));
     facts

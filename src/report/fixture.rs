@@ -118,6 +118,7 @@ fn report_of(model: &Model) -> Report {
         driver: "closed".to_owned(),
         time: "real".to_owned(),
         started_at: "2026-11-23T07:45:00Z".to_owned(),
+        event_log: None,
         duration_s: f64::from(SECONDS),
         environment: environment(),
         validity: validity(requests.total),

@@ -28,6 +28,9 @@ pub const REPORT_FILES: [&str; 8] = [
     "scenario.yaml",
 ];
 
+/// What a folder may hold that holds two reports and their comparison.
+const PAIR_HOLDS: [&str; 4] = ["real", "virtual", "validation.json", "validation.md"];
+
 /// The mark of a folder that holds a report of ours.
 const MARK: &str = "report.json";
 /// What a file is called until it is complete; what a killed run may leave behind.
@@ -172,6 +175,39 @@ impl Folder {
         let folder = Self::checked(path.to_owned(), new)?;
         folder.clear()?;
         Ok(folder)
+    }
+
+    /// The folder that the user named, or else a new one in [`DEFAULT_PARENT`], to hold the folders of
+    /// two reports, and what was found when they were compared.
+    ///
+    /// # Errors
+    /// If there is no such folder in the end, or if it holds anything else.
+    pub fn prepare_pair(
+        out: Option<&Path>,
+        name: &str,
+        started_at: Timestamp,
+    ) -> Result<Self, FolderError> {
+        let Some(path) = out else {
+            return Self::new_in(Path::new(DEFAULT_PARENT), name, started_at);
+        };
+        let new = !path.exists();
+        make_all(path)?;
+        let pair = Self::checked(path.to_owned(), new)?;
+        let unusable = |source| FolderError::Unusable {
+            path: path.to_owned(),
+            source,
+        };
+        for entry in fs::read_dir(path).map_err(unusable)? {
+            let found = entry.map_err(unusable)?.file_name();
+            let found = found.to_string_lossy().into_owned();
+            if !PAIR_HOLDS.contains(&&*found) && !is_unfinished(&found) {
+                return Err(FolderError::Foreign {
+                    path: path.to_owned(),
+                    found,
+                });
+            }
+        }
+        Ok(pair)
     }
 
     /// Where it is.

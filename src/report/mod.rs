@@ -4,6 +4,7 @@
 //! a place, and calls [`write_all`] after it; the command prints [`terminal::render`]. Nothing in
 //! here measures, judges or reads time: whatever a file says stands in the report already.
 
+pub mod agreement;
 mod digest;
 pub mod export;
 mod finite;

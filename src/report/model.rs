@@ -41,6 +41,9 @@ pub struct Report {
     pub time: String,
     /// When the run started, RFC 3339 in UTC.
     pub started_at: String,
+    /// Everything that happened in a simulation as one number; `null` in real time.
+    #[serde(default)]
+    pub event_log: Option<EventLogResult>,
     /// How long the judged run took, warm-up included, baseline and preparations excluded.
     pub duration_s: f64,
     /// Where it ran.
@@ -88,6 +91,15 @@ pub struct Report {
     pub variants: Vec<VariantResult>,
     /// One row for each second of the judged run, warm-up included.
     pub timeseries: Vec<Second>,
+}
+
+/// Everything that happened in a simulation, as one number: two runs with the same did the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EventLogResult {
+    /// Requests that ended, and things that happened in engines, over all passes and variants.
+    pub events: u64,
+    /// Of all of them in their order, 16 hexadecimal digits.
+    pub hash: String,
 }
 
 /// The program.

@@ -18,7 +18,9 @@ use crate::environment::delay::Delay;
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::metrics::InstanceMetrics;
 use crate::environment::instance::service::Service;
-use crate::environment::instance::simulated::{Face, Reached, SimulatedInstance, Stores};
+use crate::environment::instance::simulated::{
+    Face, Processor, Reached, SimulatedInstance, Stores,
+};
 use crate::environment::instance::{Aside, Instance, InstanceConfig};
 use crate::environment::modelled_redis::interim::ModelledRemote;
 use crate::scenario::plan::{Driver, RemotePlan};
@@ -63,6 +65,14 @@ impl AnyInstance {
         }
     }
 
+    /// Its processor, if that is simulated, too.
+    pub(super) fn processor(&self) -> Option<Processor> {
+        match self {
+            Self::Real(_) => None,
+            Self::Simulated(instance) => Some(instance.processor()),
+        }
+    }
+
     /// Ends it. Gives whether all that write-behind had accepted was committed.
     pub(super) async fn stop(self) -> bool {
         match self {
@@ -84,7 +94,7 @@ pub(super) async fn start<O: Origin + Clone>(
         let config = config(stage, kind, number, observer);
         instances.push(match &stage.time {
             Time::Real => AnyInstance::Real(Instance::start(config, origin.clone()).await?),
-            Time::Virtual(calibration) => {
+            Time::Virtual { calibration, .. } => {
                 let stores = modelled_stores(stage, kind);
                 let face = face(calibration, stage.plan.traffic.driver);
                 let start = SimulatedInstance::start(config, stores, origin.clone(), face);

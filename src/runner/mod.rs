@@ -6,6 +6,7 @@
 
 mod alerts;
 mod assemble;
+mod calibrate;
 mod evidence;
 mod instances;
 mod memcached_server;
@@ -15,6 +16,7 @@ mod redis;
 mod redis_model;
 mod redis_server;
 mod stores;
+mod validate;
 mod variants;
 mod warming;
 
@@ -29,6 +31,7 @@ use crate::clock::{Clock, Timestamp, virtual_time};
 use crate::drivers::DriverError;
 use crate::environment::calibration::Calibration;
 use crate::environment::error::EnvironmentError;
+use crate::measure::event_log::EventLog;
 use crate::measure::hlog::write_response_time_hlog;
 use crate::measure::recorder::Live;
 use crate::report::folder::{Folder, FolderError};
@@ -38,6 +41,7 @@ use crate::scenario::plan::Plan;
 use pass::{PassKind, PassResult};
 use redis::Redis;
 use stores::Stores;
+pub use validate::{Validated, validate};
 
 /// When virtual time begins: always the same, so that a run depends on nothing but its plan. New
 /// Year's midnight of 2026.
@@ -175,12 +179,16 @@ pub fn simulate(
             return Err(no_runtime(error).into());
         }
     };
+    let time = Time::Virtual {
+        calibration: Arc::new(options.calibration.clone()),
+        log: Arc::new(EventLog::new(clock.clone())),
+    };
     let house = House {
         options,
         progress,
         stop,
         clock,
-        time: Time::Virtual(Arc::new(options.calibration.clone())),
+        time,
         leftovers: Vec::new(),
     };
     runtime.block_on(house.run(plan, folder))
@@ -190,8 +198,12 @@ pub fn simulate(
 #[derive(Clone)]
 enum Time {
     Real,
-    /// With what a simulation must be told.
-    Virtual(Arc<Calibration>),
+    Virtual {
+        /// What a simulation must be told.
+        calibration: Arc<Calibration>,
+        /// What happens in it, over all passes and variants.
+        log: Arc<EventLog>,
+    },
 }
 
 impl Time {
@@ -199,7 +211,14 @@ impl Time {
     fn name(&self) -> &'static str {
         match self {
             Self::Real => "real",
-            Self::Virtual(_) => "virtual",
+            Self::Virtual { .. } => "virtual",
+        }
+    }
+
+    fn log(&self) -> Option<&Arc<EventLog>> {
+        match self {
+            Self::Real => None,
+            Self::Virtual { log, .. } => Some(log),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{Moment, Stage};
 use crate::clock::{Clock, Timestamp};
 use crate::environment::database::{DatabaseStats, MockDatabase};
 use crate::environment::instance::metrics::{InstanceMetrics, InstanceReading};
+use crate::environment::instance::simulated::Processor;
 use crate::measure::cpu::ThreadTimes;
 use crate::measure::engine_observer::EngineObserver;
 use crate::measure::recorder::Recorder;
@@ -32,6 +33,8 @@ pub(super) struct Watched {
     /// Before anything was asked of the store and the database.
     pub(super) untouched: Untouched,
     pub(super) instances: Vec<Arc<InstanceMetrics>>,
+    /// Those of simulated instances.
+    pub(super) processors: Vec<Processor>,
     pub(super) alarms: Alarms,
 }
 
@@ -45,6 +48,8 @@ pub(super) struct Reading {
     pub(super) aside: Vec<Option<RedisReading>>,
     pub(super) memcached: Option<MemcachedReading>,
     pub(super) threads: Option<ThreadTimes>,
+    /// How long the processors of simulated instances were busy so far.
+    pub(super) processors_busy: Option<Duration>,
     pub(super) instances: Vec<InstanceReading>,
 }
 
@@ -340,8 +345,13 @@ impl<'m, 'r> Monitor<'m, 'r> {
             instance.redis_read(redis.as_ref().map(|redis| &redis.info));
         }
         let instances = self.watched.instances.iter();
+        let at = self.stage.clock.now();
+        let busy = self.watched.processors.iter();
         Reading {
-            at: self.stage.clock.now(),
+            at,
+            processors_busy: busy
+                .map(|processor| processor.busy(at))
+                .reduce(|sum, busy| sum + busy),
             instances: instances.map(|instance| instance.read()).collect(),
             database: self.watched.database.stats(),
             redis,

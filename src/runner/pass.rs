@@ -11,21 +11,23 @@ use super::alerts::Alarms;
 use super::instances::{self, AnyInstance};
 use super::monitor::{Monitor, Observed, Untouched, Watched};
 use super::redis::Redis;
-use super::{RunError, Stage};
+use super::{RunError, Stage, Time};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
-use crate::environment::database::{MockDatabase, OriginHost};
+use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::keyspace::ttl::TtlSample;
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
+use crate::measure::event_log::Logged;
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::Both;
 use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::oracle::write_behind::WriteBehindOracle;
 use crate::measure::recorder::Recorder;
+use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
 use crate::scenario::plan::{Driver, PhasePlan, Plan};
 use crate::workload::user::Traffic;
@@ -77,10 +79,14 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
         .map(|_| Arc::new(EngineObserver::new()))
         .collect();
-    let told = observers
-        .iter()
-        .map(|observer| Arc::new(Both(Arc::clone(observer), Arc::clone(&write_behind))));
-    let told: Vec<Arc<dyn Observer>> = told.map(|told| told as _).collect();
+    let told = observers.iter().map(|observer| {
+        let told = Arc::new(Both(Arc::clone(observer), Arc::clone(&write_behind)));
+        match stage.time.log() {
+            Some(log) => Arc::new(Both(told, Arc::clone(log))) as Arc<dyn Observer>,
+            None => told,
+        }
+    });
+    let told = told.collect();
     // Before the instances, which may warm before the first user comes.
     let untouched = Untouched::read(stage, &database).await;
     let (host, instances) = start_instances(stage, kind, &database, told).await?;
@@ -103,6 +109,10 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         database,
         untouched,
         instances: instances.iter().map(AnyInstance::metrics).collect(),
+        processors: instances
+            .iter()
+            .filter_map(AnyInstance::processor)
+            .collect(),
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
     let (driven, observed) = Box::pin(drive(stage, &instances, watched)).await?;
@@ -186,11 +196,12 @@ async fn start_instances(
     database: &MockDatabase,
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<(Option<OriginHost>, Vec<AnyInstance>), EnvironmentError> {
-    if stage.clock.is_virtual() {
-        return Ok((
-            None,
-            instances::start(stage, kind, database, observers).await?,
-        ));
+    if let Time::Virtual { calibration, .. } = &stage.time {
+        let seed = stage.plan.seed.fork("database");
+        let (delay, clock) = (calibration.database.clone(), stage.clock.clone());
+        let origin = Distant::new(database.clone(), delay, seed, clock);
+        let started = instances::start(stage, kind, &origin, observers).await?;
+        return Ok((None, started));
     }
     let host = OriginHost::start()?;
     let origin = host.host(database.clone());
@@ -205,6 +216,18 @@ fn metrics_of(instances: &[AnyInstance]) -> Option<String> {
         .filter_map(AnyInstance::metrics_url)
         .collect();
     (!urls.is_empty()).then(|| format!("metrics: {}", urls.join(" ")))
+}
+
+/// Where samples go: to the recorder, and in virtual time through the log.
+fn sink(stage: &Stage<'_>, recorder: &Arc<Recorder>) -> Arc<dyn SampleSink> {
+    let sink = Arc::clone(recorder);
+    match stage.time.log() {
+        Some(log) => Arc::new(Logged {
+            sink,
+            log: Arc::clone(log),
+        }),
+        None => sink,
+    }
 }
 
 /// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or
@@ -230,7 +253,7 @@ async fn drive(
             .collect(),
         clock: stage.clock.clone(),
         schedule: Arc::clone(&watched.schedule),
-        sink: Arc::clone(&watched.recorder) as _,
+        sink: sink(stage, &watched.recorder),
         stop: stopped,
     };
     // In real time on the generator's threads, apart from the thread that watches. In virtual time

@@ -30,7 +30,7 @@ impl Stores {
             return Ok(Self::default());
         };
         let clock = &house.clock;
-        if let Time::Virtual(calibration) = &house.time {
+        if let Time::Virtual { calibration, .. } = &house.time {
             return Self::modelled(plan, remote, calibration, clock);
         }
         // By its time no variant meets the keys of another.

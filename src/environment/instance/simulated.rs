@@ -60,7 +60,19 @@ pub struct Stores<R> {
 pub struct SimulatedInstance {
     service: Arc<dyn Service>,
     metrics: Arc<InstanceMetrics>,
+    processor: Processor,
     running: Box<dyn Drain>,
+}
+
+/// The processor of an instance, for those who watch it.
+#[derive(Clone)]
+pub struct Processor(Arc<Mutex<Way>>);
+
+impl Processor {
+    /// How long it was busy until `now`.
+    pub fn busy(&self, now: Timestamp) -> Duration {
+        self.0.lock().processor.busy(now)
+    }
 }
 
 impl SimulatedInstance {
@@ -106,18 +118,20 @@ impl SimulatedInstance {
         let stream = config.seed.stream_of("way", number);
         let clock = config.clock.clone();
         let running = Running::start(remote, config, origin, &metrics).await;
+        let way = Arc::new(Mutex::new(Way {
+            face,
+            processor: Thread::new(clock.now(), Duration::ZERO),
+            stream,
+        }));
         let service = Simulated {
             engine: Arc::clone(&running.engine),
-            way: Mutex::new(Way {
-                face,
-                processor: Thread::new(clock.now(), Duration::ZERO),
-                stream,
-            }),
+            way: Arc::clone(&way),
             clock,
         };
         Self {
             service: Arc::new(service),
             metrics,
+            processor: Processor(way),
             running: Box::new(running),
         }
     }
@@ -130,6 +144,11 @@ impl SimulatedInstance {
     /// What it would tell Prometheus.
     pub fn metrics(&self) -> Arc<InstanceMetrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// Its processor.
+    pub fn processor(&self) -> Processor {
+        self.processor.clone()
     }
 
     /// Ends it: what write-behind has accepted is committed. Gives whether all of it was.
@@ -152,7 +171,7 @@ impl<R: Remote, O: Origin> Drain for Running<R, O> {
 /// An engine behind a face.
 struct Simulated<R, O> {
     engine: Arc<Engine<R, O>>,
-    way: Mutex<Way>,
+    way: Arc<Mutex<Way>>,
     clock: Clock,
 }
 

@@ -60,6 +60,7 @@ fn reading(tenths: u64, redis: Option<RedisReading>) -> Reading {
         aside: Vec::new(),
         memcached: None,
         threads: None,
+        processors_busy: None,
         instances: Vec::new(),
     }
 }

@@ -14,14 +14,15 @@ use super::evidence::RunEvidence;
 use super::monitor::Reading;
 use super::pass::PassResult;
 use super::variants::Measured;
-use super::{House, Passes};
+use super::{House, Passes, Time};
 use crate::clock::Timestamp;
 use crate::gates::judge::{Judged, judge, overall};
+use crate::measure::event_log::LogHash;
 use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
-    Baseline, EnvironmentInfo, GateResult, Improvement, Report, SCHEMA_VERSION, ScenarioInfo, Tool,
-    Validity,
+    Baseline, EnvironmentInfo, EventLogResult, GateResult, Improvement, Report, SCHEMA_VERSION,
+    ScenarioInfo, Tool, Validity,
 };
 use crate::scenario::plan::Plan;
 
@@ -37,10 +38,10 @@ pub(super) fn report(
     let improvement = baseline
         .as_ref()
         .and_then(|baseline| improvement(baseline, after));
-    let mut validity = validity(plan, passes);
+    let mut validity = validity(plan, passes, &house.time);
     // The main variant's verdict stands, but the run did not come to its end.
     validity.interrupted |= variants::interrupted(measured);
-    let variants = variants::results(plan, passes, measured, baseline.as_ref());
+    let variants = variants::results((plan, &house.time), passes, measured, baseline.as_ref());
     let evidence = RunEvidence {
         after,
         improvement,
@@ -63,6 +64,7 @@ pub(super) fn report(
         driver: plan.traffic.driver.name().to_owned(),
         time: house.time.name().to_owned(),
         started_at: started_at.to_string(),
+        event_log: house.time.log().map(|log| event_log(log.hash())),
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
         environment: environment(plan, passes),
         requests: parts::requests(after),
@@ -89,6 +91,13 @@ pub(super) fn report(
     }
 }
 
+fn event_log(log: LogHash) -> EventLogResult {
+    EventLogResult {
+        events: log.events,
+        hash: format!("{:016x}", log.hash),
+    }
+}
+
 fn environment(plan: &Plan, passes: &Passes) -> EnvironmentInfo {
     let redis = passes.redis.as_ref();
     EnvironmentInfo {
@@ -108,7 +117,7 @@ fn cpus() -> u32 {
     available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
 }
 
-fn validity(plan: &Plan, passes: &Passes) -> Validity {
+fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
     let after = &passes.after;
     let measurements = &after.measurements;
     let slip = measurements.slip();
@@ -120,6 +129,7 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
         // Closed-loop users drop nothing: what they do not ask, they do not owe.
         dropped: 0,
         slip_p99: slip.quantile(0.99),
+        simulated: matches!(time, Time::Virtual { .. }),
         generator_cpu_cores,
         cpus: cpus(),
         users_planned: u64::from(plan.traffic.users),
@@ -151,7 +161,7 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
         warnings: judgement.warnings,
         interrupted: evidence.interrupted,
         generator_cpu_cores,
-        instances_cpu_cores: cores(after, "instance"),
+        instances_cpu_cores: cores(after, "instance").or_else(|| simulated_cores(after)),
         slip_us: slip.summary_us(),
         users_live_max: evidence.users_live_max,
         users_in_flight_max: measurements.in_flight_max(),
@@ -159,7 +169,7 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
 }
 
 /// The processor time of the threads called `name…` over the judged time, as a share of one core.
-fn cores(pass: &PassResult, name: &str) -> Option<f64> {
+pub(super) fn cores(pass: &PassResult, name: &str) -> Option<f64> {
     let (from, to): (&Reading, &Reading) = pass
         .observed
         .judged_from
@@ -167,6 +177,14 @@ fn cores(pass: &PassResult, name: &str) -> Option<f64> {
         .zip(pass.observed.judged_to.as_ref())?;
     let used = to.threads.as_ref()?.since(from.threads.as_ref()?);
     used.cores_of(name, to.at.since(from.at))
+}
+
+/// The same of the instances' simulated processors.
+fn simulated_cores(pass: &PassResult) -> Option<f64> {
+    let observed = &pass.observed;
+    let (from, to) = (observed.judged_from.as_ref()?, observed.judged_to.as_ref()?);
+    let used = to.processors_busy?.saturating_sub(from.processors_busy?);
+    Some(used.as_secs_f64() / to.at.since(from.at).as_secs_f64())
 }
 
 /// What the users met without the cache; `None` if nothing was measured.

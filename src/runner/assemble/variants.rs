@@ -12,12 +12,12 @@ use crate::report::model::{Baseline, Stampede, VariantResult};
 use crate::runner::evidence::RunEvidence;
 use crate::runner::pass::PassResult;
 use crate::runner::variants::Measured;
-use crate::runner::{Passes, RunError};
+use crate::runner::{Passes, RunError, Time};
 use crate::scenario::plan::{Plan, Variant};
 
 /// Every variant of `plan`, the main one from its own passes.
 pub(super) fn results(
-    plan: &Plan,
+    (plan, time): (&Plan, &Time),
     main: &Passes,
     measured: &Measured,
     baseline: Option<&Baseline>,
@@ -27,8 +27,8 @@ pub(super) fn results(
         .map(|(variant, measured)| {
             let own = variant.plan.as_ref().unwrap_or(plan);
             match measured {
-                None => result(variant, own, main, baseline),
-                Some(Ok(passes)) => result(variant, own, passes, baseline),
+                None => result(variant, (own, time), main, baseline),
+                Some(Ok(passes)) => result(variant, (own, time), passes, baseline),
                 Some(Err(error)) => not_run(variant, own, error),
             }
         })
@@ -37,14 +37,14 @@ pub(super) fn results(
 
 fn result(
     variant: &Variant,
-    plan: &Plan,
+    (plan, time): (&Plan, &Time),
     passes: &Passes,
     baseline: Option<&Baseline>,
 ) -> VariantResult {
     let pass = &passes.after;
     let all = Query::default();
     let improvement = baseline.and_then(|baseline| improvement(baseline, pass));
-    let validity = validity(plan, passes);
+    let validity = validity(plan, passes, time);
     let evidence = RunEvidence {
         after: pass,
         improvement,

@@ -3,7 +3,6 @@
 mod alerts;
 mod metrics;
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -22,12 +21,10 @@ async fn run(scenario: &str, redis_url: Option<String>, progress: &dyn Progress)
     let plan = plan.unwrap_or_else(|errors| panic!("{errors}"));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = RunOptions {
-        memcached: None,
-        stores: BTreeMap::new(),
         scenario_file: "test.yaml".to_owned(),
-        overrides: Vec::new(),
         redis_url,
         out: Some(folder.path().join("report")),
+        ..RunOptions::default()
     };
     let (_stop, stopped) = watch::channel(false);
     let finished = Box::pin(runner::run(&plan, &options, progress, stopped)).await;
