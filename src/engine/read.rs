@@ -1,4 +1,7 @@
 //! The way of a read: local, then in one flight per key remote and origin, then back up, filling.
+//!
+//! What only a miss needs is boxed where it begins: a read carries the room for it otherwise, and most
+//! reads are hits.
 
 use super::data_type::{Consistency, DataType, DataTypeId, Key, Stampede, Strategy};
 use super::event::Event;
@@ -41,7 +44,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return Err(wrong_strategy("get", policy));
         }
         if self.local.is_none() && self.remote.is_none() {
-            let entry = self.load(data_type, key).await?;
+            let entry = Box::pin(self.load(data_type, key)).await?;
             return Ok(Answer {
                 outcome: Outcome::Bypass,
                 layer: Layer::Origin,
@@ -76,7 +79,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     ) -> Result<Answer, EngineError> {
         let epoch = self.flights.epoch(key);
         let fetched = match policy.stampede {
-            Stampede::AdrLock => self.fetch_with_adr_lock(data_type, policy, key).await?,
+            Stampede::AdrLock => Box::pin(self.fetch_with_adr_lock(data_type, policy, key)).await?,
             _ => self.fetch_alone(data_type, policy, key).await?,
         };
         let keep = || self.keep_locally(data_type, key, &fetched.entry);
@@ -147,13 +150,14 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     /// From the remote layer, or else from the origin and into the remote layer.
     async fn fetch(&self, data_type: DataTypeId, policy: &DataType, key: &Key) -> Fetch {
         if self.remote.is_none() {
-            return Ok(loaded(self.load(data_type, key).await?, Fill::Stored));
+            let entry = Box::pin(self.load(data_type, key)).await?;
+            return Ok(loaded(entry, Fill::Stored));
         }
         match policy.stampede {
-            Stampede::Lock => return self.fetch_with_lock(data_type, policy, key).await,
+            Stampede::Lock => return Box::pin(self.fetch_with_lock(data_type, policy, key)).await,
             // The lease's look extends nothing.
             Stampede::Lease if policy.sliding.is_some() => {
-                return self.fetch_with_lock(data_type, policy, key).await;
+                return Box::pin(self.fetch_with_lock(data_type, policy, key)).await;
             }
             Stampede::Lease => return self.fetch_with_lease(data_type, policy, key).await,
             _ => {}
@@ -167,7 +171,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 self.refresh_later(data_type, key);
                 Ok(stale(entry))
             }
-            looked => self.load_and_fill(data_type, policy, key, looked).await,
+            looked => Box::pin(self.load_and_fill(data_type, policy, key, looked)).await,
         }
     }
 

@@ -25,6 +25,8 @@ mod session_store;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 mod stampede;
 #[cfg(test)]
 mod support;

@@ -30,24 +30,22 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                         || self.is_outdated(data_type, key, &entry) =>
                 {
                     // Kept past its TTL to be served stale, or outdated: no room for a lease.
-                    return self.fetch_with_lock(data_type, policy, key).await;
+                    return Box::pin(self.fetch_with_lock(data_type, policy, key)).await;
                 }
                 Ok(Leased::Found(entry)) if another_loads => return Ok(waited_for(entry)),
                 Ok(Leased::Found(entry)) => return Ok(found(entry)),
                 Ok(Leased::Granted) => {
-                    return self.load_leased(data_type, policy, key, token).await;
+                    return Box::pin(self.load_leased(data_type, policy, key, token)).await;
                 }
                 Ok(Leased::Taken) => another_loads = true,
                 Err(_) => {
-                    return self
-                        .load_and_fill(data_type, policy, key, Looked::Failed)
-                        .await;
+                    let loading = self.load_and_fill(data_type, policy, key, Looked::Failed);
+                    return Box::pin(loading).await;
                 }
             }
             if !self.wait_for_another(&waiter, &mut patience).await {
-                return self
-                    .load_and_fill(data_type, policy, key, Looked::Absent)
-                    .await;
+                let loading = self.load_and_fill(data_type, policy, key, Looked::Absent);
+                return Box::pin(loading).await;
             }
         }
     }

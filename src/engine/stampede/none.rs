@@ -14,7 +14,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
     ) -> Fetch {
         match self.look_remotely(data_type, key).await {
             Looked::Fresh(entry) => Ok(found(entry)),
-            looked => self.load_and_fill(data_type, policy, key, looked).await,
+            looked => Box::pin(self.load_and_fill(data_type, policy, key, looked)).await,
         }
     }
 }

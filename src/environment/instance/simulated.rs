@@ -210,3 +210,55 @@ impl<R: Remote, O: Origin> Service for Simulated<R, O> {
         })
     }
 }
+
+#[cfg(test)]
+mod size_probe {
+    use super::super::running::Protected;
+    use super::*;
+    use crate::engine::resilience::guarded::Guarded;
+    use crate::environment::database::{Distant, MockDatabase};
+    use crate::environment::modelled_redis::interim::ModelledRemote;
+    #[test]
+    fn sizes() {
+        fn probe(
+            engine: &Engine<Guarded<ModelledRemote>, Protected<Distant<MockDatabase>>>,
+            key: &Key,
+        ) {
+            let id = DataTypeId(0);
+            println!(
+                "operate {}",
+                std::mem::size_of_val(&operate(engine, Operation::Get, id, key, Bytes::new()))
+            );
+            println!("get {}", std::mem::size_of_val(&engine.get(id, key)));
+            println!(
+                "put {}",
+                std::mem::size_of_val(&engine.put(id, key, Bytes::new()))
+            );
+            println!("inv {}", std::mem::size_of_val(&engine.invalidate(id, key)));
+            println!(
+                "inv_pattern {}",
+                std::mem::size_of_val(&engine.invalidate_all(id))
+            );
+            println!("admit {}", std::mem::size_of_val(&engine.admit(id, key)));
+        }
+        let _ = probe;
+        println!("fn size trick");
+        fn size<F: Future>(
+            _: impl FnOnce(
+                &'static Engine<Guarded<ModelledRemote>, Protected<Distant<MockDatabase>>>,
+                &'static Key,
+            ) -> F,
+        ) -> usize {
+            std::mem::size_of::<F>()
+        }
+        println!(
+            "operate {}",
+            size(|e, k| operate(e, Operation::Get, DataTypeId(0), k, Bytes::new()))
+        );
+        println!("get {}", size(|e, k| e.get(DataTypeId(0), k)));
+        println!("put {}", size(|e, k| e.put(DataTypeId(0), k, Bytes::new())));
+        println!("inv {}", size(|e, k| e.invalidate(DataTypeId(0), k)));
+        println!("all {}", size(|e, _| e.invalidate_all(DataTypeId(0))));
+        println!("admit {}", size(|e, k| e.admit(DataTypeId(0), k)));
+    }
+}
