@@ -123,10 +123,6 @@ impl Stream {
         self.last = place;
     }
 
-    pub(super) fn last(&self) -> Place {
-        self.last
-    }
-
     pub(super) fn first(&self) -> Option<Place> {
         self.entries.first_key_value().map(|(place, _)| *place)
     }

@@ -41,23 +41,36 @@ fn admit(server: &mut Server, key: &Key, limit: Limit) -> Result<Admission, Laye
         server.read(called, key);
         server.read(called, key);
     }
-    let now = server.now();
-    let mut counter = match server.peek(key) {
-        Some(Value::Counter(counter)) => counter.clone(),
-        _ => Counter::new(limit),
-    };
-    let admission = counter.admit(now);
-    if admission.admitted {
-        let ttl = Ttl::For(lasts(&counter, limit, server.now_us()));
-        let stored = match called {
-            Called::Get => Called::Set,
-            called => called,
-        };
-        server.count(stored);
-        if stored != Called::Set {
-            server.count(Called::Expire);
+    let (now, now_us) = (server.now(), server.now_us());
+    let decided = match server.peek(key) {
+        Some(Value::Counter(counter)) if server.has_room().is_err() => {
+            // Looks what it would say, and leaves it as it is.
+            let refused = counter.clone().admit(now);
+            if refused.admitted {
+                server.has_room()?;
+            }
+            return Ok(refused);
         }
+        Some(_) => server.change(key, |value| match value {
+            Value::Counter(counter) => {
+                let admission = counter.admit(now);
+                Some((admission, lasts(counter, limit, now_us)))
+            }
+            _ => None,
+        }),
+        None => None,
+    };
+    let Some((admission, lasts)) = decided.flatten() else {
+        let mut counter = Counter::new(limit);
+        let admission = counter.admit(now);
+        let ttl = Ttl::For(lasts(&counter, limit, now_us));
+        server.count(if called == Called::Get { Called::Set } else { called });
         server.store(key, Value::Counter(counter), ttl)?;
+        return Ok(admission);
+    };
+    if admission.admitted {
+        server.count(if called == Called::Get { Called::Set } else { called });
+        server.expire(key, Ttl::For(lasts));
     }
     Ok(admission)
 }
