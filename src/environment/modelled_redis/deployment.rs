@@ -11,11 +11,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::calls::Called;
 use super::keyspace::KeyspaceConfig;
 use super::memory::MemoryLayout;
 use super::pubsub::{Hub, Inbox, PubSubModel, Tracked};
 use super::remote::ModelledRemote;
-use super::server::{CALLED, Server};
+use super::server::Server;
 use super::shard::{Ask, Pace, Setup, Shard, Totals, unreachable};
 use super::thread::CommandCosts;
 use crate::clock::{Clock, Timestamp};
@@ -196,7 +197,6 @@ impl ModelledRedis {
         let others = state.hub.len() as u64 + state.blocking.iter().sum::<u64>();
         drop(state);
         let config = &self.inner.config;
-        let calls = CALLED.iter().zip(all.calls);
         RedisInfo::modelled(Modelled {
             read_at: now,
             version: VERSION,
@@ -216,7 +216,7 @@ impl ModelledRedis {
             hits: all.hits,
             misses: all.misses,
             used_cpu: all.busy,
-            calls: calls.map(|(name, calls)| ((*name).to_owned(), calls)).collect(),
+            calls: all.calls.by_name(),
         })
     }
 
@@ -343,6 +343,14 @@ impl ModelledRedis {
         let mut asked = state.shards.iter_mut().enumerate();
         if asked.any(|(at, one)| (all || at == shard) && !one.is_up(now)) {
             return Err(unreachable());
+        }
+        for (at, one) in state.shards.iter_mut().enumerate() {
+            if all {
+                one.server.count(Called::ClientTracking);
+            }
+            if at == shard {
+                one.server.count(Called::Subscribe);
+            }
         }
         let (id, inbox) = state.hub.join(shard, tracked);
         state.count_clients(self.inner.config.instances);

@@ -14,6 +14,7 @@
 //!
 //! It must never draw randomness or read time from elsewhere, nor depend on the order of a hash map.
 
+mod calls;
 mod collections;
 mod command;
 pub mod deployment;

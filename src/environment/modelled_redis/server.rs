@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::calls::{Called, Calls};
 use super::command::{Deadline, Stood};
 use super::keyspace::{Counters, Keyspace, KeyspaceConfig, OutOfMemory};
 use super::replication::{Before, Log};
@@ -14,47 +15,9 @@ use super::value::Value;
 use crate::clock::Timestamp;
 use crate::engine::data_type::Key;
 use crate::engine::layer::{LayerError, Notice};
-use crate::engine::remote::redis::NAME;
+use crate::engine::remote::redis::{NAME, unix_millis};
 use crate::seed::Stream as Random;
 
-/// What a command is called in `INFO commandstats`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(super) enum Called {
-    Client,
-    Info,
-    Ping,
-    Evalsha,
-    Get,
-    Getrange,
-    Set,
-    Unlink,
-    Expire,
-    Publish,
-    Hash,
-    SortedSet,
-    Scan,
-    Xadd,
-    Xdel,
-    Xack,
-    Xlen,
-    Xrange,
-    Xgroup,
-    Xreadgroup,
-    Xpending,
-    Xclaim,
-    Subscribe,
-}
-
-/// Every kind, with the name that `INFO` gives it, or the most frequent of several.
-pub(super) const CALLED: [&str; 23] = [
-    "client", "info", "ping", "evalsha", "get", "getrange", "set", "unlink", "pexpire", "publish",
-    "hset", "zadd", "scan", "xadd", "xdel", "xack", "xlen", "xrange", "xgroup", "xreadgroup",
-    "xpending", "xclaim", "subscribe",
-];
-
-/// How often each kind of command was called.
-pub(super) type Calls = [u64; CALLED.len()];
 
 /// One server.
 #[derive(Debug)]
@@ -92,13 +55,13 @@ impl Server {
             full: None,
             clients: 0,
             kinds: 0,
-            calls: [0; CALLED.len()],
+            calls: Calls::default(),
             is_tracked: false,
             gives: 0,
             published: Vec::new(),
             changed: Vec::new(),
         };
-        for greeting in [Called::Client, Called::Info, Called::Ping] {
+        for greeting in [Called::Ping, Called::ScriptLoad, Called::Info] {
             server.count(greeting);
         }
         server
@@ -127,21 +90,15 @@ impl Server {
         self.now
     }
 
-    /// The server's time in milliseconds.
-    pub(super) fn now_ms(&self) -> u64 {
-        self.now.as_unix_nanos() / 1_000_000
-    }
-
-    /// The server's time in microseconds.
-    pub(super) fn now_us(&self) -> u64 {
-        self.now.as_unix_nanos() / 1_000
+    /// `TIME`: the server's time, asked for by a script.
+    pub(super) fn time(&mut self) -> Timestamp {
+        self.count(Called::Time);
+        self.now
     }
 
     /// Counts a call; one of a new kind takes memory.
     pub(super) fn count(&mut self, called: Called) {
-        let calls = &mut self.calls[called as usize];
-        *calls += 1;
-        if *calls == 1 {
+        if self.calls.count(called) {
             self.kinds += 1;
             self.weigh_overhead();
         }
@@ -193,7 +150,7 @@ impl Server {
         match log.and_then(|log| log.seen_by_replicas(key.as_str(), heard_at)) {
             None => self.keyspace.peek(key.as_str(), at),
             Some(stood) => {
-                let is_due = |ms: u64| at.as_unix_nanos() / 1_000_000 > ms;
+                let is_due = |ms: u64| unix_millis(at) > ms;
                 let stood = stood.filter(|stood| !stood.deadline_ms.is_some_and(is_due));
                 stood.map(|stood| &stood.value)
             }
@@ -253,9 +210,14 @@ impl Server {
         Ok(())
     }
 
-    /// `UNLINK` or `DEL`; whether it was there.
+    /// `UNLINK`; whether it was there.
     pub(super) fn unlink(&mut self, key: &Key) -> bool {
-        self.count(Called::Unlink);
+        self.delete(Called::Unlink, key)
+    }
+
+    /// What deletes a key; whether it was there.
+    pub(super) fn delete(&mut self, called: Called, key: &Key) -> bool {
+        self.count(called);
         self.note(key);
         let was_there = self.keyspace.unlink(key.as_str(), self.now);
         if was_there {
@@ -264,9 +226,9 @@ impl Server {
         was_there
     }
 
-    /// `PEXPIRE` or `PERSIST`; whether it was there.
+    /// `PEXPIRE`; whether it was there.
     pub(super) fn expire(&mut self, key: &Key, ttl: Ttl) -> bool {
-        self.count(Called::Expire);
+        self.count(Called::Pexpire);
         self.note(key);
         let deadline = ttl.deadline(self.now);
         let was_there = self.keyspace.end(key.as_str(), deadline, self.now);
@@ -274,6 +236,12 @@ impl Server {
             self.note_changed(key);
         }
         was_there
+    }
+
+    /// The end of a key that was just changed.
+    pub(super) fn set_end(&mut self, key: &Key, ttl: Ttl) {
+        let deadline = ttl.deadline(self.now);
+        self.keyspace.end(key.as_str(), deadline, self.now);
     }
 
     /// Changes a value in place; `None` if there is none.
@@ -319,7 +287,10 @@ impl Server {
 
     /// When a stream ends: as [`Server::expire`], without noting all of it.
     pub(super) fn expire_stream(&mut self, key: &Key, ttl: Ttl) {
-        self.count(Called::Expire);
+        self.count(match ttl {
+            Ttl::Never => Called::Persist,
+            Ttl::Keep | Ttl::For(_) => Called::Pexpire,
+        });
         let deadline = ttl.deadline(self.now);
         if self.change_stream(key, &[], |_| ()).is_some() {
             self.keyspace.end(key.as_str(), deadline, self.now);
@@ -373,7 +344,7 @@ impl Server {
 
     /// All keys that are not due, and how long each has still to live.
     pub(super) fn ttls(&self) -> impl Iterator<Item = (&Key, Option<Duration>)> {
-        let now_ms = self.now_ms();
+        let now_ms = unix_millis(self.now);
         let keyspace = &self.keyspace;
         let left = move |key: &Key| {
             let (deadline_ms, _) = keyspace.standing(key.as_str(), self.now)?;

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use super::calls::{Called, Calls};
 use super::keyspace::KeyspaceConfig;
-use super::server::{CALLED, Called, Calls, Server};
+use super::server::Server;
 use super::thread::{Command, CommandCosts, Thread};
 use super::value::{Value, entry_bytes};
 use crate::clock::Timestamp;
@@ -117,8 +118,7 @@ impl Totals {
         self.hits += other.hits;
         self.misses += other.misses;
         self.busy += other.busy;
-        let calls = self.calls.iter_mut().zip(other.calls);
-        calls.for_each(|(all, more)| *all += more);
+        self.calls.add_all(&other.calls);
     }
 
     /// What was counted, without what stands now.
@@ -375,7 +375,7 @@ impl Shard {
             totals.hits += replica.hits;
             totals.misses += replica.misses;
             totals.busy += replica.thread.busy(now);
-            totals.calls[Called::Get as usize] += replica.hits + replica.misses;
+            totals.calls.add(Called::Get, replica.hits + replica.misses);
         }
         totals
     }
@@ -401,5 +401,3 @@ impl Shard {
 pub(super) fn unreachable() -> LayerError {
     LayerError::Unreachable(NAME, "Connection refused".to_owned())
 }
-
-const _: () = assert!(CALLED.len() == Called::Subscribe as usize + 1);

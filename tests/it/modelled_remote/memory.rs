@@ -150,6 +150,9 @@ async fn live_the_model_weighs_what_a_real_one_does_after_the_same_operations() 
     let off = |measured: &RedisInfo| {
         modelled.used_memory.0 as f64 / measured.used_memory.0 as f64 - 1.0
     };
+    for (name, of) in [("model", &modelled), ("real", &ask().await)] {
+        println!("{name} {of:?}");
+    }
     // Tables move and buffers shrink after a while.
     let measured = until(&clock, "the same memory", ASK_LIMIT, async || {
         let info = ask().await;
@@ -161,9 +164,15 @@ async fn live_the_model_weighs_what_a_real_one_does_after_the_same_operations() 
     assert_eq!(modelled.keyspace(0).expires, measured.keyspace(0).expires);
     assert_eq!(modelled.keyspace_hits, measured.keyspace_hits);
     assert_eq!(modelled.keyspace_misses, measured.keyspace_misses);
-    for command in ["get", "evalsha", "getrange", "set", "xadd"] {
+    for command in [
+        "get", "getrange", "set", "hget", "hmget", "hgetall", "hset", "hincrby", "hvals", "zadd",
+        "zcard", "zcount", "zrange", "xadd", "xlen", "pexpire", "persist", "time",
+    ] {
         let calls = |info: &RedisInfo| info.calls_of(command);
         assert_eq!(calls(&modelled), calls(&measured), "{command}");
     }
+    // Each script is told once.
+    let told = measured.calls_of("script");
+    assert_eq!(modelled.calls_of("evalsha") + told, measured.calls_of("evalsha"));
     server.stop().await.expect("stop");
 }

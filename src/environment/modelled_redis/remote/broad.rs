@@ -15,7 +15,8 @@ use crate::engine::remote::redis::NAME;
 use crate::engine::remote::redis_invalidation::{
     GENERATIONS_TTL, MOVED, SCAN_COUNT, SWEEP_LIMIT, SWEEPS_MAX,
 };
-use crate::environment::modelled_redis::server::{Called, Server, Ttl};
+use crate::environment::modelled_redis::calls::Called;
+use crate::environment::modelled_redis::server::{Server, Ttl};
 use crate::environment::modelled_redis::shard::{Ask, unreachable};
 use crate::environment::modelled_redis::thread::Command;
 use crate::environment::modelled_redis::value::Value;
@@ -34,11 +35,13 @@ impl ModelledRemote {
     ) -> Result<Generation, LayerError> {
         let key = Self::generations();
         let raise = |server: &mut Server| {
-            let mut scopes = scopes_of(server, &key)?;
+            let now_us = server.time().as_unix_nanos() / 1_000;
+            let mut scopes = scopes_of(server, Called::Hvals, &key)?;
             let above = scopes.values().copied().max();
             let above = above.unwrap_or_default().max(known).0 + 1;
-            let raised = Generation(above.max(server.now_us()));
+            let raised = Generation(above.max(now_us));
             scopes.insert(scope.clone(), raised);
+            server.count(Called::Hset);
             keep(server, &key, scopes)?;
             Ok(raised)
         };
@@ -52,12 +55,23 @@ impl ModelledRemote {
     ) -> Result<Vec<Marker>, LayerError> {
         let key = Self::generations();
         let reconcile = |server: &mut Server| {
-            let mut scopes = scopes_of(server, &key)?;
+            let mut scopes = scopes_of(server, Called::Hgetall, &key)?;
             let before = scopes.clone();
-            let newer = put_together(&mut scopes, known, server.now_us());
+            if scopes.is_empty() && known.is_empty() {
+                // Nobody knows anything, so what was outdated may have been forgotten: everything is.
+                let now_us = server.time().as_unix_nanos() / 1_000;
+                scopes.insert(Scope::Everything, Generation(now_us));
+            }
+            let newer = put_together(&mut scopes, known);
             if scopes == before {
                 server.expire(&key, Ttl::For(GENERATIONS_TTL));
             } else {
+                for _ in before.keys().filter(|scope| !scopes.contains_key(scope)) {
+                    server.count(Called::Hdel);
+                }
+                for _ in scopes.iter().filter(|(scope, now)| before.get(scope) != Some(now)) {
+                    server.count(Called::Hset);
+                }
                 keep(server, &key, scopes)?;
             }
             Ok(newer)
@@ -151,9 +165,9 @@ fn sweep(server: &mut Server, key: &Key) -> Result<bool, LayerError> {
     }
 }
 
-fn scopes_of(server: &mut Server, key: &Key) -> Result<Scopes, LayerError> {
+fn scopes_of(server: &mut Server, called: Called, key: &Key) -> Result<Scopes, LayerError> {
     server.count(Called::Evalsha);
-    match server.read(Called::Hash, key) {
+    match server.read(called, key) {
         None => Ok(Scopes::new()),
         Some(Value::Generations(scopes)) => Ok(scopes.clone()),
         Some(_) => Err(super::wrong_type()),
@@ -161,17 +175,12 @@ fn scopes_of(server: &mut Server, key: &Key) -> Result<Scopes, LayerError> {
 }
 
 fn keep(server: &mut Server, key: &Key, scopes: Scopes) -> Result<(), LayerError> {
-    server.count(Called::Hash);
-    server.count(Called::Expire);
+    server.count(Called::Pexpire);
     server.store(key, Value::Generations(scopes), Ttl::For(GENERATIONS_TTL))
 }
 
 /// The greater of each holds, on both sides; gives what is newer here than known.
-fn put_together(scopes: &mut Scopes, known: &[Marker], now_us: u64) -> Vec<Marker> {
-    if scopes.is_empty() && known.is_empty() {
-        // Nobody knows anything, so what was outdated may have been forgotten: everything is.
-        scopes.insert(Scope::Everything, Generation(now_us));
-    }
+fn put_together(scopes: &mut Scopes, known: &[Marker]) -> Vec<Marker> {
     for marker in known {
         let held = scopes.entry(marker.scope.clone()).or_default();
         *held = marker.generation.max(*held);

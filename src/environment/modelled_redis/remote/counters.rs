@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use super::ModelledRemote;
+use crate::clock::Timestamp;
 use crate::engine::data_type::{Key, Limit, LimitAlgorithm};
 use crate::engine::layer::{Admission, LayerError};
 use crate::engine::rate_limit::{BUCKETS, Counter, Held, window_us};
-use crate::environment::modelled_redis::server::{Called, Server, Ttl};
+use crate::environment::modelled_redis::calls::Called;
+use crate::environment::modelled_redis::server::{Server, Ttl};
 use crate::environment::modelled_redis::shard::Ask;
 use crate::environment::modelled_redis::thread::Command;
 use crate::environment::modelled_redis::value::Value;
@@ -25,58 +27,76 @@ impl ModelledRemote {
     }
 }
 
+/// The commands of an algorithm's script: those that look, and those that store.
+fn commands(algorithm: LimitAlgorithm) -> (&'static [Called], &'static [Called]) {
+    use Called::{
+        Get, Hgetall, Hincrby, Hmget, Hset, Pexpire, Set, Zadd, Zcard, Zcount, Zrange,
+    };
+    match algorithm {
+        LimitAlgorithm::SlidingBuckets => (&[Hgetall], &[Hincrby, Pexpire]),
+        // It asks for the newest and for their number, and last for its twins.
+        LimitAlgorithm::SlidingLog => (&[Zrange, Zcard, Zcount], &[Zadd, Pexpire]),
+        LimitAlgorithm::Gcra { .. } => (&[Get], &[Set]),
+        LimitAlgorithm::TwoBuckets | LimitAlgorithm::FixedWindow => (&[Hmget], &[Hset, Pexpire]),
+    }
+}
+
 fn admit(server: &mut Server, key: &Key, limit: Limit) -> Result<Admission, LayerError> {
     server.count(Called::Evalsha);
-    let called = match limit.algorithm {
-        LimitAlgorithm::Gcra { .. } => Called::Get,
-        LimitAlgorithm::SlidingLog => Called::SortedSet,
-        _ => Called::Hash,
-    };
-    match server.read(called, key) {
-        None | Some(Value::Counter(_)) => {}
-        Some(_) => return Err(super::wrong_type()),
+    let now = server.time();
+    if !matches!(server.peek(key), None | Some(Value::Counter(_))) {
+        return Err(super::wrong_type());
     }
-    if limit.algorithm == LimitAlgorithm::SlidingLog {
-        // It asks for the newest, for their number, and for the oldest or for its twins.
-        server.read(called, key);
-        server.read(called, key);
-    }
-    let (now, now_us) = (server.now(), server.now_us());
-    let decided = match server.peek(key) {
-        Some(Value::Counter(counter)) if server.has_room().is_err() => {
-            // Looks what it would say, and leaves it as it is.
-            let refused = counter.clone().admit(now);
-            if refused.admitted {
-                server.has_room()?;
-            }
-            return Ok(refused);
-        }
-        Some(_) => server.change(key, |value| match value {
-            Value::Counter(counter) => {
-                let admission = counter.admit(now);
-                Some((admission, lasts(counter, limit, now_us)))
-            }
-            _ => None,
-        }),
-        None => None,
-    };
-    let Some((admission, lasts)) = decided.flatten() else {
+    let Some(Value::Counter(held)) = server.peek(key) else {
         let mut counter = Counter::new(limit);
         let admission = counter.admit(now);
-        let ttl = Ttl::For(lasts(&counter, limit, now_us));
-        server.count(if called == Called::Get { Called::Set } else { called });
+        count_commands(server, key, limit, true);
+        let ttl = Ttl::For(lasts(&counter, limit, now));
         server.store(key, Value::Counter(counter), ttl)?;
         return Ok(admission);
     };
+    if server.has_room().is_err() {
+        // Nothing may change but that it is looked at.
+        let decided = held.clone().admit(now);
+        count_commands(server, key, limit, false);
+        return match decided.admitted {
+            true => server.has_room().map(|()| decided),
+            false => Ok(decided),
+        };
+    }
+    let changed = server.change(key, |value| match value {
+        Value::Counter(counter) => {
+            let admission = counter.admit(now);
+            Some((admission, lasts(counter, limit, now)))
+        }
+        _ => None,
+    });
+    let (admission, lasts) = changed.flatten().ok_or_else(super::wrong_type)?;
+    count_commands(server, key, limit, admission.admitted);
     if admission.admitted {
-        server.count(if called == Called::Get { Called::Set } else { called });
-        server.expire(key, Ttl::For(lasts));
+        server.set_end(key, Ttl::For(lasts));
     }
     Ok(admission)
 }
 
+fn count_commands(server: &mut Server, key: &Key, limit: Limit, admitted: bool) {
+    let (looks, stores) = commands(limit.algorithm);
+    for look in looks {
+        // Who is refused is told when the oldest goes.
+        let is_of_oldest = *look == Called::Zcount && !admitted;
+        server.read(if is_of_oldest { Called::Zrange } else { *look }, key);
+    }
+    if limit.algorithm == LimitAlgorithm::SlidingLog {
+        server.count(Called::Zremrangebyscore);
+    }
+    if admitted {
+        stores.iter().for_each(|store| server.count(*store));
+    }
+}
+
 /// How long the key lives after an admission.
-fn lasts(counter: &Counter, limit: Limit, now_us: u64) -> Duration {
+fn lasts(counter: &Counter, limit: Limit, now: Timestamp) -> Duration {
+    let now_us = now.as_unix_nanos() / 1_000;
     let window = window_us(limit.window);
     let us = match (limit.algorithm, counter.held()) {
         (_, Held::Due(next_us)) => next_us.saturating_sub(now_us),

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use super::ModelledRemote;
+use crate::clock::Timestamp;
 use crate::engine::data_type::Key;
 use crate::engine::layer::{Entry, Fill, LayerError, Version};
 use crate::engine::remote::redis::{TOMBSTONE_TTL, unix_millis};
 use crate::engine::remote::wire::TOMBSTONE_BYTES;
-use crate::environment::modelled_redis::server::{Called, Server, Ttl};
+use crate::environment::modelled_redis::calls::Called;
+use crate::environment::modelled_redis::server::{Server, Ttl};
 use crate::environment::modelled_redis::shard::Ask;
 use crate::environment::modelled_redis::thread::Command;
 use crate::environment::modelled_redis::value::{Value, entry_bytes};
@@ -58,7 +60,7 @@ impl ModelledRemote {
             if entry.row.value.is_none() {
                 return Ok(Some(entry));
             }
-            let left = left(server, &entry);
+            let left = left(server.time(), &entry);
             if left.is_zero() {
                 server.unlink(&key);
                 return Ok(None);
@@ -104,16 +106,17 @@ impl ModelledRemote {
             if floor.is_some_and(|floor| floor > entry.row.as_of) {
                 return Ok(Fill::Refused);
             }
+            let now = server.time();
             let mut entry = entry.clone();
             if let Some(Value::Entry(old)) = held
                 && old.row.value.is_some()
             {
-                let (of_old, of_new) = (left(server, &old), left(server, &entry));
+                let (of_old, of_new) = (left(now, &old), left(now, &entry));
                 if !of_old.is_zero() && of_old < of_new {
                     entry.fresh_until = old.fresh_until;
                 }
             }
-            let ttl = ttl.min(left(server, &entry));
+            let ttl = ttl.min(left(now, &entry));
             if ttl.is_zero() {
                 server.unlink(&key);
             } else {
@@ -133,8 +136,10 @@ impl ModelledRemote {
         ttl: Duration,
     ) -> Result<(), LayerError> {
         let key = self.spelled(key);
-        let put =
-            |server: &mut Server| server.set(&key, Value::Entry(entry.clone()), Ttl::For(ttl));
+        let put = |server: &mut Server| {
+            server.count(Called::Psetex);
+            server.store(&key, Value::Entry(entry.clone()), Ttl::For(ttl))
+        };
         let ask = Ask::bringing(Command::Set, entry_bytes(entry));
         let shard = self.redis.shard_of(&key);
         self.redis.call(shard, self.timeout, ask, put).await
@@ -201,9 +206,9 @@ pub(super) fn floor(server: &mut Server, key: &Key) -> Option<Version> {
 }
 
 /// How long an entry has until its end, in the whole milliseconds of the server.
-fn left(server: &Server, entry: &Entry) -> Duration {
+fn left(now: Timestamp, entry: &Entry) -> Duration {
     let end_ms = unix_millis(entry.fresh_until);
-    Duration::from_millis(end_ms.saturating_sub(server.now_ms()))
+    Duration::from_millis(end_ms.saturating_sub(unix_millis(now)))
 }
 
 fn invalidate(server: &mut Server, key: &Key, version: Version) -> Result<(), LayerError> {

@@ -7,7 +7,8 @@ use super::ModelledRemote;
 use crate::engine::data_type::Key;
 use crate::engine::layer::{Entry, Fill, LayerError, Leased, Notice, Token, Version};
 use crate::engine::remote::wire::LEASE_BYTES;
-use crate::environment::modelled_redis::server::{Called, Server, Ttl};
+use crate::environment::modelled_redis::calls::Called;
+use crate::environment::modelled_redis::server::{Server, Ttl};
 use crate::environment::modelled_redis::shard::Ask;
 use crate::environment::modelled_redis::thread::Command;
 use crate::environment::modelled_redis::value::{LOCK_BYTES, Value, entry_bytes};
@@ -61,7 +62,7 @@ impl ModelledRemote {
                     Fill::Stored
                 }
                 (Some(_), None) => {
-                    server.unlink(&key);
+                    server.delete(Called::Del, &key);
                     Fill::Stored
                 }
                 (Some(floor), Some((entry, ttl))) if entry.row.as_of >= floor => {
@@ -124,7 +125,7 @@ impl ModelledRemote {
         let shard = self.redis.shard_of(&lock);
         let Some(token) = token else {
             let unlock = |server: &mut Server| {
-                server.unlink(&lock);
+                server.delete(Called::Del, &lock);
                 Ok(())
             };
             let ask = Ask::new(Command::Unlink);
@@ -134,7 +135,7 @@ impl ModelledRemote {
         let unlock = |server: &mut Server| {
             server.count(Called::Evalsha);
             if is_ours(server, &lock, token) {
-                server.unlink(&lock);
+                server.delete(Called::Del, &lock);
                 server.publish(told);
             }
             Ok(())

@@ -20,7 +20,8 @@ use crate::engine::remote::redis_queue::{BLOCK, COMMAND_LIMIT, EMPTY_TTL, MEMORY
 use crate::engine::write_behind::version::PLACES_PER_MS;
 use crate::environment::modelled_redis::collections::stream_entry_bytes;
 use crate::environment::modelled_redis::deployment::{ModelledRedis, Seat};
-use crate::environment::modelled_redis::server::{Called, Server, Ttl};
+use crate::environment::modelled_redis::calls::Called;
+use crate::environment::modelled_redis::server::{Server, Ttl};
 use crate::environment::modelled_redis::shard::{Ask, unreachable};
 use crate::environment::modelled_redis::stream::{Place, Stream};
 use crate::environment::modelled_redis::thread::Command;
@@ -57,7 +58,7 @@ impl ModelledRemote {
         let given_up_ms = unix_millis(write.accepted_at + self.timeout);
         let append = |server: &mut Server| {
             server.count(Called::Evalsha);
-            if server.now_ms() > given_up_ms {
+            if unix_millis(server.time()) > given_up_ms {
                 return Err(LayerError::Refused(NAME, TOO_LATE.to_owned()));
             }
             server.has_room()?;
@@ -119,7 +120,7 @@ impl ModelledRemote {
             own,
         };
         let make = |server: &mut Server| {
-            server.count(Called::Xgroup);
+            server.count(Called::XgroupCreate);
             make_group(server, &stream)
         };
         opened.is_new = opened.call(Ask::new(Command::StreamAdd), make).await?;
@@ -394,7 +395,10 @@ impl Queue for ModelledStream {
                 Some(Value::Stream(stream)) => stream.first(),
                 _ => None,
             };
-            let age_ms = oldest.map_or(0, |place| server.now_ms().saturating_sub(place.ms));
+            let age_ms = match oldest {
+                Some(place) => unix_millis(server.time()).saturating_sub(place.ms),
+                None => 0,
+            };
             let writes = waiting_in(server, &self.stream);
             let dead_letters = match server.read(Called::Xlen, &self.dead_letters) {
                 Some(Value::DeadLetters { count, .. }) => *count,
