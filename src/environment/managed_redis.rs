@@ -14,6 +14,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+pub(in crate::environment) use self::settings::{NODE_TIMEOUT_MS, policy_name};
 use self::settings::{Role, Settings};
 use super::RedisConfig;
 use super::error::EnvironmentError;

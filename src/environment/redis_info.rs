@@ -4,6 +4,7 @@
 //! Parsing and subtracting are pure. Never decides whether a number is good.
 
 mod ledger;
+mod modelled;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use redis::aio::ConnectionLike;
 
 pub use self::ledger::RedisLedger;
+pub(in crate::environment) use self::modelled::Modelled;
 use super::error::EnvironmentError;
 use crate::clock::{Clock, Timestamp};
 use crate::units::ByteSize;

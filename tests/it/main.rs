@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod invalidation;
@@ -10,6 +12,8 @@ mod invalidation;
 mod model;
 #[cfg(test)]
 mod modelled_redis;
+#[cfg(test)]
+mod modelled_remote;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]

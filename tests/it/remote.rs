@@ -1,5 +1,5 @@
-//! One body of tests for every store of the remote layer, and what memcached alone does: on a real
-//! Redis and a real memcached.
+//! The remote layer on a real Redis and a real memcached: what every store promises, and what memcached
+//! alone does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cachestorm::clock::Clock;
-use cachestorm::engine::data_type::{Key, Limit, LimitAlgorithm};
+use cachestorm::engine::data_type::Key;
 use cachestorm::engine::event::Observer;
 use cachestorm::engine::layer::{
-    Entry, Fill, Generation, Layer, LayerError, Leased, Notice, Outcome, Remote, Row, Token,
-    Version,
+    Layer, LayerError, Notice, Outcome, Remote, Token, Version,
 };
 use cachestorm::engine::local::{LocalConfig, LocalPolicy};
 use cachestorm::engine::remote::any::{AnyRemote, RemoteOptions};
@@ -24,10 +23,10 @@ use cachestorm::environment::memcached_info::MemcachedInfo;
 use cachestorm::environment::{EvictionPolicy, MemcachedConfig, RedisConfig};
 use cachestorm::seed::Seed;
 
+use crate::conformance::{self, Pair, TTL, entry, survives_a_storm_of_writers};
 use crate::support::fake_remote::Server;
 use crate::support::{ACTIVITY, CUSTOMER, RATE_LIMIT, ScriptedOrigin, Told, policies};
 
-const TTL: Duration = Duration::from_mins(1);
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 async fn memcached() -> ManagedMemcached {
@@ -54,14 +53,16 @@ async fn on_memcached(server: &ManagedMemcached) -> AnyRemote {
         .expect("memcached answers")
 }
 
-async fn redis() -> (ManagedRedis, AnyRemote) {
+async fn redis() -> ManagedRedis {
     let config = RedisConfig {
         maxmemory: None,
         policy: EvictionPolicy::Noeviction,
     };
-    let server = ManagedRedis::start(&config, &Clock::real())
-        .await
-        .expect("redis-server starts");
+    let server = ManagedRedis::start(&config, &Clock::real()).await;
+    server.expect("redis-server starts")
+}
+
+async fn on_redis(server: &ManagedRedis) -> AnyRemote {
     let options = RemoteOptions::Redis(RedisOptions {
         url: server.url().to_owned(),
         prefix: "test:".to_owned(),
@@ -69,231 +70,40 @@ async fn redis() -> (ManagedRedis, AnyRemote) {
         timeout: Duration::from_secs(2),
     });
     let remote = AnyRemote::connect(options).await.expect("Redis answers");
-    (server, remote)
-}
-
-fn entry(as_of: u64, value: Option<&str>) -> Entry {
-    let now = Clock::real().now();
-    Entry {
-        row: Row {
-            value: value.map(|value| Bytes::from(value.to_owned())),
-            version: Version(as_of),
-            committed_at: now,
-            as_of: Version(as_of),
-        },
-        fetched_at: now,
-        fresh_until: now + TTL,
-        load_time: Duration::from_millis(7),
-        generation: Generation::default(),
-    }
+    remote.serving(&conformance::policies())
 }
 
 #[tokio::test]
 async fn live_redis_keeps_what_the_remote_layer_promises() {
-    let (_server, remote) = redis().await;
-    keeps_entries(&remote).await;
-    keeps_newer_ones(&remote).await;
-    purges(&remote).await;
-    leases(&remote).await;
-    locks(&remote).await;
-    counts(&remote).await;
-    survives_a_storm_of_writers(Arc::new(remote)).await;
+    let server = redis().await;
+    let pair = Pair {
+        clock: Clock::real(),
+        one: on_redis(&server).await,
+        other: on_redis(&server).await,
+    };
+    pair.keeps_everything().await;
+    survives_a_storm_of_writers(&pair.clock, pair.one).await;
 }
 
 #[tokio::test]
 async fn live_memcached_keeps_what_the_remote_layer_promises() {
     let server = memcached().await;
-    let remote = on_memcached(&server).await;
-    keeps_entries(&remote).await;
-    keeps_newer_ones(&remote).await;
-    purges(&remote).await;
-    leases(&remote).await;
-    locks(&remote).await;
-    counts(&remote).await;
-    survives_a_storm_of_writers(Arc::new(remote)).await;
+    let pair = Pair {
+        clock: Clock::real(),
+        one: on_memcached(&server).await,
+        other: on_memcached(&server).await,
+    };
+    pair.keeps_the_basics().await;
+    survives_a_storm_of_writers(&pair.clock, pair.one).await;
 }
 
 /// The stand-in of other tests, too.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_fake_keeps_what_the_remote_layer_promises() {
-    let remote = Server::new(Clock::real()).connect();
-    keeps_entries(&remote).await;
-    keeps_newer_ones(&remote).await;
-    purges(&remote).await;
-    leases(&remote).await;
-    locks(&remote).await;
-    counts(&remote).await;
-}
-
-async fn keeps_entries(remote: &impl Remote) {
-    assert_eq!(remote.get(&Key::new("a")).await, Ok(None));
-    // Values of every kind: absent, empty, with line ends, larger than a read.
-    let large = "x".repeat(300_000);
-    for (at, value) in [None, Some(""), Some("a\r\nVA 1\r\nb"), Some(&*large)]
-        .into_iter()
-        .enumerate()
-    {
-        let (key, entry) = (Key::new(format!("entry:{at}")), entry(5, value));
-        assert_eq!(remote.fill(&key, &entry, TTL).await, Ok(Fill::Stored));
-        assert_eq!(remote.get(&key).await, Ok(Some(entry)));
-    }
-    let key = Key::new("entry:0");
-    let older = entry(1, Some("older"));
-    assert_eq!(remote.overwrite(&key, &older, TTL).await, Ok(()));
-    assert_eq!(remote.get(&key).await, Ok(Some(older)));
-}
-
-async fn keeps_newer_ones(remote: &impl Remote) {
-    let key = Key::new("versions");
-    let as_of = async || {
-        let held = remote.get(&key).await.expect("an answer");
-        held.map(|held| held.row.as_of.0)
-    };
-    // Around 2^32 and 2^53, where a comparison by the wrong number type would break.
-    for base in [10, u64::from(u32::MAX), (1 << 53) - 3] {
-        let keys = [key.clone(), Key::new("versions:other")];
-        let invalidate = |version| remote.invalidate(&keys, Version(version));
-        let fill = async |as_of| remote.fill(&key, &entry(as_of, Some("v")), TTL).await;
-        assert_eq!(invalidate(0).await, Ok(()));
-        assert_eq!(fill(base + 1).await, Ok(Fill::Stored));
-        assert_eq!(fill(base).await, Ok(Fill::Refused));
-        assert_eq!(fill(base + 1).await, Ok(Fill::Stored));
-        assert_eq!(invalidate(base).await, Ok(()));
-        assert_eq!(as_of().await, Some(base + 1), "older than the entry");
-        assert_eq!(invalidate(base + 2).await, Ok(()));
-        assert_eq!(as_of().await, None);
-        assert_eq!(fill(base + 1).await, Ok(Fill::Refused), "a stale fill");
-        assert_eq!(fill(base + 2).await, Ok(Fill::Stored));
-        assert_eq!(as_of().await, Some(base + 2));
-    }
-}
-
-/// A purge knows no commit, and lets nothing in that is older than what was known before it.
-async fn purges(remote: &impl Remote) {
-    let key = Key::new("purged");
-    let keys = std::slice::from_ref(&key);
-    let fill = async |as_of| remote.fill(&key, &entry(as_of, Some("v")), TTL).await;
-    let purge = async || assert_eq!(remote.invalidate(keys, Version(0)).await, Ok(()));
-    purge().await;
-    assert_eq!(fill(3).await, Ok(Fill::Stored), "nothing was known");
-    purge().await;
-    assert_eq!(remote.get(&key).await, Ok(None));
-    assert_eq!(fill(2).await, Ok(Fill::Refused), "older than the entry");
-    assert_eq!(fill(3).await, Ok(Fill::Stored), "the same again");
-    assert_eq!(remote.invalidate(keys, Version(5)).await, Ok(()));
-    purge().await;
-    assert_eq!(fill(4).await, Ok(Fill::Refused), "older than the write");
-    let (old, new) = (entry(4, Some("v")), entry(5, Some("w")));
-    for (number, value, filled) in [(1, &old, Fill::Refused), (2, &new, Fill::Refused)] {
-        let take = remote.get_or_lease(&key, Token(number), TTL);
-        assert_eq!(take.await, Ok(Leased::Granted));
-        purge().await;
-        let fill = remote.fill_leased(&key, Token(number), Some((value, TTL)));
-        assert_eq!(fill.await, Ok(filled), "the purge took the lease away");
-    }
-    assert_eq!(fill(4).await, Ok(Fill::Refused), "as before the leases");
-    assert_eq!(fill(5).await, Ok(Fill::Stored));
-}
-
-async fn leases(remote: &impl Remote) {
-    let key = Key::new("lease");
-    let (ours, theirs) = (Token(1 << 100 | 7), Token(8));
-    let take = |token| remote.get_or_lease(&key, token, TTL);
-    assert_eq!(take(ours).await, Ok(Leased::Granted));
-    assert_eq!(take(theirs).await, Ok(Leased::Taken));
-    assert_eq!(remote.get(&key).await, Ok(None), "a lease is no entry");
-    let value = entry(5, Some("v"));
-    let fill = |token, entry| remote.fill_leased(&key, token, entry);
-    assert_eq!(fill(theirs, Some((&value, TTL))).await, Ok(Fill::Refused));
-    assert_eq!(fill(ours, Some((&value, TTL))).await, Ok(Fill::Stored));
-    assert_eq!(take(theirs).await, Ok(Leased::Found(value.clone())));
-
-    // A write takes the lease away, and its floor goes on in the next lease.
-    let invalidate = |version| remote.invalidate(std::slice::from_ref(&key), Version(version));
-    assert_eq!(invalidate(6).await, Ok(()));
-    assert_eq!(take(ours).await, Ok(Leased::Granted));
-    assert_eq!(invalidate(7).await, Ok(()));
-    assert_eq!(fill(ours, Some((&value, TTL))).await, Ok(Fill::Refused));
-    assert_eq!(take(theirs).await, Ok(Leased::Granted));
-    assert_eq!(fill(theirs, Some((&value, TTL))).await, Ok(Fill::Refused));
-    assert_eq!(fill(theirs, None).await, Ok(Fill::Stored), "given back");
-    let stale = remote.fill(&key, &value, TTL).await;
-    assert_eq!(stale, Ok(Fill::Refused), "the tombstone is there again");
-    assert_eq!(take(ours).await, Ok(Leased::Granted));
-    let newer = entry(7, Some("w"));
-    assert_eq!(fill(ours, Some((&newer, TTL))).await, Ok(Fill::Stored));
-    assert_eq!(remote.get(&key).await, Ok(Some(newer)));
-}
-
-async fn locks(remote: &impl Remote) {
-    let key = Key::new("locked");
-    let (ours, theirs) = (Token(u128::MAX), Token(3));
-    assert_eq!(remote.lock(&key, ours, TTL).await, Ok(true));
-    assert_eq!(remote.lock(&key, theirs, TTL).await, Ok(false));
-    assert_eq!(remote.renew_lock(&key, theirs, TTL).await, Ok(false));
-    assert_eq!(remote.renew_lock(&key, ours, TTL).await, Ok(true));
-    assert_eq!(remote.unlock(&key, Some(theirs)).await, Ok(()));
-    assert_eq!(
-        remote.lock(&key, theirs, TTL).await,
-        Ok(false),
-        "not theirs"
-    );
-    assert_eq!(remote.unlock(&key, Some(ours)).await, Ok(()));
-    assert_eq!(remote.lock(&key, theirs, TTL).await, Ok(true));
-    assert_eq!(remote.unlock(&key, None).await, Ok(()));
-    assert_eq!(remote.renew_lock(&key, theirs, TTL).await, Ok(false));
-}
-
-async fn counts(remote: &impl Remote) {
-    let limit = Limit {
-        requests: 3,
-        window: Duration::from_mins(10),
-        algorithm: LimitAlgorithm::FixedWindow,
-    };
-    for key in ["count:1", "count:2"] {
-        let mut remaining = Vec::new();
-        for _ in 0..3 {
-            let admission = remote.admit(&Key::new(key), limit).await.expect("counted");
-            assert!(admission.admitted);
-            assert_eq!(admission.retry_after, Duration::ZERO);
-            remaining.push(admission.remaining);
-        }
-        assert_eq!(remaining, [2, 1, 0]);
-        let refused = remote.admit(&Key::new(key), limit).await.expect("counted");
-        assert!(!refused.admitted);
-        let retry_after = refused.retry_after;
-        assert!(
-            retry_after > Duration::ZERO && retry_after <= Duration::from_mins(21),
-            "{retry_after:?}"
-        );
-    }
-}
-
-/// Writers and loaders of one key at once: in the end the newest is there, and no reader ever saw
-/// the key go back.
-async fn survives_a_storm_of_writers(remote: Arc<impl Remote>) {
-    const WRITES: u64 = 200;
-    let key = Key::new("storm");
-    let writers = (0..4).map(|writer| {
-        let (remote, key) = (Arc::clone(&remote), key.clone());
-        tokio::spawn(async move {
-            for write in (writer..WRITES).step_by(4) {
-                let entry = entry(write + 1, Some("v"));
-                let written = remote.fill(&key, &entry, TTL).await;
-                written.expect("a decision");
-            }
-        })
-    });
-    let writers: Vec<_> = writers.collect();
-    let mut newest = 0;
-    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
-        if let Some(held) = remote.get(&key).await.expect("an answer") {
-            assert!(held.row.as_of.0 >= newest, "the key went back");
-            newest = held.row.as_of.0;
-        }
-    }
-    let held = remote.get(&key).await.expect("an answer");
-    assert_eq!(held.map(|held| held.row.as_of.0), Some(WRITES));
+    let clock = Clock::real();
+    let server = Server::new(clock.clone());
+    let (one, other) = (server.connect(), server.connect());
+    Pair { clock, one, other }.keeps_the_basics().await;
 }
 
 #[tokio::test]
@@ -331,7 +141,7 @@ async fn live_memcached_says_what_it_cannot_do_and_counts_its_looks() {
             .await
             .expect("an answer");
         lookups += 2;
-        let entry = entry(at, Some("v"));
+        let entry = entry(&clock, at, Some("v"));
         remote.fill(&key, &entry, TTL).await.expect("a decision");
         remote
             .invalidate(&[key], Version(at))
@@ -349,7 +159,7 @@ async fn live_memcached_says_what_it_cannot_do_and_counts_its_looks() {
         refused.to_string().contains("a key of memcached"),
         "{refused}"
     );
-    let large = entry(1, Some(&"x".repeat(2 << 20)));
+    let large = entry(&clock, 1, Some(&"x".repeat(2 << 20)));
     let refused = remote.fill(&Key::new("large"), &large, TTL).await;
     let refused = refused.expect_err("too large");
     assert!(refused.to_string().contains("too large"), "{refused}");

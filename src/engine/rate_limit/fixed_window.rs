@@ -5,7 +5,7 @@
 //! come at its end and the next one's at its start. Cost: two numbers a key. Its classic defect is to
 //! count and to set the expiry in two steps: a crash in between leaves a count for ever.
 
-use super::Decision;
+use super::{Decision, Held};
 
 #[derive(Clone, Debug)]
 pub(super) struct FixedWindow {
@@ -23,6 +23,10 @@ impl FixedWindow {
             window: 0,
             count: 0,
         }
+    }
+
+    pub(super) fn held(&self) -> Held {
+        Held::Window([self.window, self.count])
     }
 
     pub(super) fn admit(&mut self, now_us: u64) -> Decision {

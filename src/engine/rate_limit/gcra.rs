@@ -8,7 +8,7 @@
 //! Source: ITU-T Recommendation I.371, annex A, "virtual scheduling algorithm". It keeps the
 //! theoretical arrival time of the next request.
 
-use super::Decision;
+use super::{Decision, Held};
 
 #[derive(Clone, Debug)]
 #[allow(
@@ -31,6 +31,10 @@ impl Gcra {
             leave_us: interval_us.saturating_mul(burst.max(1) - 1),
             next_us: 0,
         }
+    }
+
+    pub(super) fn held(&self) -> Held {
+        Held::Due(self.next_us)
     }
 
     pub(super) fn admit(&mut self, now_us: u64) -> Decision {

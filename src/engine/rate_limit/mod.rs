@@ -10,6 +10,7 @@
 pub mod audit;
 mod fixed_window;
 mod gcra;
+mod held;
 mod sliding_buckets;
 mod sliding_log;
 mod two_buckets;
@@ -24,7 +25,8 @@ use super::layer::Admission;
 use crate::clock::Timestamp;
 use fixed_window::FixedWindow;
 use gcra::Gcra;
-pub(super) use sliding_buckets::BUCKETS;
+pub(crate) use held::Held;
+pub(crate) use sliding_buckets::BUCKETS;
 use sliding_buckets::SlidingBuckets;
 use sliding_log::SlidingLog;
 use two_buckets::TwoBuckets;
@@ -57,6 +59,17 @@ impl Counter {
                 State::FixedWindow(FixedWindow::new(requests, window_us))
             }
         })
+    }
+
+    /// What it keeps between two arrivals.
+    pub(crate) fn held(&self) -> Held {
+        match &self.0 {
+            State::SlidingBuckets(counter) => counter.held(),
+            State::SlidingLog(counter) => counter.held(),
+            State::Gcra(counter) => counter.held(),
+            State::TwoBuckets(counter) => counter.held(),
+            State::FixedWindow(counter) => counter.held(),
+        }
     }
 
     /// Counts an arrival at `now`, cut to whole microseconds. Should time go back, the counter stands
@@ -93,6 +106,6 @@ enum Decision {
 }
 
 /// The window in the unit in which all algorithms count; never zero.
-pub(super) fn window_us(window: Duration) -> u64 {
+pub(crate) fn window_us(window: Duration) -> u64 {
     u64::try_from(window.as_micros()).unwrap_or(u64::MAX).max(1)
 }

@@ -7,10 +7,10 @@
 
 use std::collections::VecDeque;
 
-use super::Decision;
+use super::{Decision, Held};
 
 /// Into how many the window is cut.
-pub(in crate::engine) const BUCKETS: u64 = 32;
+pub(crate) const BUCKETS: u64 = 32;
 
 #[derive(Clone, Debug)]
 pub(super) struct SlidingBuckets {
@@ -28,6 +28,10 @@ impl SlidingBuckets {
             width_us: window_us.div_ceil(BUCKETS),
             held: VecDeque::new(),
         }
+    }
+
+    pub(super) fn held(&self) -> Held {
+        Held::Buckets(self.held.len())
     }
 
     pub(super) fn admit(&mut self, now_us: u64) -> Decision {

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::Decision;
+use super::{Decision, Held};
 
 #[derive(Clone, Debug)]
 pub(super) struct SlidingLog {
@@ -23,6 +23,10 @@ impl SlidingLog {
             window_us,
             admitted_us: VecDeque::new(),
         }
+    }
+
+    pub(super) fn held(&self) -> Held {
+        Held::Log(self.admitted_us.len())
     }
 
     pub(super) fn admit(&mut self, now_us: u64) -> Decision {

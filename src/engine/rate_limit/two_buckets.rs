@@ -8,7 +8,7 @@
 //! Source: the approximation that Cloudflare described in "How we built rate limiting capable of
 //! scaling to millions of domains" (2017).
 
-use super::Decision;
+use super::{Decision, Held};
 
 #[derive(Clone, Debug)]
 pub(super) struct TwoBuckets {
@@ -29,6 +29,10 @@ impl TwoBuckets {
             current: 0,
             previous: 0,
         }
+    }
+
+    pub(super) fn held(&self) -> Held {
+        Held::Windows([self.window, self.current, self.previous])
     }
 
     pub(super) fn admit(&mut self, now_us: u64) -> Decision {

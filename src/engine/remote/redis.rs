@@ -26,10 +26,11 @@ use bytes::Bytes;
 
 pub use self::address::{AddressError, NodeAddress, ReadFrom, RedisAddress, Topology};
 pub(super) use self::connection::Connection;
-pub(super) use self::keys::Keys;
+pub(crate) use self::keys::Keys;
 pub(super) use self::link::Link;
 pub use self::nodes::Nodes;
 pub(super) use self::roster::Roster;
+pub(crate) use self::slots::{SLOTS, slot_of};
 pub use self::survey::{ShardView, Surveyor, View};
 use super::redis_counter::RedisCounters;
 use super::redis_partitions::{LastSeen, RedisPartitions};
@@ -46,12 +47,12 @@ use crate::engine::layer::{
 };
 use crate::engine::write_behind::version::PLACES_PER_MS;
 
-pub(super) const NAME: &str = "Redis";
+pub(crate) const NAME: &str = "Redis";
 
 /// A load that began before an invalidation is over by then, or its value may be stored.
-pub(super) const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
+pub(crate) const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
 /// What an instance is told whose write came after its time limit.
-const TOO_LATE: &str = "the write came too late for the queue; if all do, compare the clocks";
+pub(crate) const TOO_LATE: &str = "the write came too late for the queue; if all do, compare the clocks";
 
 /// How to reach Redis, and within what limits.
 #[derive(Clone, Debug)]
@@ -444,7 +445,7 @@ fn filled(key: &Key) -> Result<String, LayerError> {
 }
 
 /// As Redis tells time.
-fn unix_millis(moment: Timestamp) -> u64 {
+pub(crate) fn unix_millis(moment: Timestamp) -> u64 {
     moment.as_unix_nanos() / 1_000_000
 }
 

@@ -19,14 +19,18 @@ use crate::engine::layer::{Generation, LayerError, Remote as _, Version};
 
 /// How long generations outlive the last instance that asked for them. Without them everything is
 /// outdated, so nothing wrong comes of a loss.
-const GENERATIONS_TTL: Duration = Duration::from_hours(24);
+pub(crate) const GENERATIONS_TTL: Duration = Duration::from_hours(24);
 /// How many keys Redis looks at in one step of a scan; the server does nothing else meanwhile.
-const SCAN_COUNT: usize = 1_000;
+pub(crate) const SCAN_COUNT: usize = 1_000;
 /// How long a scan of one primary may take in all.
-const SWEEP_LIMIT: Duration = Duration::from_mins(1);
+pub(crate) const SWEEP_LIMIT: Duration = Duration::from_mins(1);
 
 /// How often a scan begins anew when keys have moved to other primaries meanwhile.
-const SWEEPS_MAX: usize = 3;
+pub(crate) const SWEEPS_MAX: usize = 3;
+
+/// What a sweep says that did not find the servers standing still.
+pub(crate) const MOVED: &str = "its primaries changed during every scan: some keys may have been \
+                                passed over; try again when they stand still";
 
 impl RedisRemote {
     fn generations(&self) -> String {
@@ -139,9 +143,7 @@ impl RedisRemote {
                 return Ok(removed);
             }
         }
-        let why = "its primaries changed during every scan: some keys may have been passed over; \
-                   try again when they stand still";
-        Err(LayerError::Refused(NAME, why.to_owned()))
+        Err(LayerError::Refused(NAME, MOVED.to_owned()))
     }
 }
 

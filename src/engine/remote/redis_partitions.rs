@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::redis::{Link, NAME};
 use super::redis_queue::RedisQueue;
+use crate::clock::Clock;
 use crate::engine::layer::{Delivery, LayerError, Queue, QueueId, TakenBack, Waiting};
 
 /// How long a consumer rests that found nothing in any stream.
@@ -23,12 +24,15 @@ const REST: Duration = Duration::from_millis(50);
 
 /// How many writes waited in each stream at the last look, for as long as the layer lives: a queue
 /// is opened anew after every failure.
-pub(super) type LastSeen = Arc<Mutex<Vec<u64>>>;
+pub(crate) type LastSeen = Arc<Mutex<Vec<u64>>>;
 
-/// The whole queue as one consumer sees it.
+/// The whole queue in Redis.
+pub(super) type RedisPartitions = Partitions<RedisQueue>;
+
+/// The whole queue as one consumer sees it, over streams that are each a queue by themselves.
 #[derive(Debug)]
-pub struct RedisPartitions {
-    streams: Vec<RedisQueue>,
+pub struct Partitions<Q> {
+    streams: Vec<Q>,
     /// The stream to be read next.
     next: usize,
     /// The stream to be taken back from next.
@@ -36,6 +40,7 @@ pub struct RedisPartitions {
     last_seen: LastSeen,
     /// Writes that were lost with their stream and are not told yet.
     lost: u64,
+    clock: Clock,
 }
 
 impl RedisPartitions {
@@ -51,6 +56,14 @@ impl RedisPartitions {
             .into_iter()
             .map(|stream| RedisQueue::open(connection.clone(), block, stream, consumer.to_owned()));
         let streams = try_join_all(opening).await?;
+        // Real Redis lives in real time, whatever clock the engine has.
+        Ok(Self::of(streams, last_seen, Clock::real()))
+    }
+}
+
+impl<Q: Queue> Partitions<Q> {
+    /// The queue over `streams`, which were just opened.
+    pub(crate) fn of(streams: Vec<Q>, last_seen: &LastSeen, clock: Clock) -> Self {
         last_seen.lock().resize(streams.len(), 0);
         let mut queue = Self {
             streams,
@@ -58,6 +71,7 @@ impl RedisPartitions {
             next_back: 0,
             last_seen: Arc::clone(last_seen),
             lost: 0,
+            clock,
         };
         if queue.is_several() {
             for at in 0..queue.streams.len() {
@@ -66,7 +80,7 @@ impl RedisPartitions {
                 }
             }
         }
-        Ok(queue)
+        queue
     }
 
     fn is_several(&self) -> bool {
@@ -118,7 +132,7 @@ fn together(parts: &[Waiting]) -> Waiting {
     })
 }
 
-impl Queue for RedisPartitions {
+impl<Q: Queue> Queue for Partitions<Q> {
     fn is_new(&self) -> bool {
         // Of several streams, each is reckoned by itself.
         !self.is_several() && self.streams.iter().all(Queue::is_new)
@@ -142,7 +156,7 @@ impl Queue for RedisPartitions {
             }
         }
         if writes.is_empty() && self.is_several() {
-            rest().await;
+            self.clock.sleep(REST).await;
         }
         Ok(writes)
     }
@@ -226,14 +240,6 @@ impl Queue for RedisPartitions {
         *self.last_seen.lock() = parts.iter().map(|part| part.writes).collect();
         Ok(together(&parts))
     }
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "paces questions to a real server: real time"
-)]
-async fn rest() {
-    tokio::time::sleep(REST).await;
 }
 
 #[cfg(test)]

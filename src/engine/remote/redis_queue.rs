@@ -26,13 +26,13 @@ use crate::engine::write_behind::version::PLACES_PER_MS;
 
 const GROUP: &str = "write-behind";
 /// How long one read waits for new writes.
-const BLOCK: Duration = Duration::from_millis(200);
+pub(crate) const BLOCK: Duration = Duration::from_millis(200);
 /// How long any command may take on top of that.
-const COMMAND_LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const COMMAND_LIMIT: Duration = Duration::from_secs(2);
 /// How long an empty queue outlives its last write.
-const EMPTY_TTL: Duration = Duration::from_hours(24);
+pub(crate) const EMPTY_TTL: Duration = Duration::from_hours(24);
 /// From this share of `maxmemory` on an allkeys policy is about to evict.
-const MEMORY_SHARE_AT_RISK: f64 = 0.9;
+pub(crate) const MEMORY_SHARE_AT_RISK: f64 = 0.9;
 
 /// An entry's id, its fields, and how often it was delivered.
 type Given = (String, HashMap<String, Value>, u32);
@@ -47,7 +47,7 @@ struct Scripts {
 
 /// The queue as one consumer sees it.
 #[derive(Debug)]
-pub(super) struct RedisQueue {
+pub struct RedisQueue {
     connection: Connection,
     stream: String,
     consumer: String,

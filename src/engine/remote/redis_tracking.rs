@@ -21,7 +21,7 @@ use crate::engine::layer::{LayerError, Notice};
 
 /// How many messages may wait to be taken in. With more, some would be lost, and that is a lost
 /// connection.
-const WAITING_MAX: usize = 65_536;
+pub(crate) const WAITING_MAX: usize = 65_536;
 /// How often each of several nodes is asked whether it is there.
 const PULSE: Duration = Duration::from_secs(1);
 

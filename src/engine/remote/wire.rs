@@ -24,7 +24,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::clock::Timestamp;
 use crate::engine::layer::{Entry, Generation, Row, Token, Version};
 
-const HEAD_BYTES: usize = 57;
+/// An entry without its value.
+pub(crate) const HEAD_BYTES: usize = 57;
+/// Kind and floor.
+pub(crate) const TOMBSTONE_BYTES: usize = 9;
+/// Kind, floor and token.
+pub(crate) const LEASE_BYTES: usize = 25;
 const ENTRY: u8 = b'e';
 const ABSENCE: u8 = b'n';
 const TOMBSTONE: u8 = b't';
@@ -61,7 +66,7 @@ pub(super) fn encode(entry: &Entry) -> Bytes {
 }
 
 pub(super) fn encode_tombstone(floor: Version) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(9);
+    let mut bytes = BytesMut::with_capacity(TOMBSTONE_BYTES);
     bytes.put_u8(TOMBSTONE);
     bytes.put_u64(floor.0);
     bytes.freeze()
@@ -74,7 +79,7 @@ pub(super) fn encode_lease(token: Token) -> Bytes {
 
 /// A lease that keeps the floor of the tombstone that it replaces.
 pub(super) fn encode_lease_above(floor: Version, token: Token) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(25);
+    let mut bytes = BytesMut::with_capacity(LEASE_BYTES);
     bytes.put_u8(LEASE);
     bytes.put_u64(floor.0);
     bytes.put_u128(token.0);

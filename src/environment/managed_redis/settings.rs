@@ -19,7 +19,7 @@ const TCP_BACKLOG: u32 = 4_096;
 const CLIENTS_MAX: u32 = 10_000;
 /// How long a server must be silent until the others act. Short, because a run is; long enough for
 /// a machine that is busy.
-const NODE_TIMEOUT_MS: u32 = 2_000;
+pub(in crate::environment) const NODE_TIMEOUT_MS: u32 = 2_000;
 /// How long a failover may take until Sentinels begin anew.
 const FAILOVER_TIMEOUT_MS: u32 = 10_000;
 /// What the Sentinels call the primary.
@@ -205,7 +205,7 @@ impl Settings {
 }
 
 /// As Redis spells it in `maxmemory-policy`.
-pub(super) fn policy_name(policy: EvictionPolicy) -> &'static str {
+pub(in crate::environment) fn policy_name(policy: EvictionPolicy) -> &'static str {
     match policy {
         EvictionPolicy::Noeviction => "noeviction",
         EvictionPolicy::AllkeysLru => "allkeys-lru",

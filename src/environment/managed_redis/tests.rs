@@ -196,7 +196,7 @@ fn every_policy_is_spelled_as_redis_and_scenarios_do() {
         EvictionPolicy::VolatileRandom,
         EvictionPolicy::VolatileTtl,
     ] {
-        assert_eq!(spelled(policy), settings::policy_name(policy));
+        assert_eq!(spelled(policy), policy_name(policy));
     }
 }
 

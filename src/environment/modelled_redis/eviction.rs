@@ -198,7 +198,7 @@ impl<V> Keyspace<V> {
                     maxmemory: maxmemory.0,
                 });
             };
-            self.discard(slot);
+            self.lose(slot);
             self.evicted += 1;
         }
         Ok(())

@@ -179,7 +179,7 @@ impl<V> Keyspace<V> {
             match self.expires.next() {
                 // Another key may take its place under the cursor.
                 Some(next) if now_ms > next.deadline_ms => {
-                    self.discard(next.slot);
+                    self.lose(next.slot);
                     due += 1;
                 }
                 Some(_) => self.expires.cursor = self.expires.cursor.wrapping_add(1),

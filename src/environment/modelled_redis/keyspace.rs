@@ -15,6 +15,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
+use super::command::Deadline;
 use super::eviction::{self, Frequency, Pool, lru_clock};
 use super::expiry::{self, Expires, NOWHERE};
 use super::memory::MemoryLayout;
@@ -102,9 +103,9 @@ pub struct Counters {
 pub(super) struct Entry<V> {
     pub(super) key: Key,
     pub(super) hash: u64,
-    value: V,
+    pub(super) value: V,
     /// Bytes of key and value, without tables and TTL.
-    held_bytes: u64,
+    pub(super) held_bytes: u64,
     /// Its place in the index.
     pub(super) index_at: u32,
     /// Its place among the TTLs, or [`NOWHERE`].
@@ -140,12 +141,14 @@ pub struct Keyspace<V> {
     /// Whether the last cycle of expiry left work behind.
     pub(super) cycle_ran_out: bool,
     pub(super) short_cycle_at: Timestamp,
-    held_bytes: u64,
+    pub(super) held_bytes: u64,
     pub(super) evicted: u64,
     pub(super) expired: u64,
-    hits: u64,
-    misses: u64,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
     pub(super) expire_cycle_time: Duration,
+    /// The keys that were expired or evicted, if anybody wants to know.
+    pub(super) gone: Option<Vec<Key>>,
 }
 
 impl<V> Keyspace<V> {
@@ -172,6 +175,7 @@ impl<V> Keyspace<V> {
             hits: 0,
             misses: 0,
             expire_cycle_time: Duration::ZERO,
+            gone: None,
         }
     }
 
@@ -214,15 +218,8 @@ impl<V> Keyspace<V> {
         let value_held = memory.value_bytes(value_bytes as u64);
         let key_len = (self.config.prefix_len + key.as_str().len()) as u64;
         self.make_room(value_held + memory.value_bytes(key_len), now)?;
-        let hash = hash(key.as_str());
-        let slot = if let Some(slot) = self.find_live(hash, key.as_str(), now) {
-            self.mark_used(slot, now);
-            self.replace(slot, value, value_held);
-            slot
-        } else {
-            self.insert(key, hash, value, value_held, now)
-        };
-        self.set_deadline(slot, ttl.map(|ttl| expiry::deadline_ms(now, ttl)));
+        let deadline = ttl.map_or(Deadline::None, |ttl| Deadline::after(now, ttl));
+        self.put(key, (value, value_held), deadline, now);
         Ok(())
     }
 
@@ -300,7 +297,7 @@ impl<V> Keyspace<V> {
         let mut keys = Vec::new();
         for slot in (from..until).map(|slot| slot as u32) {
             if self.is_due(slot, now) {
-                self.discard(slot);
+                self.lose(slot);
                 self.expired += 1;
             }
             keys.extend(self.entry(slot).map(|entry| entry.key.clone()));
@@ -396,19 +393,19 @@ impl<V> Keyspace<V> {
     }
 
     /// Looks a key up for a command: one that is due goes.
-    fn find_live(&mut self, hash: u64, key: &str, now: Timestamp) -> Option<u32> {
+    pub(super) fn find_live(&mut self, hash: u64, key: &str, now: Timestamp) -> Option<u32> {
         self.keys_table.step(1.0);
         let slot = self.find_hashed(hash, key)?;
         self.ttls_table.step(1.0);
         if self.is_due(slot, now) {
-            self.discard(slot);
+            self.lose(slot);
             self.expired += 1;
             return None;
         }
         Some(slot)
     }
 
-    fn mark_used(&mut self, slot: u32, now: Timestamp) {
+    pub(super) fn mark_used(&mut self, slot: u32, now: Timestamp) {
         let Some(place) = self.entry(slot).map(|entry| entry.index_at as usize) else {
             return;
         };
@@ -420,7 +417,7 @@ impl<V> Keyspace<V> {
         };
     }
 
-    fn replace(&mut self, slot: u32, value: V, value_held: u64) {
+    pub(super) fn replace(&mut self, slot: u32, value: V, value_held: u64) {
         let memory = self.config.memory;
         let Some(entry) = &mut self.slots[slot as usize] else {
             return;
@@ -432,7 +429,13 @@ impl<V> Keyspace<V> {
         entry.value = value;
     }
 
-    fn insert(&mut self, key: &Key, hash: u64, value: V, value_held: u64, now: Timestamp) -> u32 {
+    pub(super) fn insert(
+        &mut self,
+        key: &Key,
+        (hash, value): (u64, V),
+        value_held: u64,
+        now: Timestamp,
+    ) -> u32 {
         let memory = self.config.memory;
         let free = self.free_bytes();
         let fits = |buckets: u64| memory.buckets_bytes(buckets) <= free;
@@ -470,7 +473,7 @@ impl<V> Keyspace<V> {
 }
 
 /// The same on every machine and in every run.
-fn hash(key: &str) -> u64 {
+pub(super) fn hash(key: &str) -> u64 {
     FxBuildHasher.hash_one(key)
 }
 

@@ -14,10 +14,22 @@
 //!
 //! It must never draw randomness or read time from elsewhere, nor depend on the order of a hash map.
 
+mod calls;
+mod collections;
+mod command;
+pub mod deployment;
 pub mod eviction;
 pub mod expiry;
 pub mod interim;
 pub mod keyspace;
 pub mod memory;
+mod network;
+pub mod pubsub;
+pub mod remote;
+mod replication;
+mod server;
+mod shard;
+mod stream;
 pub mod table;
 pub mod thread;
+mod value;

@@ -136,6 +136,17 @@ impl Thread {
         self.free_at
     }
 
+    /// Takes work of the server's own that it found at `at`: no command, and nobody woke it.
+    pub fn occupy(&mut self, at: Timestamp, work: Duration) {
+        self.busy += work;
+        self.free_at = self.free_at.max(at) + work;
+    }
+
+    /// Takes work of the server's own that was done long since: nobody waits for it.
+    pub fn was_busy(&mut self, work: Duration) {
+        self.busy += work;
+    }
+
     /// How many commands it took.
     pub fn commands(&self) -> u64 {
         self.commands

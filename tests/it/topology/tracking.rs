@@ -1,12 +1,12 @@
 //! Client tracking: every primary tells of its own keys, so all of them are listened to.
 
 use cachestorm::clock::Clock;
-use cachestorm::engine::data_type::Key;
-use cachestorm::engine::layer::{Fill, Notice, Remote, Subscription, Version};
+use cachestorm::engine::layer::{Remote, Subscription};
 use cachestorm::engine::remote::redis::{RedisRemote, Topology};
 use cachestorm::environment::redis_topology::TopologyConfig;
 
-use super::{FAILOVER, LAG, TTL, connect, entry, items, notice, start, until, view};
+use super::{FAILOVER, LAG, TTL, connect, entry, items, start, until, view};
+use crate::conformance::tells_of_changes_everywhere;
 use crate::resilience::Stopped;
 
 async fn connect_tracking(url: &str) -> RedisRemote {
@@ -14,40 +14,8 @@ async fn connect_tracking(url: &str) -> RedisRemote {
     remote.tracking(vec!["activity:".to_owned(), "item:".to_owned()])
 }
 
-/// Waits until all of `keys` were told to have changed.
-async fn hears_of(subscription: &mut impl Subscription, mut keys: Vec<String>) {
-    until("a notice of every key", LAG, async || {
-        let heard = Clock::real().timeout(LAG, subscription.next()).await;
-        if let Ok(Some(Notice::Changed(changed))) = heard {
-            keys.retain(|key| !changed.contains(key));
-        }
-        keys.is_empty().then_some(())
-    })
-    .await;
-}
-
 async fn changes_everywhere(remote: &RedisRemote, subscription: &mut impl Subscription) {
-    let activities = (0..40).map(|n| Key::new(format!("activity:{n}:1")));
-    let keys: Vec<Key> = items(40).into_iter().chain(activities).collect();
-    for key in &keys {
-        let filled = remote.fill(key, &entry(3), TTL).await;
-        assert_eq!(filled, Ok(Fill::Stored));
-    }
-    let names = || keys.iter().map(Key::to_string).collect::<Vec<_>>();
-    hears_of(subscription, names()).await;
-    // A purge of what is not held must be told, too: another instance may hold it.
-    for _ in 0..2 {
-        remote.invalidate(&keys, Version(0)).await.expect("dropped");
-        hears_of(subscription, names()).await;
-    }
-    // What instances say comes the same way.
-    let told = notice("item:1");
-    remote.publish(&told).await.expect("published");
-    until("the notice", LAG, async || {
-        let heard = Clock::real().timeout(LAG, subscription.next()).await;
-        (heard == Ok(Some(told.clone()))).then_some(())
-    })
-    .await;
+    tells_of_changes_everywhere(&Clock::real(), remote, subscription).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ pub(super) const PARTITIONS: u16 = 16;
 
 /// The spelling of one run's keys.
 #[derive(Clone, Debug)]
-pub(in crate::engine::remote) struct Keys {
+pub(crate) struct Keys {
     prefix: String,
     cluster: bool,
     /// Keys that begin so may be written behind.
@@ -38,7 +38,7 @@ fn tags() -> Vec<u32> {
 }
 
 impl Keys {
-    pub(in crate::engine::remote) fn new(prefix: String, cluster: bool) -> Self {
+    pub(crate) fn new(prefix: String, cluster: bool) -> Self {
         Self {
             prefix,
             cluster,
@@ -49,7 +49,7 @@ impl Keys {
 
     /// Keys of these policies are to be spelled. A key that only looks as if it were written behind
     /// gets a tag too; that costs nothing but its share of the slots.
-    pub(super) fn serve(&mut self, policies: &PolicyTable) {
+    pub(crate) fn serve(&mut self, policies: &PolicyTable) {
         let behind = policies
             .iter()
             .filter(|(_, policy)| policy.strategy == Strategy::WriteBehind);
@@ -61,12 +61,12 @@ impl Keys {
     }
 
     /// What every key begins with.
-    pub(in crate::engine::remote) fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }
 
     /// How `key` is spelled in Redis.
-    pub(super) fn spell(&self, key: &Key) -> String {
+    pub(crate) fn spell(&self, key: &Key) -> String {
         match self.tag_of(key) {
             Some(tag) => format!("{}{{{tag}}}:{}", self.prefix, key.as_str()),
             None => [&self.prefix, key.as_str()].concat(),
@@ -74,7 +74,7 @@ impl Keys {
     }
 
     /// What `spelled` is a spelling of; `None` for what is no key of the engine.
-    pub(in crate::engine::remote) fn read<'s>(&self, spelled: &'s str) -> Option<&'s str> {
+    pub(crate) fn read<'s>(&self, spelled: &'s str) -> Option<&'s str> {
         let text = spelled.strip_prefix(&self.prefix)?;
         let tagged = text.split_once("}:").map(|(_, text)| text);
         tagged
@@ -84,7 +84,7 @@ impl Keys {
 
     /// What the spellings of keys begin with that begin with `head`. None is the beginning of
     /// another.
-    pub(in crate::engine::remote) fn heads(&self, head: &str) -> Vec<String> {
+    pub(crate) fn heads(&self, head: &str) -> Vec<String> {
         let mut heads = vec![[&self.prefix, head].concat()];
         let queued = |start: &String| start.starts_with(head) || head.starts_with(&**start);
         // An empty one is the beginning of all the others.
@@ -96,7 +96,7 @@ impl Keys {
     }
 
     /// The patterns of the spellings of keys that match `glob`, and of some others, too.
-    pub(in crate::engine::remote) fn globs(&self, glob: &Glob) -> Vec<String> {
+    pub(crate) fn globs(&self, glob: &Glob) -> Vec<String> {
         let prefix = escape(&self.prefix);
         let mut globs = vec![format!("{prefix}{glob}")];
         if !self.tags.is_empty() && !self.queued.is_empty() {
@@ -106,13 +106,13 @@ impl Keys {
     }
 
     /// How many writes may wait in one stream if `queue_max` may wait in all of them.
-    pub(super) fn share_of(&self, queue_max: u64) -> u64 {
+    pub(crate) fn share_of(&self, queue_max: u64) -> u64 {
         let streams = self.tags.len().max(1) as u64;
         queue_max.div_ceil(streams)
     }
 
     /// The stream that a write of `key` is appended to; `None` if there is none in its slot.
-    pub(super) fn stream_of(&self, key: &Key) -> Option<String> {
+    pub(crate) fn stream_of(&self, key: &Key) -> Option<String> {
         match (self.cluster, self.tag_of(key)) {
             (false, _) => Some(self.stream()),
             (true, tag) => tag.map(|tag| self.tagged_stream(tag)),
@@ -120,7 +120,7 @@ impl Keys {
     }
 
     /// All streams of the queue.
-    pub(super) fn streams(&self) -> Vec<String> {
+    pub(crate) fn streams(&self) -> Vec<String> {
         match &*self.tags {
             [] => vec![self.stream()],
             tags => tags.iter().map(|tag| self.tagged_stream(*tag)).collect(),
@@ -128,12 +128,12 @@ impl Keys {
     }
 
     /// The lock of whoever loads `key`. No script takes both, so it may lie in another slot.
-    pub(super) fn lock_of(&self, key: &Key) -> String {
+    pub(crate) fn lock_of(&self, key: &Key) -> String {
         format!("{}lock:{key}", self.prefix)
     }
 
     /// The channel on which instances tell each other.
-    pub(in crate::engine::remote) fn channel(&self) -> String {
+    pub(crate) fn channel(&self) -> String {
         format!("{}invalidations", self.prefix)
     }
 

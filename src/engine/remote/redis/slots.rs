@@ -6,7 +6,7 @@
 use ::redis::{Arg, Cmd};
 
 /// How many slots a Cluster has.
-pub(super) const SLOTS: u16 = 16_384;
+pub(crate) const SLOTS: u16 = 16_384;
 
 /// CRC-16/XMODEM (polynomial 0x1021), one entry for each byte.
 const CRC16: [u16; 256] = {
@@ -36,7 +36,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// The slot of `key`: of its hash tag, if it has one, else of the whole key.
-pub(super) fn slot_of(key: &[u8]) -> u16 {
+pub(crate) fn slot_of(key: &[u8]) -> u16 {
     crc16(hash_tag(key).unwrap_or(key)) % SLOTS
 }
 
