@@ -22,7 +22,7 @@ use crate::environment::instance::simulated::{
     Face, Processor, Reached, SimulatedInstance, Stores,
 };
 use crate::environment::instance::{Aside, Instance, InstanceConfig};
-use crate::environment::modelled_redis::interim::ModelledRemote;
+use crate::environment::modelled_redis::remote::ModelledRemote;
 use crate::scenario::plan::{Driver, RemotePlan};
 
 /// A running instance.
@@ -175,7 +175,7 @@ fn modelled_stores(stage: &Stage<'_>, kind: PassKind) -> Option<Stores<ModelledR
     let connect =
         |redis: &Option<Redis>, connections, timeout| -> Option<Reached<ModelledRemote>> {
             match redis.as_ref()? {
-                Redis::Modelled(model) => Some(model.connect(connections, timeout)),
+                Redis::Modelled(model) => Some(model.connect(stage.plan, (connections, timeout))),
                 Redis::Real(_) => None,
             }
         };

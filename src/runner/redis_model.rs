@@ -5,14 +5,17 @@ use std::time::Duration;
 use super::redis_server::{Identity, RedisReading};
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
+use crate::engine::invalidation::{Transport, tracked_prefixes};
 use crate::environment::RedisConfig;
 use crate::environment::calibration::Calibration;
 use crate::environment::instance::simulated::Reached;
 use crate::environment::keyspace::RunPrefix;
 use crate::environment::keyspace::ttl::TtlSample;
-use crate::environment::modelled_redis::interim::{
-    ModelledRedis, ModelledRedisConfig, ModelledRemote, PubSubModel,
+use crate::environment::modelled_redis::deployment::{
+    ModelledRedis, ModelledRedisConfig, REPLICATION_LAG,
 };
+use crate::environment::modelled_redis::pubsub::PubSubModel;
+use crate::environment::modelled_redis::remote::ModelledRemote;
 use crate::environment::redis_topology::{ReadFrom, Topology, TopologyConfig};
 use crate::scenario::plan::Plan;
 use crate::units::Ratio;
@@ -49,6 +52,7 @@ impl RedisModel {
                 delay: calibration.pubsub.clone(),
                 loss: Ratio(0.0),
             },
+            replication_lag: REPLICATION_LAG,
         };
         Self {
             servers: ModelledRedis::new(config, clock, plan.seed.fork("redis").fork(name)),
@@ -64,10 +68,21 @@ impl RedisModel {
         }
     }
 
-    /// How an instance reaches it.
-    pub(super) fn connect(&self, connections: u16, timeout: Duration) -> Reached<ModelledRemote> {
+    /// How an instance of `plan` reaches it.
+    pub(super) fn connect(
+        &self,
+        plan: &Plan,
+        (connections, timeout): (u16, Duration),
+    ) -> Reached<ModelledRemote> {
+        let remote = self.servers.connect(timeout, connections);
+        let remote = remote.serving(&plan.policies);
+        let layer = plan.layers.remote.as_ref();
+        let transport = layer.map(|layer| layer.invalidation.transport);
         Reached {
-            remote: self.servers.connect(timeout, connections),
+            remote: match transport.unwrap_or_default() {
+                Transport::Pubsub => remote,
+                Transport::Tracking => remote.tracking(tracked_prefixes(&plan.policies)),
+            },
             timeout,
         }
     }

@@ -20,7 +20,6 @@ mod command;
 pub mod deployment;
 pub mod eviction;
 pub mod expiry;
-pub mod interim;
 pub mod keyspace;
 pub mod memory;
 mod network;

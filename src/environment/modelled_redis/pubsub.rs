@@ -178,7 +178,12 @@ impl Hub {
     }
 
     /// Tells everybody what was published and what changed, at `at`.
-    pub(super) fn tell(&mut self, published: &mut Vec<Notice>, changed: &mut Vec<Key>, at: Timestamp) {
+    pub(super) fn tell(
+        &mut self,
+        published: &mut Vec<Notice>,
+        changed: &mut Vec<Key>,
+        at: Timestamp,
+    ) {
         let Self {
             model,
             stream,

@@ -67,7 +67,10 @@ impl Log {
         key: &str,
         now: Timestamp,
     ) -> Option<Option<&Stood<Value>>> {
-        let unheard = self.writes.iter().filter(|write| write.at + self.delay > now);
+        let unheard = self
+            .writes
+            .iter()
+            .filter(|write| write.at + self.delay > now);
         let mut of_key = unheard.filter(|write| write.key.as_str() == key);
         of_key.find_map(|write| match &write.before {
             Before::Whole(stood) => Some(stood.as_deref()),

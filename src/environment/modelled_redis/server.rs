@@ -18,7 +18,6 @@ use crate::engine::layer::{LayerError, Notice};
 use crate::engine::remote::redis::{NAME, unix_millis};
 use crate::seed::Stream as Random;
 
-
 /// One server.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -77,7 +76,9 @@ impl Server {
             (0, _) | (_, None) => 0,
             _ => {
                 const KEY_LEN: u64 = 24;
-                let key = config.memory.value_bytes(config.prefix_len as u64 + KEY_LEN);
+                let key = config
+                    .memory
+                    .value_bytes(config.prefix_len as u64 + KEY_LEN);
                 config.memory.value_bytes(brings) + key
             }
         };
@@ -350,7 +351,9 @@ impl Server {
             let (deadline_ms, _) = keyspace.standing(key.as_str(), self.now)?;
             deadline_ms.map(|ms| Duration::from_millis(ms.saturating_sub(now_ms)))
         };
-        keyspace.iter(self.now).map(move |(key, _)| (key, left(key)))
+        keyspace
+            .iter(self.now)
+            .map(move |(key, _)| (key, left(key)))
     }
 
     /// Whether it is about to evict, and evicts streams, too.

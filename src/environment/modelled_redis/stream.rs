@@ -283,7 +283,9 @@ impl Stream {
             }
             if let Some(group) = &mut self.group {
                 group.pending.remove(&place);
-                group.pending.extend(pending.map(|pending| (place, pending)));
+                group
+                    .pending
+                    .extend(pending.map(|pending| (place, pending)));
             }
         }
     }

@@ -27,7 +27,9 @@ async fn entries_end<R: Remote>(pair: &Pair<R>) {
     assert_eq!(one.fill(&key, &version(4), TTL).await, Ok(Fill::Stored));
     clock.sleep(BRIEF * 2).await;
     shows(clock, one, &key, Some(4)).await;
-    one.overwrite(&key, &version(3), BRIEF).await.expect("stored");
+    one.overwrite(&key, &version(3), BRIEF)
+        .await
+        .expect("stored");
     shows(clock, one, &key, None).await;
 }
 
@@ -85,13 +87,18 @@ async fn reads_put_an_end_off<R: Remote>(pair: &Pair<R>) {
     );
     one.fill(&ends, &ending, BRIEF).await.expect("stored");
     assert_eq!(one.get_and_extend(&ends, TTL).await, Ok(Some(ending)));
-    one.fill(&absent, &absence, BRIEF * 2).await.expect("stored");
+    one.fill(&absent, &absence, BRIEF * 2)
+        .await
+        .expect("stored");
     assert_eq!(one.get_and_extend(&absent, TTL).await, Ok(Some(absence)));
     assert_eq!(one.get_and_extend(&nothing, TTL).await, Ok(None));
     // Past its own end an entry does not live on, and an absence is not extended at all.
     shows(clock, other, &ends, None).await;
     shows(clock, other, &absent, None).await;
-    assert_eq!(other.get_and_extend(&slides, BRIEF).await, Ok(Some(lasting)));
+    assert_eq!(
+        other.get_and_extend(&slides, BRIEF).await,
+        Ok(Some(lasting))
+    );
     shows(clock, other, &slides, None).await;
     // A tombstone stays as it is.
     let dropped = one.invalidate(std::slice::from_ref(&slides), Version(9));

@@ -29,9 +29,7 @@ impl ModelledRemote {
 
 /// The commands of an algorithm's script: those that look, and those that store.
 fn commands(algorithm: LimitAlgorithm) -> (&'static [Called], &'static [Called]) {
-    use Called::{
-        Get, Hgetall, Hincrby, Hmget, Hset, Pexpire, Set, Zadd, Zcard, Zcount, Zrange,
-    };
+    use Called::{Get, Hgetall, Hincrby, Hmget, Hset, Pexpire, Set, Zadd, Zcard, Zcount, Zrange};
     match algorithm {
         LimitAlgorithm::SlidingBuckets => (&[Hgetall], &[Hincrby, Pexpire]),
         // It asks for the newest and for their number, and last for its twins.

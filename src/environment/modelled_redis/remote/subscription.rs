@@ -23,7 +23,11 @@ impl ModelledRemote {
     pub(super) async fn listen(&self) -> Result<ModelledSubscription, LayerError> {
         let tracked = (!self.tracked.is_empty()).then(|| Tracked {
             keys: self.keys.clone(),
-            heads: self.tracked.iter().flat_map(|head| self.keys.heads(head)).collect(),
+            heads: self
+                .tracked
+                .iter()
+                .flat_map(|head| self.keys.heads(head))
+                .collect(),
         });
         let shard = self.any_shard();
         let sent = self.redis.clock().now();
