@@ -1,11 +1,17 @@
 //! What ended in a few seconds of a run, for those who watch it while it goes on.
 //!
-//! Put together by [`super::recorder::Recorder::window`] from the one-second series; the runner's
-//! alerts ask it. Exact in its counts, whatever threads record meanwhile.
+//! Put together by [`super::recorder::Recorder::window`] from single seconds, which are there however
+//! wide the rows of the run are; the runner's alerts ask it. Exact in its counts, whatever threads
+//! record meanwhile.
+
+use std::time::Duration;
 
 use super::histogram::growing;
 use super::series::{Counts, OpenSecond};
 use crate::engine::data_type::DataTypeId;
+
+/// The longest window that can be asked for.
+pub const WINDOW_MAX: Duration = Duration::from_mins(5);
 
 /// What ended in some seconds of a run.
 #[derive(Debug)]
