@@ -57,8 +57,13 @@ impl Alarms {
         }
     }
 
-    /// Looks: `first` was read before the first request, `seconds` since then; the last of them is
-    /// now.
+    /// Whether there is anything to look for.
+    pub(super) fn any(&self) -> bool {
+        !self.alerts.is_empty()
+    }
+
+    /// Looks: `first` was read before the first request, `seconds` since then, from the begin of the
+    /// longest window on at least; the last of them is now.
     pub(super) fn look(&mut self, first: &Reading, seconds: &[Reading]) {
         let Some(now) = seconds.last() else { return };
         let mut windows: BTreeMap<Duration, Window> = BTreeMap::new();

@@ -10,6 +10,7 @@ mod evidence;
 mod memcached_server;
 mod monitor;
 mod pass;
+mod readings;
 mod redis_server;
 mod stores;
 mod variants;
