@@ -38,6 +38,12 @@ impl Waiters {
         }
     }
 
+    /// How many keys are waited for.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.keys.lock().len()
+    }
+
     /// Wakes who waits for `key`.
     pub(super) fn wake(&self, key: &Key) {
         if let Some(Waited { notify, .. }) = self.keys.lock().get(key) {
