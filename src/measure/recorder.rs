@@ -198,7 +198,15 @@ impl Recorder {
     /// wider than a second, only the last [`WINDOW_MAX`](super::window::WINDOW_MAX) are there.
     /// Recording waits for a moment, some 10 µs for each second asked for.
     pub fn window(&self, seconds: std::ops::Range<u32>) -> Window {
-        let mut window = Window::default();
+        self.put_together(Window::new(true), seconds)
+    }
+
+    /// The same without response times, which is what takes the time.
+    pub fn window_of_counts(&self, seconds: std::ops::Range<u32>) -> Window {
+        self.put_together(Window::new(false), seconds)
+    }
+
+    fn put_together(&self, mut window: Window, seconds: std::ops::Range<u32>) -> Window {
         let shards = self.shards.all();
         for shard in &shards {
             for second in shard.seconds.within(seconds.clone()) {

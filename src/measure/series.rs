@@ -315,11 +315,7 @@ impl ClosedSeconds {
             _ => &self.recent,
         };
         for second in seconds.range(wanted).map(|(_, second)| second) {
-            window.counts.add(&second.counts);
-            for (value, times) in &second.response_time {
-                let recorded = window.response_time.record_n(*value, *times as u32);
-                debug_assert!(recorded.is_ok(), "it grows to hold any 64-bit value");
-            }
+            window.add_closed(&second.counts, &second.response_time);
         }
     }
 

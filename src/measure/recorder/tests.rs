@@ -10,6 +10,8 @@ use crate::seed::mix;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
+mod long_runs;
+
 /// Data types of the tests.
 pub(crate) const TYPES: u8 = 3;
 const PHASES: u8 = 3;
@@ -311,73 +313,6 @@ fn what_ends_after_the_last_row_is_in_the_last_row() {
     assert_eq!(rows.last().map(|row| row.requests), Some(1));
 }
 
-/// A recorder of a run that lasts `hours`.
-fn long_recorder(hours: u64) -> Recorder {
-    let phase = (
-        "days".to_owned(),
-        PhaseKind::Measure,
-        Duration::from_hours(hours),
-    );
-    let schedule = Arc::new(Schedule::new(START, [phase]));
-    Recorder::new(Clock::real(), schedule, policies(), None)
-}
-
-/// A sample that ends in the given second.
-fn ending_at(second: u64) -> Sample {
-    let finished = START + Duration::from_secs(second);
-    let sent = finished - Duration::from_millis(1 + second % 50);
-    Sample {
-        phase: PhaseId(0),
-        intended_start: sent,
-        sent,
-        finished,
-        ..sample(second, (second % u64::from(TYPES)) as u8)
-    }
-}
-
-#[test]
-fn a_recorder_of_days_holds_no_more_on_the_third_than_on_the_first() {
-    const DAY_S: u64 = 86_400;
-    let recorder = long_recorder(72);
-    let mut held = Vec::new();
-    for second in (0..3 * DAY_S).step_by(7) {
-        recorder.record(ending_at(second));
-        if second % DAY_S > DAY_S - 8 {
-            held.push(recorder.closed.lock().held());
-        }
-    }
-    // 300 s a row: 288 a day, and no more single seconds than before.
-    let rows: Vec<usize> = held.iter().map(|(rows, _)| *rows).collect();
-    assert_eq!(rows, [288, 576, 864]);
-    assert!(
-        held.iter().all(|(_, seconds)| *seconds <= 320 / 7 + 1),
-        "{held:?}"
-    );
-    let rows = recorder.finish();
-    let (first, last) = (&rows.seconds()[0], &rows.seconds()[863]);
-    assert_eq!((first.t_s, last.t_s), (0, 258_900));
-    let requests: u64 = rows.seconds().iter().map(|row| row.requests).sum();
-    assert_eq!(requests, (3 * DAY_S).div_ceil(7));
-}
-
-#[test]
-fn the_last_minutes_of_a_long_run_are_there_by_the_second() {
-    let (long, short) = (long_recorder(24), recorder());
-    for second in 0..2_000 {
-        long.record(ending_at(second));
-        if second >= 1_690 {
-            short.record(ending_at(second));
-        }
-    }
-    for seconds in [1_700..2_000, 1_990..2_000, 1_955..1_956, 1_800..1_850] {
-        let (long, short) = (long.window(seconds.clone()), short.window(seconds.clone()));
-        assert_eq!(long.requests(), seconds.len() as u64);
-        assert_eq!(long.errors(), short.errors());
-        assert_eq!(long.reads_and_hits(None), short.reads_and_hits(None));
-        assert_eq!(long.response_time, short.response_time);
-    }
-}
-
 proptest! {
     /// Whether seconds are still open in a thread or folded already, and whoever recorded them.
     #[test]
@@ -401,6 +336,9 @@ proptest! {
         let errors = samples.iter().filter(failed).count() as u64;
         prop_assert_eq!((window.requests(), window.errors()), (samples.len() as u64, errors));
         prop_assert_eq!(window.timed(), window.requests() - errors);
+        let counts = recorder.window_of_counts(seconds.clone());
+        prop_assert_eq!((counts.requests(), counts.errors()), (window.requests(), errors));
+        prop_assert_eq!((counts.timed(), counts.reads_and_hits(None)), (0, window.reads_and_hits(None)));
         for data_type in (0..TYPES).map(|id| DataTypeId(id.into())) {
             let reads = || {
                 samples.iter().filter(|s| {
