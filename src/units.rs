@@ -72,9 +72,9 @@ impl fmt::Display for Span {
         }
         let days = self.0.as_secs() / DAY.as_secs();
         let rest = Duration::new(self.0.as_secs() % DAY.as_secs(), self.0.subsec_nanos());
-        // Not by months and years, whose length nobody knows.
+        // Not by months, whose length nobody knows.
         match days {
-            0 => return humantime::format_duration(rest).fmt(f),
+            0 | 365.. => return humantime::format_duration(self.0).fmt(f),
             1 => f.write_str("1day")?,
             days => write!(f, "{days}days")?,
         }

@@ -10,7 +10,7 @@
 //! was served after its life.
 //!
 //! A key that was not written for so long that no layer can hold what was before is forgotten
-//! ([`super::history`]); what is read of it is taken for its newest version.
+//! (see `history.rs`); what is read of it is taken for its newest version.
 //!
 //! If the commits of a key are forgotten in part, staleness is counted from the oldest that is
 //! known: too low, and counted as such. Reads of which nothing can be said are not checked, and

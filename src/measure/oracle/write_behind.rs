@@ -4,7 +4,7 @@
 //! come. A write has arrived when its row has its version or a newer one. What is in the dead letters
 //! has not arrived, but it is not lost either: it is told apart.
 //!
-//! A key whose writes have all arrived is forgotten after [`REMEMBER_FOR`], so that what is held is
+//! A key whose writes have all arrived is forgotten after a quarter of an hour, so that what is held is
 //! what waits, and what arrived lately. Time is that of the commits.
 
 use std::hash::BuildHasher as _;
