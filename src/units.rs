@@ -64,9 +64,24 @@ impl FromStr for Span {
 }
 
 impl fmt::Display for Span {
-    /// As it can be written in a scenario: `15m`, `1h 30m`, `150ms`.
+    /// As it can be written in a scenario: `15m`, `1h 30m`, `24h`, `150ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        const DAY: Duration = Duration::from_hours(24);
+        if self.0 == DAY {
+            return f.write_str("24h");
+        }
+        let days = self.0.as_secs() / DAY.as_secs();
+        let rest = Duration::new(self.0.as_secs() % DAY.as_secs(), self.0.subsec_nanos());
+        // Not by months, whose length nobody knows.
+        match days {
+            0 | 365.. => return humantime::format_duration(self.0).fmt(f),
+            1 => f.write_str("1day")?,
+            days => write!(f, "{days}days")?,
+        }
+        if !rest.is_zero() {
+            write!(f, " {}", humantime::format_duration(rest))?;
+        }
+        Ok(())
     }
 }
 
@@ -230,7 +245,8 @@ macro_rules! serialize_as_written {
 }
 serialize_as_written!(Span, SpanRange, ByteSize, Ratio, Rate);
 
-/// A duration for a person's eye, three digits at the most: `0 s`, `0.4 ms`, `38 ms`, `2.3 s`, `4.5 min`.
+/// A duration for a person's eye, three digits at the most: `0 s`, `0.4 ms`, `38 ms`, `2.3 s`,
+/// `4.5 min`, `2.0 h`, `3.2 d`.
 pub fn short(duration: Duration) -> String {
     let us = duration.as_secs_f64() * 1e6;
     match us {
@@ -241,7 +257,24 @@ pub fn short(duration: Duration) -> String {
         _ if us < 1e6 => format!("{:.0} ms", us / 1e3),
         _ if us < 60e6 => format!("{:.1} s", us / 1e6),
         _ if us < 3_600e6 => format!("{:.1} min", us / 60e6),
-        _ => format!("{:.1} h", us / 3_600e6),
+        _ if us < 172_800e6 => format!("{:.1} h", us / 3_600e6),
+        _ => format!("{:.1} d", us / 86_400e6),
+    }
+}
+
+/// A length of time or a moment of a run, in the two largest units that it has, to the second:
+/// `41 s`, `2 min 5 s`, `24 h`, `3 d 4 h`.
+pub fn long(duration: Duration) -> String {
+    let whole = (duration + Duration::from_millis(500)).as_secs();
+    let pair = |big: u64, unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{big} {unit}"),
+        _ => format!("{big} {unit} {small} {small_unit}"),
+    };
+    match whole {
+        0..120 => format!("{whole} s"),
+        120..7_200 => pair(whole / 60, "min", whole % 60, "s"),
+        7_200..172_800 => pair(whole / 3_600, "h", whole % 3_600 / 60, "min"),
+        _ => pair(whole / 86_400, "d", whole % 86_400 / 3_600, "h"),
     }
 }
 
@@ -292,13 +325,15 @@ mod tests {
 
     #[test]
     fn quantities_are_printed_short() {
-        let texts: Vec<String> = [4e-7, 4.2e-4, 0.0382, 0.9996, 2.34, 272.0, 7_200.0]
-            .map(|s| short(Duration::from_secs_f64(s)))
-            .into();
+        let texts: Vec<String> = [
+            4e-7, 4.2e-4, 0.0382, 0.9996, 2.34, 272.0, 7_200.0, 273_600.0,
+        ]
+        .map(|s| short(Duration::from_secs_f64(s)))
+        .into();
         assert_eq!(
             texts,
             [
-                "0.4 µs", "0.4 ms", "38 ms", "1000 ms", "2.3 s", "4.5 min", "2.0 h"
+                "0.4 µs", "0.4 ms", "38 ms", "1000 ms", "2.3 s", "4.5 min", "2.0 h", "3.2 d"
             ]
         );
         assert_eq!(Ratio(0.961).to_string(), "96.1%");
@@ -307,6 +342,29 @@ mod tests {
         assert_eq!(
             [0, 999, 1_000, 30_114, 1_234_567].map(thousands),
             ["0", "999", "1,000", "30,114", "1,234,567"]
+        );
+    }
+
+    #[test]
+    fn lengths_of_runs_are_printed_in_their_largest_units() {
+        let texts = [0, 41, 125, 5_400, 86_400, 90_000, 273_600, 604_800];
+        let texts = texts.map(|seconds| long(Duration::from_secs(seconds)));
+        let wanted = [
+            "0 s",
+            "41 s",
+            "2 min 5 s",
+            "90 min",
+            "24 h",
+            "25 h",
+            "3 d 4 h",
+            "7 d",
+        ];
+        assert_eq!(texts, wanted);
+        let spans = ["24h", "25h", "48h", "76h", "31d", "1h 30m"];
+        let spans = spans.map(|text| text.parse::<Span>().expect(text).to_string());
+        assert_eq!(
+            spans,
+            ["24h", "1day 1h", "2days", "3days 4h", "31days", "1h 30m"]
         );
     }
 

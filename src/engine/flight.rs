@@ -203,6 +203,15 @@ impl<T: Clone> FlightTable<T> {
         }
     }
 
+    /// How many are in the air.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().flights.len())
+            .sum()
+    }
+
     /// How many invalidations the neighbourhood of `key` has seen: for loads outside of flights.
     pub fn epoch(&self, key: &Key) -> u64 {
         self.shard(key).lock().epoch

@@ -17,6 +17,8 @@ pub mod flight;
 pub mod invalidation;
 pub mod layer;
 pub mod local;
+#[cfg(test)]
+mod long_run;
 mod notice;
 pub mod queue;
 pub mod rate_limit;

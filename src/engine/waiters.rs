@@ -13,13 +13,24 @@ use super::data_type::Key;
 /// The waiters of one instance.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    keys: Mutex<FxHashMap<Key, Arc<Notify>>>,
+    keys: Mutex<FxHashMap<Key, Waited>>,
+}
+
+/// What wakes those who wait for a key, and how many they are.
+#[derive(Debug, Default)]
+struct Waited {
+    notify: Arc<Notify>,
+    by: usize,
 }
 
 impl Waiters {
     /// Begins to wait for `key`; what comes from now on wakes.
     pub(super) fn wait(&self, key: &Key) -> Waiter<'_> {
-        let notify = Arc::clone(self.keys.lock().entry(key.clone()).or_default());
+        let mut keys = self.keys.lock();
+        let waited = keys.entry(key.clone()).or_default();
+        waited.by += 1;
+        let notify = Arc::clone(&waited.notify);
+        drop(keys);
         Waiter {
             waiters: self,
             key: key.clone(),
@@ -27,9 +38,15 @@ impl Waiters {
         }
     }
 
+    /// How many keys are waited for.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.keys.lock().len()
+    }
+
     /// Wakes who waits for `key`.
     pub(super) fn wake(&self, key: &Key) {
-        if let Some(notify) = self.keys.lock().get(key) {
+        if let Some(Waited { notify, .. }) = self.keys.lock().get(key) {
             // Each flight has one waiter; a permit is kept for one that looks elsewhere just now.
             notify.notify_one();
         }
@@ -54,8 +71,11 @@ impl Waiter<'_> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut keys = self.waiters.keys.lock();
-        // One in the table, one here: nobody else waits.
-        if Arc::strong_count(&self.notify) <= 2 {
+        let Some(waited) = keys.get_mut(&self.key) else {
+            return;
+        };
+        waited.by -= 1;
+        if waited.by == 0 {
             keys.remove(&self.key);
         }
     }
@@ -74,6 +94,21 @@ mod tests {
         waiters.wake(&key);
         waiter.notified().await;
         drop(waiter);
+        assert!(waiters.keys.lock().is_empty());
+    }
+
+    #[test]
+    fn many_who_wait_and_leave_at_once_leave_nothing() {
+        let waiters = Waiters::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for n in 0..2_000 {
+                        let _waiter = waiters.wait(&Key::new(format!("k:{}", n / 100)));
+                    }
+                });
+            }
+        });
         assert!(waiters.keys.lock().is_empty());
     }
 }

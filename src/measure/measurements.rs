@@ -244,8 +244,13 @@ impl Measurements {
         self.collected.in_flight_max
     }
 
-    /// One row for each second, from the start of the first phase to the last answer. Two hours
-    /// at the most: the last row takes what came after.
+    /// How many seconds a row of [`Self::seconds`] spans.
+    pub fn row_width_s(&self) -> u32 {
+        self.schedule.row_width_s()
+    }
+
+    /// One row for every [`Self::row_width_s`] seconds, from the start of the first phase to the last
+    /// answer. A run that goes on for hours after its plan's end has the rest in its last row.
     pub fn seconds(&self) -> &[SecondRow] {
         &self.collected.seconds
     }

@@ -1,4 +1,4 @@
-//! What was measured: samples, histograms, one-second series, oracles, processor time.
+//! What was measured: samples, histograms, series over time, oracles, processor time.
 //!
 //! One [`Sample`] per request, from every driver alike, is the only thing between the drivers and
 //! the reports. Drivers hand samples to a [`sink::SampleSink`]; the runner asks the
@@ -21,6 +21,7 @@ mod sharded;
 pub mod sink;
 pub mod validity;
 pub mod warming;
+pub mod width;
 pub mod window;
 
 use schemars::JsonSchema;

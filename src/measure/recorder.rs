@@ -16,7 +16,7 @@ use super::histogram::{Histogram, growing};
 use super::measurements::{Cell, Collected, Measurements};
 use super::oracle::staleness::StalenessOracle;
 use super::query::Kind;
-use super::series::{ClosedSeconds, Counts, OpenSeconds, UsersLive, second_of};
+use super::series::{ClosedSeconds, Counts, OpenSeconds, UsersLive, row_of, second_of};
 use super::sharded::Sharded;
 use super::sink::SampleSink;
 use super::window::Window;
@@ -130,6 +130,7 @@ pub struct Recorder {
     oracle: Option<Arc<StalenessOracle>>,
     shards: Sharded<Shard>,
     closed: Mutex<ClosedSeconds>,
+    row_width_s: u32,
     users: Mutex<UsersLive>,
     in_flight: AtomicU64,
     in_flight_max: AtomicU64,
@@ -143,13 +144,15 @@ impl Recorder {
         policies: Arc<PolicyTable>,
         oracle: Option<Arc<StalenessOracle>>,
     ) -> Self {
+        let row_width_s = schedule.row_width_s();
         Self {
             clock,
             schedule,
             policies,
             oracle,
             shards: Sharded::default(),
-            closed: Mutex::default(),
+            closed: Mutex::new(ClosedSeconds::new(row_width_s)),
+            row_width_s,
             users: Mutex::default(),
             in_flight: AtomicU64::new(0),
             in_flight_max: AtomicU64::new(0),
@@ -191,10 +194,19 @@ impl Recorder {
         self.users.lock().now
     }
 
-    /// What ended in `seconds` of the run, as far as it was recorded. Recording waits for a moment,
-    /// some 10 µs for each second asked for.
+    /// What ended in `seconds` of the run, as far as it was recorded. Where the rows of the run are
+    /// wider than a second, only the last [`WINDOW_MAX`](super::window::WINDOW_MAX) are there.
+    /// Recording waits for a moment, some 10 µs for each second asked for.
     pub fn window(&self, seconds: std::ops::Range<u32>) -> Window {
-        let mut window = Window::default();
+        self.put_together(Window::new(true), seconds)
+    }
+
+    /// The same without response times, which is what takes the time.
+    pub fn window_of_counts(&self, seconds: std::ops::Range<u32>) -> Window {
+        self.put_together(Window::new(false), seconds)
+    }
+
+    fn put_together(&self, mut window: Window, seconds: std::ops::Range<u32>) -> Window {
         let shards = self.shards.all();
         for shard in &shards {
             for second in shard.seconds.within(seconds.clone()) {
@@ -238,7 +250,7 @@ impl Recorder {
         let mut users = self.users.lock();
         let second = second_of(self.clock.now(), self.schedule.start());
         let now = change(users.now);
-        users.set(second, now);
+        users.set(row_of(second, self.row_width_s), now);
     }
 }
 

@@ -62,6 +62,11 @@ impl Schedule {
         self.phases.last().map_or(self.start, |phase| phase.end)
     }
 
+    /// How many seconds one row of the run's series spans: the longer the run, the wider.
+    pub fn row_width_s(&self) -> u32 {
+        super::width::row_width_s(self.end().since(self.start))
+    }
+
     /// The phase of `moment`; `None` before the first and after the last.
     pub fn phase_at(&self, moment: Timestamp) -> Option<PhaseId> {
         let at = self

@@ -1,22 +1,28 @@
-//! One row per second of a run: what ended in it.
+//! One row for each second of a run, or in a long one for each minute or so: what ended in it.
 //!
-//! Each thread keeps the last few seconds open and folds older ones into a shared list, as
-//! values with their counts: memory grows with the seconds (a few KB each) and not with threads
-//! or requests. Used by the recorder alone.
+//! Each thread keeps the last few seconds open and folds older ones into a shared list of rows, as
+//! values with their counts: memory grows with the rows (a few KB each), of which there are never
+//! more than a few thousand, and not with threads, requests or time. Where rows are wider than a
+//! second, the last minutes are kept by the second beside them, for those who watch. Used by the
+//! recorder alone.
 
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
 use super::histogram::{growing, nanos};
-use super::window::Window;
+use super::window::{WINDOW_MAX, Window};
 use super::{PhaseId, Sample, Schedule};
 use crate::clock::Timestamp;
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::{Layer, Operation, Outcome, is_hit};
 
-/// Rows of a run at the most, two hours; the last one takes all that comes after.
-pub(super) const SECONDS_MAX: u32 = 7_200;
+/// Rows of a run at the most, whatever its plan said; the last one takes all that comes after.
+pub(super) const ROWS_MAX: u32 = 7_200;
+
+/// How many seconds are kept beside rows that are wider: the longest window that somebody looks at,
+/// and what may still be open elsewhere.
+const RECENT_S: u32 = WINDOW_MAX.as_secs() as u32 + OPEN as u32;
 
 /// Seconds that a thread keeps open. More than [`super::recorder::LIVE_WINDOW_S`], which reads
 /// them.
@@ -25,10 +31,15 @@ const OPEN: usize = 16;
 /// Significant digits of a second's percentiles.
 const DIGITS: u8 = 2;
 
-/// The second of `moment` in a run that began at `start`.
+/// The second of `moment` in a run that began at `start`; the last that there is for all after it.
 pub(super) fn second_of(moment: Timestamp, start: Timestamp) -> u32 {
     let second = moment.since(start).as_secs();
-    u32::try_from(second).map_or(SECONDS_MAX - 1, |second| second.min(SECONDS_MAX - 1))
+    u32::try_from(second).map_or(u32::MAX - 1, |second| second.min(u32::MAX - 1))
+}
+
+/// The row of `second`.
+pub(super) fn row_of(second: u32, width_s: u32) -> u32 {
+    (second / width_s.max(1)).min(ROWS_MAX - 1)
 }
 
 /// Reads by who answered them.
@@ -72,10 +83,10 @@ impl Answers {
     }
 }
 
-/// One second of a run.
+/// One second of a run, or as many as [`super::measurements::Measurements::row_width_s`] says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecondRow {
-    /// From the start of the run.
+    /// When it begins, from the start of the run.
     pub t_s: u32,
     /// The phase in which it begins; `None` after the last.
     pub phase: Option<PhaseId>,
@@ -230,7 +241,7 @@ impl OpenSeconds {
     }
 }
 
-/// A second of all threads.
+/// A second of all threads, or a row of more.
 #[derive(Clone, Debug, Default)]
 struct ClosedSecond {
     counts: Counts,
@@ -238,24 +249,14 @@ struct ClosedSecond {
     response_time: Vec<(u64, u64)>,
 }
 
-/// The seconds of a run of all threads.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ClosedSeconds {
-    seconds: BTreeMap<u32, ClosedSecond>,
-}
-
-impl ClosedSeconds {
-    /// Adds what one thread counted.
-    pub(super) fn absorb(&mut self, open: &OpenSecond) {
-        let second = self.seconds.entry(open.second).or_default();
-        second.counts.add(&open.counts);
-        let times = &mut second.response_time;
-        times.extend(
-            open.response_time
-                .iter_recorded()
-                .map(|step| (step.value_iterated_to(), step.count_since_last_iteration())),
-        );
-        times.sort_unstable();
+impl ClosedSecond {
+    /// Adds `counts` and the response times that belong to them.
+    fn add(&mut self, counts: &Counts, response_time: &[(u64, u64)]) {
+        self.counts.add(counts);
+        let times = &mut self.response_time;
+        times.extend(response_time);
+        // Stable: two sorted runs are merged, not sorted anew.
+        times.sort_by_key(|(value, _)| *value);
         times.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
             if same {
@@ -264,15 +265,57 @@ impl ClosedSeconds {
             same
         });
     }
+}
 
-    /// Adds those of the closed seconds that are in `wanted` to a window.
-    pub(super) fn add_to(&self, window: &mut Window, wanted: std::ops::Range<u32>) {
-        for second in self.seconds.range(wanted).map(|(_, second)| second) {
-            window.counts.add(&second.counts);
-            for (value, times) in &second.response_time {
-                let recorded = window.response_time.record_n(*value, *times as u32);
-                debug_assert!(recorded.is_ok(), "it grows to hold any 64-bit value");
+/// The rows of a run of all threads.
+#[derive(Clone, Debug)]
+pub(super) struct ClosedSeconds {
+    width_s: u32,
+    /// By number.
+    rows: BTreeMap<u32, ClosedSecond>,
+    /// The last [`RECENT_S`] seconds one by one, where rows are wider.
+    recent: BTreeMap<u32, ClosedSecond>,
+}
+
+impl ClosedSeconds {
+    /// No rows yet, each to span `width_s` seconds.
+    pub(super) fn new(width_s: u32) -> Self {
+        Self {
+            width_s: width_s.max(1),
+            rows: BTreeMap::new(),
+            recent: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what one thread counted.
+    pub(super) fn absorb(&mut self, open: &OpenSecond) {
+        let times: Vec<(u64, u64)> = open
+            .response_time
+            .iter_recorded()
+            .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+            .collect();
+        let row = self.rows.entry(row_of(open.second, self.width_s));
+        row.or_default().add(&open.counts, &times);
+        if self.width_s > 1 {
+            let recent = self.recent.entry(open.second);
+            recent.or_default().add(&open.counts, &times);
+            while let Some(oldest) = self.recent.first_entry()
+                && oldest.key() + RECENT_S < open.second
+            {
+                oldest.remove();
             }
+        }
+    }
+
+    /// Adds those of the closed seconds that are in `wanted` to a window; of a run of wide rows, only
+    /// the last [`WINDOW_MAX`] are there.
+    pub(super) fn add_to(&self, window: &mut Window, wanted: std::ops::Range<u32>) {
+        let seconds = match self.width_s {
+            1 => &self.rows,
+            _ => &self.recent,
+        };
+        for second in seconds.range(wanted).map(|(_, second)| second) {
+            window.add_closed(&second.counts, &second.response_time);
         }
     }
 
@@ -284,22 +327,23 @@ impl ClosedSeconds {
         schedule: &Schedule,
         data_types: usize,
     ) -> Vec<SecondRow> {
-        let last = self.seconds.keys().chain(users.at_end_of.keys()).max();
+        let last = self.rows.keys().chain(users.at_end_of.keys()).max();
         let mut users_live = 0;
         let empty = ClosedSecond::default();
-        let row = |t_s: u32| {
-            users_live = *users.at_end_of.get(&t_s).unwrap_or(&users_live);
-            let second = self.seconds.get(&t_s).unwrap_or(&empty);
-            let mut answers = second.counts.answers.clone();
+        let row = |number: u32| {
+            users_live = *users.at_end_of.get(&number).unwrap_or(&users_live);
+            let row = self.rows.get(&number).unwrap_or(&empty);
+            let mut answers = row.counts.answers.clone();
             answers.resize(answers.len().max(data_types), Answers::default());
-            let us = |q| quantile(&second.response_time, q).map(|nanos| nanos as f64 / 1e3);
+            let us = |q| quantile(&row.response_time, q).map(|nanos| nanos as f64 / 1e3);
+            let t_s = number.saturating_mul(self.width_s);
             let begin = schedule.start() + std::time::Duration::from_secs(t_s.into());
             SecondRow {
                 t_s,
                 phase: schedule.phase_at(begin),
                 users_live,
-                requests: second.counts.requests,
-                errors: second.counts.errors,
+                requests: row.counts.requests,
+                errors: row.counts.errors,
                 response_time_us_p50: us(0.5),
                 response_time_us_p95: us(0.95),
                 response_time_us_p99: us(0.99),
@@ -307,6 +351,12 @@ impl ClosedSeconds {
             }
         };
         last.map_or_else(Vec::new, |last| (0..=*last).map(row).collect())
+    }
+
+    /// How many rows and single seconds there are.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.rows.len(), self.recent.len())
     }
 }
 
@@ -323,21 +373,21 @@ fn quantile(sorted: &[(u64, u64)], q: f64) -> Option<u64> {
     sorted.iter().find(reaches).map(|(value, _)| *value)
 }
 
-/// How many users there were, second by second.
+/// How many users there were, row by row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UsersLive {
     pub(super) now: u64,
     pub(super) max: u64,
-    /// By second, for seconds in which it changed.
+    /// By row, for rows in which it changed.
     at_end_of: BTreeMap<u32, u64>,
 }
 
 impl UsersLive {
-    /// From `second` on there are `now` users.
-    pub(super) fn set(&mut self, second: u32, now: u64) {
+    /// There are `now` users, in this `row` and after it.
+    pub(super) fn set(&mut self, row: u32, now: u64) {
         self.now = now;
         self.max = self.max.max(now);
-        self.at_end_of.insert(second, now);
+        self.at_end_of.insert(row, now);
     }
 }
 
@@ -353,7 +403,9 @@ mod tests {
         assert_eq!(at(0), 0, "before the start");
         assert_eq!(at(6_499_999_999), 0);
         assert_eq!(at(6_500_000_000), 1);
-        assert_eq!(second_of(Timestamp::NEVER, start), SECONDS_MAX - 1);
+        assert_eq!(second_of(Timestamp::NEVER, start), u32::MAX - 1);
+        assert_eq!((row_of(6, 1), row_of(119, 60), row_of(120, 60)), (6, 1, 2));
+        assert_eq!(row_of(u32::MAX - 1, 1), ROWS_MAX - 1);
     }
 
     proptest! {

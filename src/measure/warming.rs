@@ -10,8 +10,8 @@ use crate::engine::data_type::DataTypeId;
 use crate::engine::event::Event;
 use crate::engine::warming::Warmth;
 
-/// Over how many seconds a hit ratio is taken. Less shakes, more comes late.
-pub const WINDOW_S: u32 = 5;
+/// Over how many seconds a hit ratio is taken where rows are seconds. Less shakes, more comes late.
+const WINDOW_S: u32 = 5;
 /// With fewer reads in the window nothing is said of it.
 pub const READS_MIN: u64 = 50;
 
@@ -94,26 +94,39 @@ impl Window {
     }
 }
 
-/// After how many seconds of traffic the hit ratio over the last [`WINDOW_S`] seconds (at the
+/// Over how many seconds a hit ratio is taken where a row spans `width_s` of them: one row at least.
+pub fn window_s(width_s: u32) -> u32 {
+    rows_of_window(width_s) * width_s.max(1)
+}
+
+fn rows_of_window(width_s: u32) -> u32 {
+    WINDOW_S.div_ceil(width_s.max(1))
+}
+
+/// After how many seconds of traffic the hit ratio over the last [`window_s`] seconds (at the
 /// beginning: over those that there are) first reached `target`; `None` if it never did. `rows` begin
-/// with the first second of the run.
+/// with the first second of the run and span `width_s` seconds each, which is how exact it is.
 pub fn seconds_to_hit_ratio(
-    rows: &[SecondRow],
+    (rows, width_s): (&[SecondRow], u32),
     data_type: Option<DataTypeId>,
     target: f64,
 ) -> Option<u32> {
+    let window = rows_of_window(width_s) as usize;
     let reached = |end: &usize| {
-        let from = end.saturating_sub(WINDOW_S as usize);
+        let from = end.saturating_sub(window);
         let ratio = Window::of(&rows[from..*end], data_type).ratio();
         ratio.is_some_and(|ratio| ratio >= target)
     };
     let end = (1..=rows.len()).find(reached)?;
-    u32::try_from(end).ok()
+    u32::try_from(end).ok()?.checked_mul(width_s.max(1))
 }
 
-/// The hit ratio of the first [`WINDOW_S`] seconds; `None` with too few reads.
-pub fn first_hit_ratio(rows: &[SecondRow], data_type: Option<DataTypeId>) -> Option<f64> {
-    let first = &rows[..rows.len().min(WINDOW_S as usize)];
+/// The hit ratio of the first [`window_s`] seconds; `None` with too few reads.
+pub fn first_hit_ratio(
+    (rows, width_s): (&[SecondRow], u32),
+    data_type: Option<DataTypeId>,
+) -> Option<f64> {
+    let first = &rows[..rows.len().min(rows_of_window(width_s) as usize)];
     Window::of(first, data_type).ratio()
 }
 
@@ -165,21 +178,33 @@ mod tests {
         ]);
         // 345 of 500 in the first five seconds, 424 of 500 in the last.
         for data_type in [None, Some(ITEM)] {
-            assert_eq!(seconds_to_hit_ratio(&cold, data_type, 0.80), Some(7));
-            assert_eq!(first_hit_ratio(&cold, data_type), Some(0.5));
+            assert_eq!(seconds_to_hit_ratio((&cold, 1), data_type, 0.80), Some(7));
+            assert_eq!(first_hit_ratio((&cold, 1), data_type), Some(0.5));
         }
-        assert_eq!(seconds_to_hit_ratio(&cold, None, 0.85), None);
-        assert_eq!(seconds_to_hit_ratio(&cold, Some(DataTypeId(0)), 0.1), None);
+        assert_eq!(seconds_to_hit_ratio((&cold, 1), None, 0.85), None);
+        assert_eq!(
+            seconds_to_hit_ratio((&cold, 1), Some(DataTypeId(0)), 0.1),
+            None
+        );
         let warm = rows(&[(99, 1), (97, 3)]);
-        assert_eq!(seconds_to_hit_ratio(&warm, None, 0.90), Some(1));
+        assert_eq!(seconds_to_hit_ratio((&warm, 1), None, 0.90), Some(1));
+    }
+
+    #[test]
+    fn of_wide_rows_one_is_looked_at_at_a_time() {
+        assert_eq!([1, 2, 5, 60].map(window_s), [5, 6, 5, 60]);
+        let day = rows(&[(0, 6_000), (5_000, 1_000), (5_900, 100)]);
+        assert_eq!(seconds_to_hit_ratio((&day, 60), None, 0.8), Some(120));
+        assert_eq!(seconds_to_hit_ratio((&day, 60), None, 0.95), Some(180));
+        assert_eq!(first_hit_ratio((&day, 60), None), Some(0.0));
     }
 
     #[test]
     fn a_handful_of_reads_proves_nothing() {
         let few = rows(&[(10, 0), (10, 0), (10, 0), (10, 0), (9, 0)]);
-        assert_eq!(seconds_to_hit_ratio(&few, None, 0.5), None);
-        assert_eq!(first_hit_ratio(&few, None), None);
-        assert_eq!(first_hit_ratio(&[], None), None);
+        assert_eq!(seconds_to_hit_ratio((&few, 1), None, 0.5), None);
+        assert_eq!(first_hit_ratio((&few, 1), None), None);
+        assert_eq!(first_hit_ratio((&[], 1), None), None);
     }
 
     #[test]
@@ -221,17 +246,18 @@ mod tests {
         #[test]
         fn a_lower_target_is_never_reached_later(
             seconds in prop::collection::vec((0u64..200, 0u64..200), 0..30),
-            low in 0.0..=1.0f64, more in 0.0..=1.0f64, all: bool,
+            low in 0.0..=1.0f64, more in 0.0..=1.0f64, all: bool, width_s in 1u32..100,
         ) {
             let rows = rows(&seconds);
             let data_type = all.then_some(ITEM);
-            let early = seconds_to_hit_ratio(&rows, data_type, low);
-            let late = seconds_to_hit_ratio(&rows, data_type, (low + more).min(1.0));
+            let early = seconds_to_hit_ratio((&rows, width_s), data_type, low);
+            let late = seconds_to_hit_ratio((&rows, width_s), data_type, (low + more).min(1.0));
             if let Some(late) = late {
                 prop_assert!(early.is_some_and(|early| early <= late));
             }
-            prop_assert!(early.is_none_or(|early| early >= 1 && early as usize <= rows.len()));
-            prop_assert_eq!(seconds_to_hit_ratio(&rows, data_type, 1.1), None);
+            let end_s = rows.len() as u32 * width_s;
+            prop_assert!(early.is_none_or(|early| early >= width_s && early <= end_s));
+            prop_assert_eq!(seconds_to_hit_ratio((&rows, width_s), data_type, 1.1), None);
         }
     }
 }

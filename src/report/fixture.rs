@@ -6,6 +6,7 @@
 //! only; must never be read by a command.
 
 mod alerts;
+mod day;
 mod gates;
 mod results;
 mod traffic;
@@ -23,20 +24,32 @@ use crate::measure::Summary;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
-use traffic::{Model, SECONDS, TRAFFIC, USERS, WARM_UP_S, summary};
+use traffic::{Length, Model, TRAFFIC, USERS, summary};
 pub use warming::warmed_report;
 
 /// The ADR's run with 1,000 users: every one of its 17 targets held.
 pub fn sample_report() -> Report {
     report_of(&Model {
         inventory_origin_permille: 115,
+        length: Length::Minute,
     })
+}
+
+/// The same over a day of virtual time, in rows of a minute: some 15 million requests.
+pub fn day_report() -> Report {
+    let mut report = report_of(&Model {
+        inventory_origin_permille: 115,
+        length: Length::Day,
+    });
+    day::tell(&mut report);
+    report
 }
 
 /// The same with one target lost (inventory's hit ratio) and one without evidence (Redis' memory).
 pub fn failed_report() -> Report {
     let mut report = report_of(&Model {
         inventory_origin_permille: 183,
+        length: Length::Minute,
     });
     for gate in &mut report.gates {
         if gate.name == "Redis memory" {
@@ -98,7 +111,7 @@ pub fn bare_report() -> Report {
 }
 
 fn report_of(model: &Model) -> Report {
-    let judged_s = f64::from(SECONDS - WARM_UP_S);
+    let judged_s = model.judged_s();
     let origin = origin_result(model, judged_s);
     let requests = requests(model, judged_s);
     let baseline = baseline();
@@ -119,7 +132,7 @@ fn report_of(model: &Model) -> Report {
         time: "real".to_owned(),
         started_at: "2026-11-23T07:45:00Z".to_owned(),
         event_log: None,
-        duration_s: f64::from(SECONDS),
+        duration_s: f64::from(model.rows() * model.width_s()),
         environment: environment(),
         validity: validity(requests.total),
         improvement: Some(Improvement {
@@ -156,7 +169,8 @@ fn report_of(model: &Model) -> Report {
         gates: Vec::new(),
         verdict: Verdict::Pass,
         variants: Vec::new(),
-        timeseries: (0..SECONDS).map(|t_s| second(model, t_s)).collect(),
+        timeseries_interval_s: model.width_s(),
+        timeseries: (0..model.rows()).map(|row| second(model, row)).collect(),
         origin,
         requests,
     };
@@ -199,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_figures_agree_with_each_other() {
-        for report in [sample_report(), failed_report()] {
+        for report in [sample_report(), failed_report(), day_report()] {
             let total = report.requests.total;
             assert_eq!(report.requests.outcomes.values().sum::<u64>(), total);
             let by_type = report.data_types.values().map(|row| row.requests);
@@ -209,12 +223,20 @@ mod tests {
                 .values()
                 .flat_map(|row| row.outcomes.values());
             assert_eq!(outcomes.flat_map(BTreeMap::values).sum::<u64>(), total);
-            assert_eq!(report.phases[1].requests, total);
+            let judged = report.phases[1..].iter().map(|phase| phase.requests);
+            assert_eq!(judged.sum::<u64>(), total);
             let seconds = report.timeseries.iter().map(|row| row.requests);
             assert_eq!(seconds.sum::<u64>(), total + report.phases[0].requests);
-            assert_eq!(report.timeseries.len(), SECONDS as usize);
+            let rows = report.duration_s / f64::from(report.timeseries_interval_s);
+            assert!((report.timeseries.len() as f64 - rows).abs() < 1e-9);
             assert_eq!(report.data_types.len(), 7);
         }
+    }
+
+    #[test]
+    fn a_day_has_its_fifteen_million_requests() {
+        let total = day_report().requests.total;
+        assert!((14_000_000..16_000_000).contains(&total), "{total}");
     }
 
     #[test]

@@ -89,7 +89,11 @@ pub struct Report {
     /// The alternatives that were run beside the main one, and itself; empty if there were none.
     #[serde(default)]
     pub variants: Vec<VariantResult>,
-    /// One row for each second of the judged run, warm-up included.
+    /// How many seconds a row of `timeseries` spans: 1, and more in runs of more than half an hour. What
+    /// is counted in a row is counted over so many seconds; the last row may be cut short by the end.
+    #[serde(default = "one_second")]
+    pub timeseries_interval_s: u32,
+    /// One row for each interval of the judged run, warm-up included.
     pub timeseries: Vec<Second>,
 }
 
@@ -100,6 +104,10 @@ pub struct EventLogResult {
     pub events: u64,
     /// Of all of them in their order, 16 hexadecimal digits.
     pub hash: String,
+}
+
+fn one_second() -> u32 {
+    1
 }
 
 /// The program.
@@ -410,12 +418,12 @@ pub struct GateResult {
     pub note: String,
 }
 
-/// One second of the judged run.
+/// One second of the judged run, or as many as `timeseries_interval_s` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Second {
-    /// From the start of the run.
+    /// When it begins, from the start of the run.
     pub t_s: u32,
-    /// The phase.
+    /// The phase in which it begins.
     pub phase: String,
     /// Users that were live at its end.
     pub users_live: u64,
@@ -433,11 +441,11 @@ pub struct Second {
     pub answers: BTreeMap<String, BTreeMap<String, u64>>,
     /// Queries that ran at the database.
     pub origin_queries: u64,
-    /// Connections in use at the end of the second.
+    /// Connections in use at its end.
     pub origin_connections: u32,
-    /// Redis' memory; `null` without Redis.
+    /// Redis' memory at its end; `null` without Redis.
     pub redis_used_memory_bytes: Option<u64>,
-    /// Redis' keys.
+    /// Redis' keys at its end.
     pub redis_keys: Option<u64>,
     /// Evictions in it.
     pub redis_evictions: Option<u64>,

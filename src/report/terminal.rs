@@ -150,7 +150,7 @@ fn last_line(report: &Report, html: &Path, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{bare_report, failed_report, sample_report};
+    use crate::report::fixture::{bare_report, day_report, failed_report, sample_report};
 
     fn show(report: &Report, width: usize) -> String {
         let html = Path::new("reports/adr-006-20261123T074500Z/report.html");
@@ -362,6 +362,53 @@ mod tests {
           note     only 3 requests measured
 
         INCONCLUSIVE  no targets, INVALID run   reports/adr-006-20261123T074500Z/report.html
+        ");
+    }
+
+    #[test]
+    fn a_day_of_millions() {
+        let report = day_report();
+        let head = |width| {
+            let text = show(&report, width);
+            let lines = text.lines().take_while(|line| !line.contains("wanted"));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(head(110), @"
+        day · seed 42 · direct, 1,000 users · Redis 7.0.15 standalone (managed) · 3 instances · virtual time
+
+                          for    requests  per s  errors    mean    p95  origin queries  per request  connections
+          before         20 s       7,212    361       0  748 ms  1.3 s           6,871         0.95           60
+          after   23 h 30 min  15,712,179    186       0   13 ms  61 ms       1,363,245         0.09           23
+          change                                            -98%   -95%                         -91%
+
+                        requests  hit ratio  local  remote  origin     p50     p95     p99   stale  p95 before
+          activity       471,178          –      –       –       –  0.8 ms  1.9 ms  3.5 ms       –       84 ms
+          customer     2,355,834      97.1%    57%     40%      3%  0.4 ms  3.1 ms  162 ms   0.02%       1.3 s
+          inventory    3,719,649      88.9%    40%     48%     11%  0.6 ms  103 ms  187 ms   0.02%       1.2 s
+          product      6,335,730      99.0%    71%     28%      1%  0.3 ms  1.6 ms  131 ms      0%       1.3 s
+          quote        1,100,394      81.2%    29%     52%     19%  0.7 ms  640 ms  880 ms      0%       1.5 s
+          rate_limit     621,236          –      –       –       –  0.6 ms  1.6 ms  2.9 ms       –      1.5 ms
+          session      1,108,158       100%     0%    100%      0%  0.7 ms   19 ms   35 ms   0.02%      806 ms
+          all         15,712,179      94.9%    53%     41%      5%  0.5 ms   61 ms  402 ms  <0.01%       1.3 s
+        ");
+        insta::assert_snapshot!(head(80), @"
+        day · seed 42 · direct, 1,000 users · Redis 7.0.15 standalone (managed)
+          3 instances · virtual time
+
+                         for   requests errors   mean   p95 origin queries per request
+          before        20 s      7,212      0 748 ms 1.3 s          6,871        0.95
+          after  23 h 30 min 15,712,179      0  13 ms 61 ms      1,363,245        0.09
+          change                                 -98%  -95%                       -91%
+
+                       requests hit ratio local remote origin    p95    p99  stale
+          activity      471,178         –     –      –      – 1.9 ms 3.5 ms      –
+          customer    2,355,834     97.1%   57%    40%     3% 3.1 ms 162 ms  0.02%
+          inventory   3,719,649     88.9%   40%    48%    11% 103 ms 187 ms  0.02%
+          product     6,335,730     99.0%   71%    28%     1% 1.6 ms 131 ms     0%
+          quote       1,100,394     81.2%   29%    52%    19% 640 ms 880 ms     0%
+          rate_limit    621,236         –     –      –      – 1.6 ms 2.9 ms      –
+          session     1,108,158      100%    0%   100%     0%  19 ms  35 ms  0.02%
+          all        15,712,179     94.9%   53%    41%     5%  61 ms 402 ms <0.01%
         ");
     }
 

@@ -1,4 +1,6 @@
-//! `timeseries.csv`: one row for each second of the run, warm-up included, in wide format.
+//! `timeseries.csv`: one row for each second of the run, warm-up included, in wide format. In runs of
+//! more than half an hour a row spans more, as `t_s` shows and `timeseries_interval_s` of report.json
+//! says; counts are then over all of it.
 //!
 //! The header depends on the scenario's data types alone, never on what happened: the fixed
 //! columns, then `<data_type>_<answer>` for every data type and each of local, remote, origin and

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::model::{GateResult, Report};
 use crate::gates::Verdict;
 use crate::measure::Summary;
-use crate::units::{Ratio, short, thousands};
+use crate::units::{Ratio, long, short, thousands};
 
 /// What stands where nothing was measured.
 pub(super) const NOTHING: &str = "–";
@@ -26,9 +26,10 @@ pub(super) fn of(summary: &Summary, figure: fn(&Summary) -> f64) -> String {
     }
 }
 
-/// A length of time or a moment of the run in seconds: `20 s`, `1.5 s`, `10.0 min`.
+/// A length of time or a moment of the run in seconds: `20 s`, `1.5 s`, `10.0 min`, `24 h`, `3 d 4 h`.
 pub(super) fn seconds(value: f64) -> String {
     match Duration::try_from_secs_f64(value) {
+        Ok(time) if time >= Duration::from_hours(1) => long(time),
         Ok(time) if time >= Duration::from_mins(2) => short(time),
         Ok(_) if value.fract() == 0.0 => format!("{value:.0} s"),
         Ok(_) => format!("{value:.1} s"),
@@ -213,8 +214,8 @@ mod tests {
     #[test]
     fn times_rates_and_processors_are_short() {
         assert_eq!(
-            [0.0, 20.0, 1.54, 600.0, -1.0].map(seconds),
-            ["0 s", "20 s", "1.5 s", "10.0 min", "–"]
+            [0.0, 20.0, 1.54, 600.0, 86_400.0, -1.0].map(seconds),
+            ["0 s", "20 s", "1.5 s", "10.0 min", "24 h", "–"]
         );
         assert_eq!(
             [0.0, 4.46, 493.4, 12_345.6, f64::NAN].map(rate),

@@ -57,15 +57,26 @@ impl Alarms {
         }
     }
 
-    /// Looks: `first` was read before the first request, `seconds` since then; the last of them is
-    /// now.
+    /// Whether there is anything to look for.
+    pub(super) fn any(&self) -> bool {
+        !self.alerts.is_empty()
+    }
+
+    /// Looks: `first` was read before the first request, `seconds` since then, from the begin of the
+    /// longest window on at least; the last of them is now.
     pub(super) fn look(&mut self, first: &Reading, seconds: &[Reading]) {
         let Some(now) = seconds.last() else { return };
-        let mut windows: BTreeMap<Duration, Window> = BTreeMap::new();
+        let mut windows: BTreeMap<(Duration, bool), Window> = BTreeMap::new();
         for (alert, watch) in &mut self.alerts {
-            let window = windows
-                .entry(alert.window)
-                .or_insert_with(|| window(&self.recorder, &self.schedule, now.at, alert.window));
+            let timed = matches!(alert.check.metric, Metric::Distribution(..));
+            let window = windows.entry((alert.window, timed)).or_insert_with(|| {
+                let seconds = seconds_of(&self.schedule, now.at, alert.window);
+                if timed {
+                    self.recorder.window(seconds)
+                } else {
+                    self.recorder.window_of_counts(seconds)
+                }
+            });
             let sight = Sight {
                 readings: readings(first, seconds, alert.window),
                 window,
@@ -83,11 +94,11 @@ impl Alarms {
     }
 }
 
-/// What ended in the last whole seconds before `now`.
-fn window(recorder: &Recorder, schedule: &Schedule, now: Timestamp, length: Duration) -> Window {
+/// The last whole seconds of the run before `now`.
+fn seconds_of(schedule: &Schedule, now: Timestamp, length: Duration) -> std::ops::Range<u32> {
     let second = now.since(schedule.start()).as_secs() as u32;
     let length = length.as_secs() as u32;
-    recorder.window(second.saturating_sub(length)..second)
+    second.saturating_sub(length)..second
 }
 
 /// The readings of a window, from the one at its begin to the one at its end.

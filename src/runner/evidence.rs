@@ -2,7 +2,6 @@
 //!
 //! A metric that was not measured has no value, and then its gate has no verdict.
 
-use crate::clock::Timestamp;
 use crate::engine::data_type::DataTypeId;
 use crate::environment::database::{DatabaseStats, TableStats};
 use crate::gates::grammar::Check;
@@ -13,10 +12,7 @@ use crate::measure::query::{Phases, Query};
 use crate::measure::{PhaseId, Staleness};
 use crate::report::model::Improvement;
 
-use super::memcached_server::MemcachedReading;
-use super::monitor::Reading;
 use super::pass::PassResult;
-use super::redis_server::RedisReading;
 
 mod watched;
 
@@ -209,45 +205,36 @@ impl RunEvidence<'_> {
     }
 
     fn of_redis(&self, scalar: Scalar) -> Observation {
-        if !self.after.memcached_readings().is_empty() {
+        let judged = &self.after.observed.looks.judged;
+        if judged.memcached.is_some() {
             return self.of_memcached(scalar);
         }
-        let readings = self.after.redis_readings();
-        let samples = readings.len() as u64;
-        let most = |value: fn(&crate::environment::redis_info::RedisInfo) -> Option<f64>| {
-            readings
-                .iter()
-                .filter_map(|reading| value(&reading.info))
-                .reduce(f64::max)
-        };
+        let redis = judged.redis.as_ref();
         let value = match scalar {
-            Scalar::MemoryUsage => most(|info| {
-                let limit = info.maxmemory.filter(|limit| limit.0 > 0)?;
-                Some(info.used_memory.0 as f64 / limit.0 as f64)
-            }),
-            Scalar::RedisMemory => most(|info| Some(info.used_memory.0 as f64)),
+            Scalar::MemoryUsage => redis.and_then(|redis| redis.usage_max),
+            Scalar::RedisMemory => redis.map(|redis| redis.used_bytes_max as f64),
             Scalar::RedisKeys => self.after.observed.redis_keys.map(|keys| keys as f64),
             _ => self.after.evictions_per_s_max(),
         };
+        let samples = redis.map_or(0, |redis| redis.looks);
         Observation { value, samples }
     }
+
     /// The same figures of memcached, where it stands in Redis' place.
     fn of_memcached(&self, scalar: Scalar) -> Observation {
-        let readings = self.after.memcached_readings();
-        let bytes = readings.iter().map(|reading| reading.info.bytes.0).max();
-        let last = readings.last().map(|reading| &reading.info);
+        let Some(looks) = &self.after.observed.looks.judged.memcached else {
+            return NOTHING;
+        };
+        let (most, last) = (looks.used_bytes_max as f64, &looks.last.info);
         let value = match scalar {
-            Scalar::MemoryUsage => last
-                .filter(|info| info.limit.0 > 0)
-                .zip(bytes)
-                .map(|(info, bytes)| bytes as f64 / info.limit.0 as f64),
-            Scalar::RedisMemory => bytes.map(|bytes| bytes as f64),
-            Scalar::RedisKeys => last.map(|info| info.items as f64),
+            Scalar::MemoryUsage => (last.limit.0 > 0).then(|| most / last.limit.0 as f64),
+            Scalar::RedisMemory => Some(most),
+            Scalar::RedisKeys => Some(last.items as f64),
             _ => self.after.evictions_per_s_max(),
         };
         Observation {
             value,
-            samples: readings.len() as u64,
+            samples: looks.looks,
         }
     }
 }
@@ -288,20 +275,6 @@ fn of(times: &Histogram, statistic: Statistic) -> Observation {
     }
 }
 
-/// The most evictions in one second between readings of one Redis.
-pub(super) fn evictions_per_s_max(readings: &[&RedisReading]) -> Option<f64> {
-    let rates = readings.windows(2).filter_map(|pair| {
-        let activity = pair[1].info.since(&pair[0].info);
-        (!activity.restarted).then(|| per_s(activity.evicted_keys, pair[0].at, pair[1].at))
-    });
-    rates.reduce(f64::max)
-}
-
-/// Over a shorter time a handful would look like a storm.
-fn per_s(evicted: u64, from: Timestamp, to: Timestamp) -> f64 {
-    evicted as f64 / to.since(from).as_secs_f64().max(1.0)
-}
-
 impl PassResult {
     /// The database over the judged time, and how long that was.
     pub(super) fn origin_judged(&self) -> Option<(DatabaseStats, f64)> {
@@ -325,60 +298,9 @@ impl PassResult {
             .staleness(query.data_type, query.phases, self.measurements.schedule())
     }
 
-    /// What was read in the judged time: at its borders and once a second between.
-    pub(super) fn judged_readings(&self) -> Vec<&Reading> {
-        let Some(from) = &self.observed.judged_from else {
-            return Vec::new();
-        };
-        let to = self
-            .observed
-            .judged_to
-            .as_ref()
-            .unwrap_or(&self.observed.last);
-        let between = self
-            .observed
-            .seconds
-            .iter()
-            .filter(|at| at.at > from.at && at.at < to.at);
-        std::iter::once(from)
-            .chain(between)
-            .chain(std::iter::once(to))
-            .collect()
-    }
-
-    /// What was read of Redis in the judged time.
-    pub(super) fn redis_readings(&self) -> Vec<&RedisReading> {
-        let readings = self.judged_readings().into_iter();
-        readings
-            .filter_map(|reading| reading.redis.as_ref())
-            .collect()
-    }
-
-    /// What was read of the store aside in the judged time.
-    pub(super) fn aside_readings(&self) -> Vec<&RedisReading> {
-        let readings = self.judged_readings().into_iter();
-        readings
-            .flat_map(|reading| reading.aside.iter().flatten())
-            .collect()
-    }
-
-    /// What was read of memcached in the judged time.
-    pub(super) fn memcached_readings(&self) -> Vec<&MemcachedReading> {
-        let readings = self.judged_readings().into_iter();
-        readings
-            .filter_map(|reading| reading.memcached.as_ref())
-            .collect()
-    }
-
     /// The most evictions in one second of the judged time.
     pub(super) fn evictions_per_s_max(&self) -> Option<f64> {
-        let of_redis = evictions_per_s_max(&self.redis_readings());
-        let memcached = self.memcached_readings();
-        let of_memcached = memcached.windows(2).map(|pair| {
-            let evicted = pair[1].info.since(&pair[0].info).evictions;
-            per_s(evicted, pair[0].at, pair[1].at)
-        });
-        of_memcached.chain(of_redis).reduce(f64::max)
+        self.observed.looks.judged.evictions_per_s_max()
     }
 
     /// The phase called `name`, for tables by phase.

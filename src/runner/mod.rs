@@ -12,6 +12,7 @@ mod instances;
 mod memcached_server;
 mod monitor;
 mod pass;
+mod readings;
 mod redis;
 mod redis_model;
 mod redis_server;

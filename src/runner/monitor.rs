@@ -1,5 +1,6 @@
-//! Watches a pass: tells the engines which phase it is, reads the environment once a second and at
-//! the borders of the judged time, shows progress, and ends the pass when it must end.
+//! Watches a pass: tells the engines which phase it is, reads the environment as often as
+//! [`super::readings`] says and at the borders of the judged time, shows progress, and ends the pass
+//! when it must end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::alerts::{Alarmed, Alarms};
 use super::memcached_server::{MemcachedReading, MemcachedServer};
+use super::readings::{Pace, Readings};
 use super::redis::Redis;
 use super::redis_server::RedisReading;
 use super::{Moment, Stage};
@@ -20,9 +22,6 @@ use crate::measure::cpu::ThreadTimes;
 use crate::measure::engine_observer::EngineObserver;
 use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseId, PhaseKind, Schedule};
-
-/// How often the watch looks around.
-const TICK: Duration = Duration::from_millis(100);
 
 /// What a pass is made of, as far as it is watched.
 pub(super) struct Watched {
@@ -166,8 +165,8 @@ pub(super) struct Observed {
     pub(super) judged_to: Option<Reading>,
     /// After the last request.
     pub(super) last: Reading,
-    /// Once a second.
-    pub(super) seconds: Vec<Reading>,
+    /// The looks in between.
+    pub(super) looks: Readings,
     /// Keys of this run in Redis at the end.
     pub(super) redis_keys: Option<u64>,
     /// The same in the store aside.
@@ -188,6 +187,7 @@ pub(super) struct Monitor<'m, 'r> {
     stop: watch::Sender<bool>,
     judged: Option<(Timestamp, Timestamp)>,
     phase: Option<PhaseId>,
+    pace: Pace,
 }
 
 impl<'m, 'r> Monitor<'m, 'r> {
@@ -197,7 +197,9 @@ impl<'m, 'r> Monitor<'m, 'r> {
         stop: watch::Sender<bool>,
     ) -> Self {
         let judged = judged_time(&watched.schedule);
+        let (is_virtual, alerts) = (stage.clock.is_virtual(), watched.alarms.any());
         Self {
+            pace: Pace::of(&watched.schedule, is_virtual, alerts),
             stage,
             watched,
             stop,
@@ -214,7 +216,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             judged_from: None,
             judged_to: None,
             last: self.read().await,
-            seconds: Vec::new(),
+            looks: Readings::new(self.pace),
             redis_keys: None,
             aside_keys: None,
             interrupted: false,
@@ -225,7 +227,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
         while !driving.is_finished() {
             self.enter_phase();
             self.look_at_borders(&mut observed).await;
-            self.look_each_second(&mut observed).await;
+            self.look_in_between(&mut observed).await;
             self.end_early(&mut observed);
             self.show();
             self.stage.clock.sleep_until(self.next_look()).await;
@@ -234,11 +236,12 @@ impl<'m, 'r> Monitor<'m, 'r> {
         observed.last = self.read().await;
         if observed.redis_died.is_some() {
             // What ended the run must not be missed for want of a look.
-            observed.seconds.push(observed.last.clone());
-            self.watched.alarms.look(&observed.first, &observed.seconds);
-            observed.seconds.pop();
+            let mut looks = observed.looks.recent().to_vec();
+            looks.push(observed.last.clone());
+            self.watched.alarms.look(&observed.first, &looks);
         }
         if observed.judged_from.is_some() && observed.judged_to.is_none() {
+            observed.looks.judged.take(&observed.last);
             observed.judged_to = Some(observed.last.clone());
         }
         let Stage { stores, clock, .. } = &mut *self.stage;
@@ -271,24 +274,33 @@ impl<'m, 'r> Monitor<'m, 'r> {
         let now = self.stage.clock.now();
         if observed.judged_from.is_none() && now >= from {
             self.watched.database.reset_peak();
-            observed.judged_from = Some(self.read().await);
+            let reading = self.read().await;
+            observed.looks.judged.take(&reading);
+            observed.judged_from = Some(reading);
         }
         if observed.judged_to.is_none() && now >= to {
-            observed.judged_to = Some(self.read().await);
+            let reading = self.read().await;
+            observed.looks.judged.take(&reading);
+            observed.judged_to = Some(reading);
         }
     }
 
-    async fn look_each_second(&mut self, observed: &mut Observed) {
+    async fn look_in_between(&mut self, observed: &mut Observed) {
         let since = self.stage.clock.now().since(self.watched.schedule.start());
-        if since.as_secs() as usize > observed.seconds.len() {
-            let reading = self.read().await;
-            observed.seconds.push(reading);
+        if observed.looks.is_due(since) {
+            let reading = self.look(MockDatabase::counts).await;
+            let judged = observed.judged_from.is_some() && observed.judged_to.is_none();
+            observed.looks.take(reading, judged);
             // Users that leave because it is over are no news.
-            let over = *self.stop.borrow() || self.stage.clock.now() >= self.watched.schedule.end();
-            if !over {
-                self.watched.alarms.look(&observed.first, &observed.seconds);
+            if !*self.stop.borrow() && !self.is_over() {
+                let recent = observed.looks.recent();
+                self.watched.alarms.look(&observed.first, recent);
             }
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stage.clock.now() >= self.watched.schedule.end()
     }
 
     fn end_early(&mut self, observed: &mut Observed) {
@@ -320,7 +332,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
         let borders = self.watched.schedule.iter().map(|(_, phase)| phase.end);
         borders
             .filter(|border| *border > now)
-            .fold(now + TICK, Timestamp::min)
+            .fold(now + self.pace.tick(self.is_over()), Timestamp::min)
     }
 
     fn show(&self) {
@@ -335,7 +347,12 @@ impl<'m, 'r> Monitor<'m, 'r> {
         });
     }
 
+    /// Everything, the times of the database included.
     async fn read(&mut self) -> Reading {
+        self.look(MockDatabase::stats).await
+    }
+
+    async fn look(&mut self, database: fn(&MockDatabase) -> DatabaseStats) -> Reading {
         let StoresReading {
             redis,
             aside,
@@ -353,7 +370,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
                 .map(|processor| processor.busy(at))
                 .reduce(|sum, busy| sum + busy),
             instances: instances.map(|instance| instance.read()).collect(),
-            database: self.watched.database.stats(),
+            database: database(&self.watched.database),
             redis,
             aside,
             memcached,

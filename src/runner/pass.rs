@@ -76,6 +76,9 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         stage.clock.clone(),
         Arc::new(Both(Arc::clone(&oracle), Arc::clone(&write_behind))),
     );
+    for data_type in plan.keys_come_once() {
+        database.keys_come_once(data_type);
+    }
     let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
         .map(|_| Arc::new(EngineObserver::new()))
         .collect();

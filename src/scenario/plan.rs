@@ -16,7 +16,7 @@ use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio};
-use crate::workload::Workload;
+use crate::workload::{Dimension, Population, Workload};
 
 /// A validated scenario.
 #[derive(Clone, Debug)]
@@ -55,6 +55,17 @@ pub struct Plan {
     /// The scenario as resolved, to be written beside the report: overrides applied and defaults
     /// filled in. Reading it again gives the same plan.
     pub resolved_yaml: String,
+}
+
+impl Plan {
+    /// The data types whose keys have a part that is new in each request, so that none comes twice.
+    pub fn keys_come_once(&self) -> impl Iterator<Item = DataTypeId> {
+        let populations = (0..).map(DataTypeId).zip(&self.workload.populations);
+        let unique = |population: &Population| population.dimensions.contains(&Dimension::Unique);
+        populations
+            .filter(move |(_, population)| unique(population))
+            .map(|(id, _)| id)
+    }
 }
 
 /// One of the alternatives that a scenario compares.

@@ -8,6 +8,7 @@ mod variants;
 use std::time::Duration;
 
 use super::*;
+use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::Operation;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
@@ -131,6 +132,8 @@ fn a_scenario_becomes_a_plan_with_defaults_filled_in() {
         [Dimension::Cardinality(100), Dimension::Unique]
     );
     assert!(!plan.database.tables[3].prefilled);
+    let once: Vec<DataTypeId> = plan.keys_come_once().collect();
+    assert_eq!(once, [DataTypeId(3)]);
     assert_eq!(plan.workload.on_start, [(customer, Operation::Get)]);
     let kinds: Vec<PhaseKind> = plan.traffic.phases.iter().map(|p| p.kind).collect();
     assert_eq!(

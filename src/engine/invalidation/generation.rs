@@ -86,6 +86,12 @@ impl Generations {
         }
     }
 
+    /// How many markers are known and scopes owed.
+    #[cfg(test)]
+    pub(in crate::engine) fn held(&self) -> usize {
+        self.markers.read().iter().count() + self.owed.lock().len()
+    }
+
     /// Ready when reconciling cannot wait.
     pub(super) async fn behind(&self) {
         self.behind.notified().await;

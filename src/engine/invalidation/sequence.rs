@@ -297,6 +297,27 @@ mod tests {
         assert_eq!(missed, odd.len() as u64 - 1);
     }
 
+    /// Three days of an instance that loses a notice now and then and is deployed anew each day.
+    #[test]
+    fn what_is_remembered_of_a_publisher_does_not_grow_with_the_days() {
+        const DAY_S: u64 = 86_400;
+        let mut sequences = Sequences::default();
+        for day in 0..3 {
+            let life = day + 1;
+            for sequence in 1..=DAY_S {
+                let now = at_ms((day * DAY_S + sequence) * 1_000);
+                if sequence % 97 != 0 {
+                    sequences.heard(stamp(life, sequence), now);
+                }
+                sequences.told(stamp(life, sequence), now);
+                sequences.gaps(now);
+            }
+            let holes = sequences.publishers.values().map(|heard| heard.holes.len());
+            assert!(holes.sum::<usize>() <= 1);
+            assert_eq!((sequences.publishers.len(), sequences.gaps.len()), (1, 0));
+        }
+    }
+
     #[test]
     fn notices_without_number_are_nobodys_loss() {
         let mut sequences = Sequences::default();

@@ -56,6 +56,12 @@ impl Default for LateLoads {
 }
 
 impl LateLoads {
+    /// How many go on.
+    #[cfg(test)]
+    pub(in crate::engine) fn held(&self) -> usize {
+        self.keys.lock().len()
+    }
+
     fn is_late(&self, key: &Key) -> bool {
         let keys = self.keys.lock();
         // Nearly always nothing is late.

@@ -46,6 +46,12 @@ impl Default for Refreshes {
 }
 
 impl Refreshes {
+    /// How many are queued or being loaded.
+    #[cfg(test)]
+    pub(in crate::engine) fn held(&self) -> usize {
+        self.pending.lock().len()
+    }
+
     /// Queues `key`, unless it is queued already or the queue is full.
     fn ask(&self, data_type: DataTypeId, key: &Key) -> bool {
         if !self.pending.lock().insert(key.clone()) {

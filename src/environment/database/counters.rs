@@ -2,6 +2,7 @@
 //! log, one row per admitted request, as `INSERT` and `COUNT(*)` in one transaction would do it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -10,17 +11,39 @@ use crate::clock::Timestamp;
 use crate::engine::data_type::{Key, Limit};
 use crate::engine::layer::Admission;
 
+/// How often keys of which no request matters any more are looked for.
+const SWEEP_EVERY: Duration = Duration::from_mins(5);
+
 /// The admitted requests of every key, as long as they matter.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    admitted: Mutex<FxHashMap<Key, VecDeque<Timestamp>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    admitted: FxHashMap<Key, VecDeque<Timestamp>>,
+    sweep_at: Timestamp,
+}
+
+impl State {
+    /// Forgets the keys whose last request has left the window: a new one begins from nothing, too.
+    fn sweep(&mut self, window: Duration, now: Timestamp) {
+        if now >= self.sweep_at {
+            let matters =
+                |log: &VecDeque<Timestamp>| log.back().is_some_and(|at| *at + window > now);
+            self.admitted.retain(|_, log| matters(log));
+            self.sweep_at = now + SWEEP_EVERY;
+        }
+    }
 }
 
 impl Counters {
     /// Counts an arrival at `key` at `now`.
     pub(super) fn admit(&self, key: &Key, limit: Limit, now: Timestamp) -> Admission {
-        let mut keys = self.admitted.lock();
-        let log = keys.entry(key.clone()).or_default();
+        let mut state = self.state.lock();
+        state.sweep(limit.window, now);
+        let log = state.admitted.entry(key.clone()).or_default();
         while log.front().is_some_and(|at| *at + limit.window <= now) {
             log.pop_front();
         }
@@ -37,7 +60,7 @@ impl Counters {
         Admission {
             admitted: true,
             remaining: limit.requests - held - 1,
-            retry_after: std::time::Duration::ZERO,
+            retry_after: Duration::ZERO,
         }
     }
 }
@@ -46,7 +69,22 @@ impl Counters {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
+
+    #[test]
+    fn keys_that_nobody_asks_for_any_more_are_forgotten() {
+        const DAY_S: u64 = 86_400;
+        let (counters, limit) = (Counters::default(), Limit::new(2, Duration::from_hours(1)));
+        let mut held = Vec::new();
+        for second in (0..3 * DAY_S).step_by(10) {
+            let now = Timestamp::from_unix_nanos(second * 1_000_000_000);
+            let key = Key::new(format!("k:{second}"));
+            assert!(counters.admit(&key, limit, now).admitted);
+            if second % DAY_S == DAY_S - 10 {
+                held.push(counters.state.lock().admitted.len());
+            }
+        }
+        assert!(held.iter().all(|held| *held <= 400), "{held:?}");
+    }
 
     proptest! {
         #[test]

@@ -173,6 +173,19 @@ impl FlightStats {
     }
 }
 
+/// How long queries waited, and how long they took.
+pub(super) type Pair = (Histogram<u64>, Histogram<u64>);
+
+/// Of no query, in the least memory.
+#[allow(
+    clippy::expect_used,
+    reason = "the bounds are constants, and every test builds one"
+)]
+pub(super) fn no_times() -> Pair {
+    let none = || Histogram::new_with_bounds(1, 2, 0).expect("valid bounds");
+    (none(), none())
+}
+
 /// The histograms behind the readings.
 pub(super) struct Times {
     wait_us: Mutex<Histogram<u64>>,
@@ -199,7 +212,7 @@ impl Times {
             .saturating_record(time.as_micros() as u64);
     }
 
-    pub(super) fn snapshot(&self) -> (Histogram<u64>, Histogram<u64>) {
+    pub(super) fn snapshot(&self) -> Pair {
         (self.wait_us.lock().clone(), self.service_us.lock().clone())
     }
 }

@@ -2,8 +2,14 @@
 //!
 //! Bounded: the oldest commits of a key are forgotten, and keys past a limit are left out. Both
 //! are remembered, so that the oracles that read this can say how much they know.
+//!
+//! Bounded in time, too: a key is forgotten when its last commit, and the last read of an older
+//! version of it, are longer ago than any layer can hold an entry that nobody reads. What is read of
+//! it then is its newest version, unless an entry was served that nobody had read for longer than
+//! its life; that alone cannot be known any more.
 
 use std::hash::BuildHasher;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -21,6 +27,9 @@ const KEYS_MAX: usize = 1 << 19;
 /// Locks that the keys are spread over.
 const SHARDS: usize = 64;
 
+/// How often keys whose time is over are looked for.
+const SWEEP_EVERY: Duration = Duration::from_mins(15);
+
 /// The last commits of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct History {
@@ -28,6 +37,8 @@ pub(super) struct History {
     commits: Vec<(Version, Timestamp)>,
     /// The newest version that was dropped from `commits`.
     forgotten: Option<Version>,
+    /// Until when it may matter.
+    until: Timestamp,
 }
 
 /// The first commit that made a version out of date.
@@ -104,32 +115,52 @@ impl History {
 #[derive(Debug, Default)]
 pub(super) struct Shard<T> {
     keys: FxHashMap<Key, History>,
-    /// Keys were left out, so that an unknown key may have been committed.
-    full: bool,
+    /// Until when those keys may matter that were left out: an unknown key may be one of them.
+    left_out_until: Timestamp,
+    /// The time of the latest commit.
+    now: Timestamp,
+    sweep_at: Timestamp,
     pub(super) beside: T,
 }
 
 impl<T> Shard<T> {
-    /// What is known of `key`: `Ok(None)` if it was never committed, `Err` if it may have been
-    /// left out.
+    /// What is known of `key`: `Ok(None)` if it was not committed for long, `Err` if it may have
+    /// been left out.
     pub(super) fn history(&self, key: &Key) -> Result<Option<&History>, LeftOut> {
         match self.keys.get(key) {
-            None if self.full => Err(LeftOut),
+            None if self.left_out_until > self.now => Err(LeftOut),
             known => Ok(known),
         }
     }
 
-    /// The history of `key`, to be added to.
-    pub(super) fn history_mut(
+    /// Keeps what is known of `key` until then: a version of it that is not its newest is still held
+    /// somewhere.
+    pub(super) fn keep(&mut self, key: &Key, until: Timestamp) {
+        if let Some(history) = self.keys.get_mut(key) {
+            history.until = history.until.max(until);
+        }
+    }
+
+    /// The history of `key`, to be added to at `now`, and kept until then.
+    fn history_mut(
         &mut self,
         key: &Key,
         keys_max: usize,
+        (now, until): (Timestamp, Timestamp),
     ) -> Result<&mut History, LeftOut> {
+        self.now = self.now.max(now);
+        if self.now >= self.sweep_at {
+            let now = self.now;
+            self.keys.retain(|_, history| history.until > now);
+            self.sweep_at = now + SWEEP_EVERY;
+        }
         if self.keys.len() >= keys_max && !self.keys.contains_key(key) {
-            self.full = true;
+            self.left_out_until = self.left_out_until.max(until);
             return Err(LeftOut);
         }
-        Ok(self.keys.entry(key.clone()).or_default())
+        let history = self.keys.entry(key.clone()).or_default();
+        history.until = history.until.max(until);
+        Ok(history)
     }
 }
 
@@ -166,16 +197,23 @@ impl<T> Histories<T> {
         self.shards[hash as usize % SHARDS].lock()
     }
 
-    /// Adds a commit of `key`.
+    /// Adds a commit of `key`, which matters for as long as `keep_for`.
     pub(super) fn commit(
         &self,
         key: &Key,
-        version: Version,
-        at: Timestamp,
+        (version, at): (Version, Timestamp),
+        keep_for: Duration,
     ) -> Result<Result<(), Contradiction>, LeftOut> {
         let mut shard = self.shard(key);
-        let history = shard.history_mut(key, self.keys_max_per_shard)?;
+        let times = (at, at + keep_for);
+        let history = shard.history_mut(key, self.keys_max_per_shard, times)?;
         Ok(history.commit(version, at))
+    }
+
+    /// How many keys are held.
+    #[cfg(test)]
+    pub(super) fn keys_held(&self) -> usize {
+        self.each().map(|shard| shard.keys.len()).sum()
     }
 
     /// Every part, one after another.
@@ -188,6 +226,8 @@ impl<T> Histories<T> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const KEEP_FOR: Duration = Duration::from_hours(1);
 
     fn at(nanos: u64) -> Timestamp {
         Timestamp::from_unix_nanos(nanos)
@@ -236,13 +276,62 @@ mod tests {
         let keys: Vec<Key> = (0..1_000).map(|n| Key::new(format!("k:{n}"))).collect();
         let kept = keys
             .iter()
-            .filter(|key| histories.commit(key, Version(1), at(1)).is_ok())
+            .filter(|key| {
+                let commit = (Version(1), at(1));
+                histories.commit(key, commit, KEEP_FOR).is_ok()
+            })
             .count();
         assert!((1..=SHARDS).contains(&kept), "{kept}");
         for key in &keys {
             let shard = histories.shard(key);
             assert_ne!(shard.history(key), Ok(None), "committed, so never unknown");
         }
+    }
+
+    #[test]
+    fn keys_that_were_left_out_are_unknown_until_they_cannot_matter_any_more() {
+        let histories = Histories::<()>::with_keys_max(0);
+        let (left_out, other) = (Key::new("k:1"), Key::new("k:2"));
+        let commit = |key, at| histories.commit(key, (Version(1), at), KEEP_FOR);
+        assert_eq!(commit(&left_out, at(1)), Err(LeftOut));
+        assert_eq!(histories.shard(&left_out).history(&left_out), Err(LeftOut));
+        let mut shard = histories.shard(&left_out);
+        shard.now = at(1) + KEEP_FOR;
+        assert_eq!(shard.history(&left_out), Ok(None));
+        drop(shard);
+        assert_eq!(commit(&other, at(1)), Err(LeftOut));
+    }
+
+    #[test]
+    fn a_key_is_forgotten_when_it_cannot_matter_any_more() {
+        let histories = Histories::<()>::with_keys_max(SHARDS * 100);
+        let (key, sweeper) = neighbours(&histories);
+        let commit = |key: &Key, minutes: u64| {
+            let at = at(1) + Duration::from_mins(minutes);
+            histories.commit(key, (Version(minutes), at), KEEP_FOR)
+        };
+        let knows = |key: &Key| histories.shard(key).history(key) != Ok(None);
+        assert_eq!(commit(&key, 0), Ok(Ok(())));
+        assert_eq!(commit(&sweeper, 59), Ok(Ok(())));
+        assert!(knows(&key), "an hour is not over");
+        // Somebody read an older version of it.
+        let until = at(1) + Duration::from_mins(100);
+        histories.shard(&key).keep(&key, until);
+        assert_eq!(commit(&sweeper, 99), Ok(Ok(())));
+        assert!(knows(&key));
+        assert_eq!(commit(&sweeper, 115), Ok(Ok(())));
+        assert!(!knows(&key) && knows(&sweeper));
+        assert_eq!(histories.keys_held(), 1);
+    }
+
+    /// Two keys of one shard.
+    fn neighbours(histories: &Histories<()>) -> (Key, Key) {
+        let place = |key: &Key| std::ptr::from_ref(&*histories.shard(key)) as usize;
+        let mut keys = (0..).map(|n| Key::new(format!("k:{n}")));
+        let first = Key::new("first");
+        let wanted = place(&first);
+        let second = keys.find(|key| place(key) == wanted).expect("one of many");
+        (first, second)
     }
 
     proptest! {

@@ -5,6 +5,9 @@
 //! never gives a version above the newest commit. The rules are applied by the staleness oracle,
 //! which holds the commits and is told of the reads; here is what they mean and what they found.
 //!
+//! Of what the histories have forgotten nothing is said: a key is compared with its commits of the
+//! last hours.
+//!
 //! Commits may be told in any order: what counts is their time. Data types whose writes wait in a
 //! queue (write-behind) are exempt from the second rule: readers see those before the database.
 

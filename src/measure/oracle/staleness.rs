@@ -9,6 +9,9 @@
 //! too much. A violation is a read staler than its data type's TTLs can explain: such an entry
 //! was served after its life.
 //!
+//! A key that was not written for so long that no layer can hold what was before is forgotten
+//! (see `history.rs`); what is read of it is taken for its newest version.
+//!
 //! If the commits of a key are forgotten in part, staleness is counted from the oldest that is
 //! known: too low, and counted as such. Reads of which nothing can be said are not checked, and
 //! counted as such.
@@ -31,6 +34,10 @@ use crate::measure::histogram::Histogram;
 use crate::measure::query::Phases;
 use crate::measure::{PhaseId, Schedule, Staleness};
 use crate::units::{short, thousands};
+
+/// How much longer than any layer should hold it a key is remembered: an entry that is served after
+/// its life is found out if it is read within this time.
+const REMEMBER_FOR: Duration = Duration::from_hours(1);
 
 /// Reads of one data type in one phase.
 type Place = (PhaseId, DataTypeId);
@@ -135,15 +142,18 @@ impl StalenessOracle {
     fn look(&self, place: Place, key: &Key, version: Version, read_start: Timestamp) -> Seen {
         let mut shard = self.histories.shard(key);
         let history = shard.history(key);
-        let newer = history
-            .ok()
-            .flatten()
-            .and_then(|known| known.replacement(version));
-        let newest = history.ok().flatten().and_then(History::newest);
+        let left_out = history.is_err();
+        let known = history.ok().flatten();
+        let newer = known.and_then(|known| known.replacement(version));
+        let newest = known.and_then(History::newest);
+        if newer.is_some() {
+            // An old version is about, and a read may make it live longer (sliding expiry).
+            shard.keep(key, read_start + self.keep_for(place.1));
+        }
         let replaced_by = newer.filter(|newer| newer.at < read_start);
         // The forgotten commit that came first may have been before the read or after it.
         let unclear = replaced_by.is_none() && newer.is_some_and(|newer| newer.perhaps_earlier);
-        let unchecked = history.is_err() || unclear;
+        let unchecked = left_out || unclear;
         let looked = shard.beside.entry(place).or_default();
         looked.checked += u64::from(!unchecked);
         looked.unchecked += u64::from(unchecked);
@@ -163,6 +173,13 @@ impl StalenessOracle {
     fn bound(&self, data_type: DataTypeId) -> Duration {
         let policy = self.policies.get(data_type);
         policy.ttl + policy.local_ttl.unwrap_or_default()
+    }
+
+    /// How long a commit matters: as long as any layer may hold an entry that was read from the
+    /// origin before it, and some time more.
+    fn keep_for(&self, data_type: DataTypeId) -> Duration {
+        let stale = self.policies.get(data_type).serve_stale;
+        self.bound(data_type) + stale.unwrap_or_default() + REMEMBER_FOR
     }
 
     /// How stale the stale reads of `data_type` (`None`: of all) were in `phases`.
@@ -256,9 +273,10 @@ impl StalenessOracle {
 }
 
 impl CommitListener for StalenessOracle {
-    fn committed(&self, _: DataTypeId, key: &Key, version: Version, at: Timestamp) {
+    fn committed(&self, data_type: DataTypeId, key: &Key, version: Version, at: Timestamp) {
         // A key that is left out is known to be: its reads are counted as unchecked.
-        if let Ok(told) = self.histories.commit(key, version, at) {
+        let keep_for = self.keep_for(data_type);
+        if let Ok(told) = self.histories.commit(key, (version, at), keep_for) {
             self.monotonic.committed(key, told);
         }
     }

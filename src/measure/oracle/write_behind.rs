@@ -3,9 +3,14 @@
 //! The oracle is told of every accepted write and of every commit, in whatever order these tidings
 //! come. A write has arrived when its row has its version or a newer one. What is in the dead letters
 //! has not arrived, but it is not lost either: it is told apart.
+//!
+//! A key whose writes have all arrived is forgotten after a quarter of an hour, so that what is held is
+//! what waits, and what arrived lately. Time is that of the commits.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -22,6 +27,12 @@ const SHARDS: usize = 64;
 /// How many keys are watched: about 300 MB. What comes after is counted as unchecked.
 const KEYS_MAX: usize = 2_000_000;
 
+/// How long a key whose writes have arrived is remembered: longer than a writer waits for the answer
+/// that its write is accepted, which may come after the commit.
+const REMEMBER_FOR: Duration = Duration::from_mins(15);
+/// How often those are looked for that can be forgotten.
+const SWEEP_EVERY: Duration = Duration::from_mins(5);
+
 /// What is known of one key.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
@@ -31,11 +42,22 @@ struct Known {
     committed: Version,
     /// The newest version buried.
     buried: Version,
+    /// When something of it was told last.
+    told_at: Timestamp,
+}
+
+impl Known {
+    fn arrived(&self) -> bool {
+        self.committed.max(self.buried) >= self.accepted
+    }
 }
 
 #[derive(Debug, Default)]
 struct Shard {
     keys: FxHashMap<Key, Known>,
+    sweep_at: Timestamp,
+    /// When a key was last left out for want of room: its commit may have been.
+    left_out_at: Option<Timestamp>,
     accepted: u64,
     unchecked: u64,
     buried: u64,
@@ -48,6 +70,8 @@ pub struct WriteBehindOracle {
     policies: Arc<PolicyTable>,
     shards: Box<[Mutex<Shard>]>,
     keys_max_per_shard: usize,
+    /// The time of the latest commit, in nanoseconds since the Unix epoch.
+    now: AtomicU64,
 }
 
 impl WriteBehindOracle {
@@ -61,7 +85,12 @@ impl WriteBehindOracle {
             policies,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             keys_max_per_shard: keys_max.div_ceil(SHARDS),
+            now: AtomicU64::new(0),
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_nanos(self.now.load(Ordering::Relaxed))
     }
 
     fn shard(&self, key: &Key) -> &Mutex<Shard> {
@@ -105,10 +134,37 @@ impl WriteBehindOracle {
     }
 
     fn known<'s>(&self, shard: &'s mut Shard, key: &Key) -> Option<&'s mut Known> {
-        if shard.keys.len() >= self.keys_max_per_shard && !shard.keys.contains_key(key) {
-            return None;
+        let now = self.now();
+        if now >= shard.sweep_at {
+            let lately = |known: &Known| known.told_at + REMEMBER_FOR > now;
+            shard
+                .keys
+                .retain(|_, known| !known.arrived() || lately(known));
+            shard.sweep_at = now + SWEEP_EVERY;
         }
-        Some(shard.keys.entry(key.clone()).or_default())
+        if !shard.keys.contains_key(key) {
+            // Of a key that is new now, the commit may have been left out.
+            let lately = |at: Timestamp| at + REMEMBER_FOR > now;
+            let full = shard.keys.len() >= self.keys_max_per_shard;
+            if full {
+                shard.left_out_at = Some(now);
+            }
+            if full || shard.left_out_at.is_some_and(lately) {
+                return None;
+            }
+        }
+        let known = shard.keys.entry(key.clone()).or_default();
+        known.told_at = now;
+        Some(known)
+    }
+
+    /// How many keys are held.
+    #[cfg(test)]
+    fn keys_held(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().keys.len())
+            .sum()
     }
 
     /// What was found. `queued` is how many writes still wait in the queue, if anybody knows: they
@@ -123,8 +179,7 @@ impl WriteBehindOracle {
             unchecked += shard.unchecked;
             buried += shard.buried;
             burial = burial.or_else(|| shard.worst_burial.clone());
-            let arrived = |known: &Known| known.committed.max(known.buried) >= known.accepted;
-            let late = shard.keys.iter().filter(|(_, known)| !arrived(known));
+            let late = shard.keys.iter().filter(|(_, known)| !known.arrived());
             missing.extend(late.map(|(key, known)| (key.clone(), known.accepted)));
         }
         let mut told = Vec::new();
@@ -163,7 +218,8 @@ fn waiting(queued: Option<u64>) -> String {
 }
 
 impl CommitListener for WriteBehindOracle {
-    fn committed(&self, data_type: DataTypeId, key: &Key, version: Version, _: Timestamp) {
+    fn committed(&self, data_type: DataTypeId, key: &Key, version: Version, at: Timestamp) {
+        self.now.fetch_max(at.as_unix_nanos(), Ordering::Relaxed);
         if self.policies.get(data_type).strategy == data_type::Strategy::WriteBehind {
             self.committed(key, version);
         }
@@ -250,6 +306,54 @@ mod tests {
         let found = oracle.finding(None);
         assert!((1..=SHARDS as u64).contains(&found.checked), "{found:?}");
         assert_eq!((found.violations, &*found.worst), (0, ""));
+    }
+
+    #[test]
+    fn what_is_held_does_not_grow_with_the_days_and_what_is_missing_stays() {
+        const HOUR: u64 = 3_600;
+        let oracle = oracle(KEYS_MAX);
+        let lost = Key::new("activity:lost");
+        oracle.accepted(&lost, Version(1));
+        let mut held = Vec::new();
+        for second in 0..72 * HOUR {
+            let (at, version) = (
+                Timestamp::from_unix_nanos(second * 1_000_000_000),
+                Version(1),
+            );
+            // Every other acceptance is told after the commit.
+            if second % 2 == 0 {
+                oracle.accepted(&key(second), version);
+            }
+            CommitListener::committed(&oracle, DataTypeId(0), &key(second), version, at);
+            if second % 2 == 1 {
+                oracle.accepted(&key(second - 600.min(second - 1)), version);
+            }
+            if second % (24 * HOUR) == 24 * HOUR - 1 {
+                held.push(oracle.keys_held());
+            }
+        }
+        assert!(held.iter().all(|held| *held < 1_400), "{held:?}");
+        let found = oracle.finding(None);
+        assert_eq!((found.checked, found.violations), (72 * HOUR + 1, 1));
+        assert!(
+            found.worst.contains("such as activity:lost"),
+            "{}",
+            found.worst
+        );
+    }
+
+    #[test]
+    fn what_was_left_out_when_there_was_no_room_is_not_missed_when_there_is() {
+        let oracle = oracle(0);
+        let at = Timestamp::from_unix_nanos(60_000_000_000);
+        CommitListener::committed(&oracle, DataTypeId(0), &key(1), Version(1), at);
+        let oracle = WriteBehindOracle {
+            keys_max_per_shard: 10,
+            ..oracle
+        };
+        oracle.accepted(&key(1), Version(1));
+        let found = oracle.finding(None);
+        assert_eq!((found.checked, found.violations), (0, 0));
     }
 
     proptest! {

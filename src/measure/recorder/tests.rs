@@ -10,6 +10,8 @@ use crate::seed::mix;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
+mod long_runs;
+
 /// Data types of the tests.
 pub(crate) const TYPES: u8 = 3;
 const PHASES: u8 = 3;
@@ -307,7 +309,7 @@ fn what_ends_after_the_last_row_is_in_the_last_row() {
     };
     let measured = measured([late]);
     let rows = measured.seconds();
-    assert_eq!(rows.len(), crate::measure::series::SECONDS_MAX as usize);
+    assert_eq!(rows.len(), crate::measure::series::ROWS_MAX as usize);
     assert_eq!(rows.last().map(|row| row.requests), Some(1));
 }
 
@@ -334,6 +336,9 @@ proptest! {
         let errors = samples.iter().filter(failed).count() as u64;
         prop_assert_eq!((window.requests(), window.errors()), (samples.len() as u64, errors));
         prop_assert_eq!(window.timed(), window.requests() - errors);
+        let counts = recorder.window_of_counts(seconds.clone());
+        prop_assert_eq!((counts.requests(), counts.errors()), (window.requests(), errors));
+        prop_assert_eq!((counts.timed(), counts.reads_and_hits(None)), (0, window.reads_and_hits(None)));
         for data_type in (0..TYPES).map(|id| DataTypeId(id.into())) {
             let reads = || {
                 samples.iter().filter(|s| {

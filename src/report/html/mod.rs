@@ -11,6 +11,7 @@
 
 mod chart;
 mod figures;
+mod step;
 mod table;
 mod targets;
 mod timeline;

@@ -1,18 +1,21 @@
 //! The page as a whole: complete, well-formed, escaped, and sensible when there is little to show.
 
 use super::*;
-use crate::report::fixture::{bare_report, failed_report, sample_report, variants_report};
+use crate::report::fixture::{
+    bare_report, day_report, failed_report, sample_report, variants_report,
+};
 use crate::report::model::Report;
 
 /// Set to a folder to have the pages written there, to be looked at in a browser.
 const FOLDER_VARIABLE: &str = "CACHESTORM_HTML_DIR";
 
-fn pages() -> [(&'static str, Report, String); 4] {
+fn pages() -> [(&'static str, Report, String); 5] {
     [
         ("sample", sample_report()),
         ("failed", failed_report()),
         ("bare", bare_report()),
         ("variants", variants_report()),
+        ("day", day_report()),
     ]
     .map(|(name, report)| {
         let page = render(&report).expect("a page");

@@ -1,10 +1,12 @@
 //! The run by time, as charts need it: buckets, marks, and which seconds are judged.
 //!
-//! Pure. Lines show the worst second of a bucket, stacks its mean; see [`super::chart::reduce`].
+//! Pure. Lines show the worst row of a bucket, stacks its mean; see [`super::chart::reduce`]. A row is
+//! a second, or more in a long run ([`super::step`]).
 
 use super::chart::frame::{PhaseMark, TimeAxis};
-use super::chart::reduce::{Keep, bucket_width_s, reduce};
+use super::chart::reduce::{Keep, bucket_width, reduce};
 use super::figures::{Key, KeyKind};
+use super::step::Step;
 use super::words;
 use crate::measure::PhaseKind;
 use crate::report::model::{Phase, Report, Second};
@@ -22,6 +24,8 @@ pub(crate) struct Timeline<'r> {
     pub axis: TimeAxis,
     /// The axis of small charts.
     pub axis_small: TimeAxis,
+    /// How wide rows are, and what they are called.
+    pub step: Step,
     seconds: &'r [Second],
     phases: &'r [Phase],
     keys: Vec<Key>,
@@ -30,17 +34,20 @@ pub(crate) struct Timeline<'r> {
 impl<'r> Timeline<'r> {
     /// The timeline of `report`; `None` if no second was recorded.
     pub(crate) fn of(report: &'r Report) -> Option<Self> {
-        let last_s = report.timeseries.iter().map(|second| second.t_s).max()?;
+        let last = report.timeseries.iter().max_by_key(|row| row.t_s)?;
+        let (last_s, step) = (u64::from(last.t_s), Step::of(report));
+        let width_s = u64::from(step.width_s());
+        let rows = last_s / width_s + 1;
         let phases_end_s = report.phases.iter().map(|p| p.start_s + p.duration_s);
         let end_s = phases_end_s
             .filter(|end| end.is_finite())
-            .fold(f64::from(last_s) + 1.0, f64::max);
+            .fold(last_s as f64 + step.seconds_of(last), f64::max);
         let axis = |buckets_max| {
-            let bucket_s = bucket_width_s(u64::from(last_s) + 1, buckets_max);
+            let bucket_rows = bucket_width(rows, buckets_max);
             TimeAxis {
                 end_s,
-                bucket_s,
-                buckets: (u64::from(last_s) + 1).div_ceil(bucket_s) as usize,
+                bucket_s: bucket_rows * width_s,
+                buckets: rows.div_ceil(bucket_rows) as usize,
                 phases: report.phases.iter().map(phase_mark).collect(),
                 faults_s: report
                     .faults
@@ -60,6 +67,7 @@ impl<'r> Timeline<'r> {
                 ..axis(BUCKETS_MAX)
             },
             axis_small: axis(BUCKETS_SMALL_MAX),
+            step,
             seconds: &report.timeseries,
             phases: &report.phases,
             keys: keys(report),
@@ -92,7 +100,7 @@ impl<'r> Timeline<'r> {
         reduce(values, axis.buckets, axis.bucket_s, keep)
     }
 
-    /// The seconds that gates judge.
+    /// The rows that gates judge.
     pub(crate) fn judged(&self) -> impl Iterator<Item = &'r Second> {
         let phases = self.phases;
         self.seconds.iter().filter(move |second| {
@@ -106,12 +114,17 @@ impl<'r> Timeline<'r> {
         &self.keys
     }
 
-    /// What one point of a line stands for, where it is more than one second.
+    /// `count` of `row` as a rate per second.
+    pub(crate) fn per_s(&self, row: &Second, count: u64) -> f64 {
+        self.step.per_s(row, count)
+    }
+
+    /// What one point of a line stands for, where it is more than one row.
     pub(crate) fn point_note(&self, kept: &str) -> Option<String> {
         let wide_s = self.axis.bucket_s;
-        (wide_s > 1).then(|| {
-            let span = words::seconds(wide_s as f64);
-            format!("Each point is the {kept} of {span}; timeseries.csv has every second.")
+        (wide_s > u64::from(self.step.width_s())).then(|| {
+            let (span, row) = (words::seconds(wide_s as f64), self.step.one());
+            format!("Each point is the {kept} of {span}; timeseries.csv has every {row}.")
         })
     }
 }
@@ -153,7 +166,7 @@ fn keys(report: &Report) -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{bare_report, sample_report};
+    use crate::report::fixture::{bare_report, day_report, sample_report};
 
     #[test]
     fn a_long_run_is_drawn_with_few_points_and_keeps_its_worst_second() {
@@ -178,6 +191,21 @@ mod tests {
                 .expect("a note")
                 .contains("the worst of")
         );
+    }
+
+    #[test]
+    fn wide_rows_are_drawn_as_wide_as_they_are() {
+        let report = day_report();
+        let timeline = Timeline::of(&report).expect("rows");
+        let axis = &timeline.axis;
+        // 1,440 minutes in 180 buckets at the most.
+        assert_eq!((axis.bucket_s, axis.buckets), (480, 180));
+        assert!((axis.end_s - 86_400.0).abs() < 1e-9);
+        let rates = timeline.mean(axis, |row| timeline.per_s(row, row.requests));
+        let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+        let all: u64 = report.timeseries.iter().map(|row| row.requests).sum();
+        assert!((mean * 86_400.0 - all as f64).abs() < all as f64 * 1e-6);
+        insta::assert_snapshot!(timeline.point_note("worst minute").expect("a note"), @"Each point is the worst minute of 8 min; timeseries.csv has every minute.");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Page {
     pub sections: Vec<Section>,
     /// The command that makes the same run.
     pub command: String,
+    /// What that run has in common with this one besides its requests.
+    pub times_depend: &'static str,
     /// Where it ran.
     pub place: Vec<(String, String)>,
     /// What fired and what was injected.
@@ -100,6 +102,7 @@ impl Page {
             data_types: data_types(report),
             sections: sections(report),
             command: facts::command(report),
+            times_depend: times_depend(&report.time),
             place: facts::place(report),
             incidents: vec![
                 facts::alerts(report),
@@ -219,6 +222,15 @@ fn driver(name: &str) -> String {
         "closed" => "closed loop".to_owned(),
         "open" => "open loop".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+/// What a second run has in common with this one besides its requests.
+fn times_depend(time: &str) -> &'static str {
+    if time == "virtual" {
+        "In virtual time all times are the same, too, whatever the machine."
+    } else {
+        "Times depend on the machine."
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::units::{ByteSize, Ratio, short, thousands};
+use crate::units::{ByteSize, Ratio, long, short, thousands};
 
 /// What stands where nothing was measured.
 pub(crate) const NOTHING: &str = "–";
@@ -35,16 +35,15 @@ pub(crate) fn seconds(value_s: f64) -> String {
     if duration < Duration::from_secs(10) && duration.subsec_millis() >= 50 {
         return format!("{value_s:.1} s");
     }
-    let whole = (duration + Duration::from_millis(500)).as_secs();
-    let pair = |big: u64, unit: &str, small: u64, small_unit: &str| match small {
-        0 => format!("{big} {unit}"),
-        _ => format!("{big} {unit} {small} {small_unit}"),
-    };
-    match whole {
-        0..120 => format!("{whole} s"),
-        120..7_200 => pair(whole / 60, "min", whole % 60, "s"),
-        7_200..172_800 => pair(whole / 3_600, "h", whole % 3_600 / 60, "min"),
-        _ => pair(whole / 86_400, "d", whole % 86_400 / 3_600, "h"),
+    long(duration)
+}
+
+/// A moment of a run of days: `1 d`, `1 d 12 h`.
+pub(crate) fn seconds_in_days(value_s: f64) -> String {
+    let hours = whole(value_s / 3_600.0);
+    match hours % 24 {
+        0 => format!("{} d", hours / 24),
+        rest => format!("{} d {rest} h", hours / 24),
     }
 }
 
@@ -209,7 +208,7 @@ mod tests {
         fn no_number_is_too_strange(value in prop::num::f64::ANY) {
             for text in [
                 us(value), tick_us(value), seconds(value), percent(value), change(value),
-                number(value), per_s(value), cores(value), bytes(value),
+                number(value), per_s(value), cores(value), bytes(value), seconds_in_days(value),
             ] {
                 prop_assert!(!text.is_empty() && !text.contains("NaN") && !text.contains("inf"));
             }

@@ -87,6 +87,7 @@ pub(super) fn report(
         gates: judged.iter().map(gate_result).collect(),
         variants,
         validity,
+        timeseries_interval_s: after.measurements.row_width_s(),
         timeseries: timeseries::seconds(after),
     }
 }

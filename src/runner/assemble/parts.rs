@@ -228,14 +228,13 @@ pub(super) fn stampede(pass: &PassResult) -> Stampede {
 }
 
 pub(super) fn memcached(pass: &PassResult) -> Option<MemcachedResult> {
-    let readings = pass.memcached_readings();
-    let (first, last) = (readings.first()?, readings.last()?);
+    let looks = pass.observed.looks.judged.memcached.as_ref()?;
+    let (first, last) = (&looks.first, &looks.last);
     let counts = last.info.since(&first.info);
     let seconds = last.at.since(first.at).as_secs_f64();
-    let all = || readings.iter().map(|reading| &reading.info);
     Some(MemcachedResult {
         used_memory_bytes: last.info.bytes.0,
-        used_memory_bytes_max: all().map(|info| info.bytes.0).max().unwrap_or(0),
+        used_memory_bytes_max: looks.used_bytes_max,
         limit_bytes: last.info.limit.0,
         items: last.info.items,
         evictions: counts.evictions,
@@ -245,7 +244,7 @@ pub(super) fn memcached(pass: &PassResult) -> Option<MemcachedResult> {
         get_misses: counts.get_misses,
         sets: counts.sets,
         cas_lost: counts.cas_lost,
-        connections_max: all().map(|info| info.connections).max().unwrap_or(0),
+        connections_max: looks.connections_max,
         cpu_cores: if seconds > 0.0 {
             counts.used_cpu.as_secs_f64() / seconds
         } else {

@@ -4,18 +4,16 @@ use super::ttls;
 use crate::environment::redis_info::RedisInfo;
 use crate::report::model::{RedisResult, StoreResult};
 use crate::runner::Passes;
-use crate::runner::evidence::evictions_per_s_max;
 use crate::scenario::plan::Plan;
 
 pub(super) fn redis(plan: &Plan, passes: &Passes) -> Option<RedisResult> {
     let pass = &passes.after;
-    let readings = pass.redis_readings();
-    let (first, last) = (&readings.first()?.info, &readings.last()?.info);
-    let activity = last.since(first);
-    let all = || readings.iter().map(|reading| &reading.info);
+    let looks = pass.observed.looks.judged.redis.as_ref()?;
+    let last = &looks.last.info;
+    let activity = last.since(&looks.first.info);
     Some(RedisResult {
         used_memory_bytes: last.used_memory.0,
-        used_memory_bytes_max: all().map(|info| info.used_memory.0).max().unwrap_or(0),
+        used_memory_bytes_max: looks.used_bytes_max,
         maxmemory_bytes: limit(last),
         keys: pass.observed.redis_keys.unwrap_or(0),
         ttl_distribution: ttls::distribution(pass, pass.ttls.as_ref()),
@@ -25,7 +23,7 @@ pub(super) fn redis(plan: &Plan, passes: &Passes) -> Option<RedisResult> {
         keyspace_hits: activity.keyspace_hits,
         keyspace_misses: activity.keyspace_misses,
         commands: activity.commands,
-        connected_clients_max: all().map(|info| info.connected_clients).max().unwrap_or(0),
+        connected_clients_max: looks.clients_max,
         cpu_cores: activity.cpu_cores().unwrap_or(0.0),
         stores: aside(plan, passes).into_iter().collect(),
     })
@@ -36,10 +34,9 @@ fn aside(plan: &Plan, passes: &Passes) -> Option<(String, StoreResult)> {
     let store = plan.layers.remote.as_ref()?.aside.as_ref()?;
     let identity = passes.aside.as_ref()?;
     let pass = &passes.after;
-    let readings = pass.aside_readings();
-    let (first, last) = (&readings.first()?.info, &readings.last()?.info);
-    let activity = last.since(first);
-    let used = readings.iter().map(|reading| reading.info.used_memory.0);
+    let looks = pass.observed.looks.judged.aside.as_ref()?;
+    let last = &looks.last.info;
+    let activity = last.since(&looks.first.info);
     let names = store
         .data_types
         .iter()
@@ -49,13 +46,13 @@ fn aside(plan: &Plan, passes: &Passes) -> Option<(String, StoreResult)> {
         managed: identity.managed,
         data_types: names.map(ToString::to_string).collect(),
         used_memory_bytes: last.used_memory.0,
-        used_memory_bytes_max: used.max().unwrap_or(0),
+        used_memory_bytes_max: looks.used_bytes_max,
         maxmemory_bytes: limit(last),
         maxmemory_policy: last.maxmemory_policy.clone(),
         keys: pass.observed.aside_keys.unwrap_or(0),
         ttl_distribution: ttls::distribution(pass, pass.aside_ttls.as_ref()),
         evictions: activity.evicted_keys,
-        evictions_per_s_max: evictions_per_s_max(&readings).unwrap_or(0.0),
+        evictions_per_s_max: looks.evictions_per_s_max.unwrap_or(0.0),
         expired: activity.expired_keys,
         commands: activity.commands,
         cpu_cores: activity.cpu_cores().unwrap_or(0.0),

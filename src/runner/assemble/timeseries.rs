@@ -1,4 +1,4 @@
-//! One row for each second: what users saw, beside what the database and Redis did meanwhile.
+//! One row for each second, or in a long run for each minute or so: what users saw, beside what the database and Redis did meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use crate::runner::pass::PassResult;
 
 pub(super) fn seconds(pass: &PassResult) -> Vec<Second> {
     let measurements = &pass.measurements;
-    let mut readings = pass.observed.seconds.iter();
+    let mut readings = pass.observed.looks.rows();
     let mut before = Some(&pass.observed.first);
-    // What ended after the last phase is the tail of its requests, not a second of the run.
+    // What ended after the last phase is the tail of its requests, not a part of the run.
     let in_plan = measurements
         .seconds()
         .iter()

@@ -76,7 +76,7 @@ fn result(
         stampede,
         warming: super::warming::result(plan, pass),
         query_cache: origin.query_cache,
-        remote_memory_bytes_max: remote_memory(pass),
+        remote_memory_bytes_max: pass.observed.looks.judged.remote_bytes_max,
         unsupported: unsupported(pass),
         improvement,
         oracles: parts::oracles(plan, passes),
@@ -175,20 +175,6 @@ fn answered_by(pass: &PassResult) -> BTreeMap<String, f64> {
         .map(|layer| (layer.name().to_owned(), share(layer)))
         .filter(|(_, share)| *share > 0.0)
         .collect()
-}
-
-fn remote_memory(pass: &PassResult) -> Option<u64> {
-    let readings = pass.judged_readings().into_iter();
-    let redis = readings.filter_map(|reading| {
-        let aside = reading.aside.iter().flatten();
-        let all = reading.redis.iter().chain(aside);
-        let used = all.map(|redis| redis.info.used_memory.0);
-        used.reduce(|sum, used| sum + used)
-    });
-    let memcached = pass.memcached_readings().into_iter();
-    redis
-        .chain(memcached.map(|reading| reading.info.bytes.0))
-        .max()
 }
 
 fn unsupported(pass: &PassResult) -> BTreeMap<String, u64> {

@@ -3,7 +3,7 @@
 use crate::engine::data_type::DataTypeId;
 use crate::measure::query::Phases;
 use crate::measure::series::SecondRow;
-use crate::measure::warming::{WINDOW_S, first_hit_ratio, seconds_to_hit_ratio};
+use crate::measure::warming::{first_hit_ratio, seconds_to_hit_ratio, window_s};
 use crate::report::model::{WarmedDataType, WarmingResult};
 use crate::runner::pass::PassResult;
 use crate::scenario::plan::{Plan, WarmingPlan};
@@ -11,7 +11,8 @@ use crate::scenario::plan::{Plan, WarmingPlan};
 /// The report's part; `None` if the plan says nothing of warming.
 pub(super) fn result(plan: &Plan, pass: &PassResult) -> Option<WarmingResult> {
     let warming = plan.warming.as_ref()?;
-    let rows = pass.measurements.seconds();
+    let width_s = pass.measurements.row_width_s();
+    let rows = (pass.measurements.seconds(), width_s);
     let target = warming.target_hit_ratio.0;
     let counts = pass.engine.warming(Phases::All);
     let before = pass.engine.warming_before_traffic();
@@ -29,7 +30,7 @@ pub(super) fn result(plan: &Plan, pass: &PassResult) -> Option<WarmingResult> {
         before_traffic_s: before.took.as_secs_f64(),
         round_s_max: counts.took_max.as_secs_f64(),
         target_hit_ratio: target,
-        window_s: WINDOW_S,
+        window_s: window_s(width_s),
         first_hit_ratio: first_hit_ratio(rows, None),
         time_to_target_s: seconds_to_hit_ratio(rows, None, target),
         data_types: data_types.collect(),
@@ -37,10 +38,10 @@ pub(super) fn result(plan: &Plan, pass: &PassResult) -> Option<WarmingResult> {
 }
 
 fn data_type(warming: &WarmingPlan, pass: &PassResult, id: DataTypeId) -> Option<WarmedDataType> {
-    let rows = pass.measurements.seconds();
+    let rows = (pass.measurements.seconds(), pass.measurements.row_width_s());
     let wanted = warming.keys.iter().find(|(of, _)| *of == id);
     let read = |row: &SecondRow| row.answers.get(id.index()).is_some_and(|a| a.total() > 0);
-    if wanted.is_none() && !rows.iter().any(read) {
+    if wanted.is_none() && !rows.0.iter().any(read) {
         return None;
     }
     let warmth = pass.engine.warming(Phases::All).of(id);

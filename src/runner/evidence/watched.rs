@@ -7,25 +7,16 @@ use crate::gates::grammar::Check;
 use crate::gates::judge::Observation;
 use crate::gates::metric::Scalar;
 use crate::measure::PhaseKind;
-use crate::runner::alerts::{breakers_open, writes_waiting};
 
 impl RunEvidence<'_> {
     pub(super) fn of_watch(&self, scalar: Scalar, check: &Check) -> Observation {
-        let readings = self.after.judged_readings();
-        let samples = readings.len() as u64;
-        let instances = || readings.iter().map(|reading| &*reading.instances);
+        let judged = &self.after.observed.looks.judged;
+        let samples = judged.looks;
         match scalar {
             Scalar::RedisUp if !self.has_store => NOTHING,
-            Scalar::RedisUp => {
-                let up = readings.iter().all(|reading| reading.stores_up());
-                counted(u64::from(up), samples)
-            }
-            Scalar::BreakersOpen => {
-                counted(instances().map(breakers_open).max().unwrap_or(0), samples)
-            }
-            Scalar::WriteBehindWaiting => {
-                counted(instances().map(writes_waiting).max().unwrap_or(0), samples)
-            }
+            Scalar::RedisUp => counted(u64::from(judged.down == 0), samples),
+            Scalar::BreakersOpen => counted(judged.breakers_open_max, samples),
+            Scalar::WriteBehindWaiting => counted(judged.writes_waiting_max, samples),
             _ => self.alerts_fired(check),
         }
     }

@@ -11,11 +11,11 @@ use super::gates::{Selected, Titled, check_selector, end_of_word, inside, only_o
 use super::{Built, span};
 use crate::gates::alert::{self, Alert, WINDOW_DEFAULT};
 use crate::gates::grammar::CheckError;
+use crate::measure::window::WINDOW_MAX;
 use crate::units::Span;
 
 const HOLD_MAX: Duration = Duration::from_hours(1);
 const WINDOW_MIN: Duration = Duration::from_secs(1);
-const WINDOW_MAX: Duration = Duration::from_mins(5);
 
 /// Builds the alerts.
 pub(super) fn build(

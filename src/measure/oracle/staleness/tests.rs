@@ -108,6 +108,68 @@ fn what_is_not_remembered_is_told() {
     insta::assert_snapshot!(all(&oracle).1.worst, @"a:1 was read at version 1, 87 ms after version 13 was committed (version 20 is the newest), within the 1.2 min that its TTLs allow; stale reads counted too low because older commits were forgotten: 1");
 }
 
+const HOUR_S: u64 = 3_600;
+
+/// Days of writes to ever new keys, and a few that are written again and again: what is held is what
+/// can still be read old.
+#[test]
+fn what_is_remembered_does_not_grow_with_the_days() {
+    let oracle = StalenessOracle::new(policies());
+    let at = |second: u64| at_ms(second * 1_000);
+    let mut held = Vec::new();
+    for second in 0..72 * HOUR_S {
+        let key = Key::new(format!("a:{second}"));
+        oracle.committed(A, &key, Version(second + 1), at(second));
+        if second % 10 == 0 {
+            let hot = Key::new(format!("a:hot:{}", second % 7));
+            oracle.committed(A, &hot, Version(second + 1), at(second));
+            oracle.read(A, &hot, Version(second + 1), at(second + 1), PHASE);
+        }
+        if second % (24 * HOUR_S) == 24 * HOUR_S - 1 {
+            held.push(oracle.histories.keys_held());
+        }
+    }
+    // TTLs of 70 s, the hour, and the time between two sweeps.
+    let most = (HOUR_S + 70 + HOUR_S / 4 + 60) as usize;
+    assert!(held.iter().all(|held| *held <= most), "{held:?}");
+    assert_eq!(oracle.monotonic().violations, 0);
+    assert_eq!(all(&oracle).0.stale, 0);
+}
+
+/// An old version that is read now and then is found out to be one, however long it lives; and a
+/// key of which only its newest version is read is forgotten, which changes no answer.
+#[test]
+fn an_old_version_that_is_read_is_never_forgotten() {
+    let oracle = StalenessOracle::new(policies());
+    let at = |second: u64| at_ms(second * 1_000);
+    let (slides, current) = (Key::new("a:slides"), Key::new("a:current"));
+    for key in [&slides, &current] {
+        oracle.committed(A, key, Version(7), at(0));
+    }
+    for second in (0..72 * HOUR_S).step_by(10) {
+        let key = Key::new(format!("a:{second}"));
+        oracle.committed(A, &key, Version(second + 8), at(second));
+        if second % HOUR_S == 0 {
+            oracle.read(A, &slides, Version(6), at(second + 1), PHASE);
+            oracle.read(A, &current, Version(7), at(second + 1), PHASE);
+        }
+    }
+    let (staleness, finding) = all(&oracle);
+    assert_eq!((staleness.checked, staleness.stale), (144, 72));
+    assert_eq!(
+        finding.violations, 71,
+        "all but the first are beyond the TTLs"
+    );
+    assert!(
+        oracle
+            .histories
+            .shard(&slides)
+            .history(&slides)
+            .is_ok_and(|known| known.is_some())
+    );
+    assert_eq!(oracle.histories.shard(&current).history(&current), Ok(None));
+}
+
 /// One thing that happens, a millisecond after the last.
 #[derive(Clone, Copy, Debug)]
 enum Step {

@@ -15,9 +15,9 @@ pub(crate) enum Keep {
     Mean,
 }
 
-/// How many seconds each bucket must span so that `seconds` need at most `buckets_max`.
-pub(crate) fn bucket_width_s(seconds: u64, buckets_max: u64) -> u64 {
-    seconds.div_ceil(buckets_max.max(1)).max(1)
+/// How many rows each bucket must span so that `rows` need at most `buckets_max`.
+pub(crate) fn bucket_width(rows: u64, buckets_max: u64) -> u64 {
+    rows.div_ceil(buckets_max.max(1)).max(1)
 }
 
 /// Puts `values`, each with its second, into `count` buckets of `width_s` seconds. A bucket without a
@@ -74,9 +74,9 @@ mod tests {
             (99, Some(1.0)),
         ];
         assert_eq!(reduce(values, 3, 2, Keep::Largest), [Some(3.0), None, None]);
-        assert_eq!(bucket_width_s(0, 180), 1);
-        assert_eq!(bucket_width_s(181, 180), 2);
-        assert_eq!(bucket_width_s(10, 0), 10);
+        assert_eq!(bucket_width(0, 180), 1);
+        assert_eq!(bucket_width(181, 180), 2);
+        assert_eq!(bucket_width(10, 0), 10);
     }
 
     proptest! {
@@ -85,7 +85,7 @@ mod tests {
             values in prop::collection::vec(0.0..1e9_f64, 1..2_000),
             limit in 1_u64..300,
         ) {
-            let bucket_s = bucket_width_s(values.len() as u64, limit);
+            let bucket_s = bucket_width(values.len() as u64, limit);
             let buckets = values.len().div_ceil(bucket_s as usize);
             prop_assert!(buckets as u64 <= limit);
             let worst = |keep, pick: fn(f64, f64) -> f64| {

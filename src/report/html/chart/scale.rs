@@ -194,9 +194,9 @@ fn multiples(step: f64, end: f64, count_max: u32) -> Vec<f64> {
 }
 
 /// Steps of time in seconds that a clock would show.
-const TIME_STEPS_S: [f64; 17] = [
+const TIME_STEPS_S: [f64; 18] = [
     1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0,
-    14_400.0, 43_200.0, 86_400.0,
+    14_400.0, 21_600.0, 43_200.0, 86_400.0,
 ];
 
 /// Moments for the axis of a run of `end_s` seconds, at most ten, with their labels.
@@ -214,9 +214,17 @@ pub(crate) fn time_ticks(end_s: f64) -> Vec<(f64, String)> {
         _ if step < 86_400.0 => (3_600.0, "h"),
         _ => (86_400.0, "d"),
     };
+    let label = |at_s: f64| {
+        // Of days, not of the hours since the first.
+        if end_s > 172_800.0 && at_s >= 86_400.0 {
+            super::words::seconds_in_days(at_s)
+        } else {
+            format!("{} {unit}", at_s / unit_s)
+        }
+    };
     multiples(step, end_s, 9)
         .into_iter()
-        .map(|at_s| (at_s, format!("{} {unit}", at_s / unit_s)))
+        .map(|at_s| (at_s, label(at_s)))
         .collect()
 }
 
@@ -287,6 +295,16 @@ mod tests {
         assert_eq!(
             labels(7_200.0).join(" "),
             "0 min 15 min 30 min 45 min 60 min 75 min 90 min 105 min 120 min"
+        );
+        let days = [24.0, 48.0, 76.0, 168.0].map(|hours| labels(hours * 3_600.0).join(" "));
+        assert_eq!(
+            days,
+            [
+                "0 h 4 h 8 h 12 h 16 h 20 h 24 h",
+                "0 h 6 h 12 h 18 h 24 h 30 h 36 h 42 h 48 h",
+                "0 h 12 h 1 d 1 d 12 h 2 d 2 d 12 h 3 d",
+                "0 d 1 d 2 d 3 d 4 d 5 d 6 d 7 d",
+            ]
         );
         assert_eq!(labels(0.0), ["0 s"]);
         assert_eq!(labels(f64::NAN), ["0 s"]);

@@ -59,11 +59,11 @@ fn over_time(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     };
     let all = |second: &Second, answer: &str| -> f64 {
         let answers = second.answers.values();
-        answers.filter_map(|by| by.get(answer)).sum::<u64>() as f64
+        timeline.per_s(second, answers.filter_map(|by| by.get(answer)).sum())
     };
     let svg = StackChart {
         aria: &takeaway,
-        y_title: "reads that ended in each second",
+        y_title: &timeline.step.rate_of("reads that ended"),
         time: &timeline.axis,
         parts: parts(timeline, &timeline.axis, all),
         of: Whole::Rates,
@@ -179,7 +179,10 @@ fn by_data_type(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         takeaway,
         panels,
         legend: legend(report),
-        note: "Share of the reads of each second by who answered, in percent.".to_owned(),
+        note: format!(
+            "Share of the reads of each {} by who answered, in percent.",
+            timeline.step.one()
+        ),
         ..Figure::default()
     }
 }

@@ -56,14 +56,15 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     ];
     let chart = LineChart {
         aria: &takeaway,
-        y_title: "response time in each second",
+        y_title: &timeline.step.in_each("response time"),
         unit: Unit::Us,
         time: &timeline.axis,
         lines: lines.into(),
         limits,
         may_be_log: true,
     };
-    Figure::of_lines(title, &chart, timeline, legend, "worst second")
+    let kept = format!("worst {}", timeline.step.one());
+    Figure::of_lines(title, &chart, timeline, legend, &kept)
 }
 
 /// The worst judged second by p95, and what a target says to it.
@@ -79,18 +80,19 @@ fn response_time_takeaway(report: &Report, timeline: &Timeline<'_>) -> String {
     let when = format!(
         "at {}{}",
         words::seconds(worst_s),
-        after_fault(&report.faults, worst_s)
+        after_fault(&report.faults, worst_s, timeline.step.width_s())
     );
     let target = targets::overall(report, "response_time").find(|(function, _)| *function == "p95");
     let Some((_, gate)) = target else {
         return format!(
-            "From second to second p95 lay between {} and {}; it was worst {when}.",
+            "From {} p95 lay between {} and {}; it was worst {when}.",
+            timeline.step.to_the_next(),
             words::us(best),
             words::us(worst)
         );
     };
     let above = p95.iter().filter(|(_, v)| *v > gate.target_value).count();
-    let judged = words::counted(p95.len() as u64, "judged second", "judged seconds");
+    let judged = timeline.step.judged(p95.len() as u64);
     if above == 0 {
         format!(
             "p95 kept its target of {} in every one of {judged}; its worst was {}, {when}.",
@@ -107,11 +109,13 @@ fn response_time_takeaway(report: &Report, timeline: &Timeline<'_>) -> String {
     }
 }
 
-/// `, 2 s after "kill-primary"`, if a fault was not long ago.
-fn after_fault(faults: &[Fault], moment_s: f64) -> String {
+/// `, 2 s after "kill-primary"`, if a fault was not long before the row of this moment, or in it.
+fn after_fault(faults: &[Fault], moment_s: f64, row_s: u32) -> String {
+    let row_s = f64::from(row_s);
+    let since = |fault: &Fault| moment_s - (fault.at_s / row_s).floor() * row_s;
     faults
         .iter()
-        .filter(|fault| (0.0..=FAULT_SHADOW_S).contains(&(moment_s - fault.at_s.floor())))
+        .filter(|fault| (0.0..=FAULT_SHADOW_S.max(row_s)).contains(&since(fault)))
         .max_by(|a, b| a.at_s.total_cmp(&b.at_s))
         .map_or_else(String::new, |fault| {
             let after_s = (moment_s - fault.at_s).max(0.0);
@@ -127,19 +131,19 @@ fn traffic(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     };
     let chart = LineChart {
         aria: &takeaway,
-        y_title: "requests that ended in each second",
+        y_title: &timeline.step.rate_of("requests that ended"),
         unit: Unit::PerS,
         time: &timeline.axis,
         lines: vec![
             Line {
                 name: "all".to_owned(),
                 tone: Tone::Main,
-                values: timeline.largest(|second| Some(second.requests as f64)),
+                values: timeline.largest(|row| Some(timeline.per_s(row, row.requests))),
             },
             Line {
                 name: "failed".to_owned(),
                 tone: Tone::Error,
-                values: timeline.largest(|second| Some(second.errors as f64)),
+                values: timeline.largest(|row| Some(timeline.per_s(row, row.errors))),
             },
         ],
         limits: Vec::new(),
@@ -149,7 +153,8 @@ fn traffic(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         Key::line(Tone::Main, "all requests per second"),
         Key::line(Tone::Error, "failed requests per second"),
     ];
-    Figure::of_lines(title, &chart, timeline, legend, "busiest second")
+    let kept = format!("busiest {}", timeline.step.one());
+    Figure::of_lines(title, &chart, timeline, legend, &kept)
 }
 
 fn traffic_takeaway(report: &Report) -> String {
@@ -224,7 +229,7 @@ fn phases(phases: &[Phase]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{bare_report, sample_report};
+    use crate::report::fixture::{bare_report, day_report, sample_report};
 
     fn takeaway(report: &Report) -> String {
         response_time_takeaway(report, &Timeline::of(report).expect("seconds"))
@@ -262,6 +267,14 @@ mod tests {
             takeaway(&report),
             "No request of a judged phase was answered."
         );
+    }
+
+    #[test]
+    fn of_a_day_it_speaks_of_minutes() {
+        let mut report = day_report();
+        insta::assert_snapshot!(takeaway(&report), @"p95 kept its target of < 1.0 s in every one of 1,410 judged minutes; its worst was 227 ms, at 14 h 3 min.");
+        report.gates.clear();
+        assert!(takeaway(&report).starts_with("From minute to minute p95 lay"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{Figure, Key, NO_SECONDS, Section};
 use crate::report::html::chart::line::{Limit, Line, LineChart};
 use crate::report::html::chart::{Tone, Unit};
+use crate::report::html::step::Step;
 use crate::report::html::table::{Cell, Table};
 use crate::report::html::timeline::Timeline;
 use crate::report::html::words;
@@ -36,12 +37,13 @@ pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Secti
 struct Chart<'a> {
     title: &'a str,
     takeaway: String,
-    y_title: &'a str,
+    /// By how wide rows are.
+    y_title: &'a dyn Fn(Step) -> String,
     unit: Unit,
     tone: Tone,
     name: &'a str,
     limits: Vec<Limit>,
-    value: &'a dyn Fn(&Second) -> Option<f64>,
+    value: &'a dyn Fn(Step, &Second) -> Option<f64>,
 }
 
 impl Chart<'_> {
@@ -49,7 +51,7 @@ impl Chart<'_> {
         let Some(timeline) = timeline else {
             return Figure::absent(self.title, &format!("{} {NO_SECONDS}", self.takeaway));
         };
-        let values = timeline.largest(self.value);
+        let values = timeline.largest(|second| (self.value)(timeline.step, second));
         if values.iter().all(Option::is_none) {
             let why = "Nothing to draw: no second of this run has a sample of it.";
             return Figure::absent(self.title, &format!("{} {why}", self.takeaway));
@@ -57,7 +59,7 @@ impl Chart<'_> {
         let legend = vec![Key::line(self.tone, self.name)];
         let chart = LineChart {
             aria: &self.takeaway,
-            y_title: self.y_title,
+            y_title: &(self.y_title)(timeline.step),
             unit: self.unit,
             time: &timeline.axis,
             lines: vec![Line {
@@ -90,7 +92,7 @@ fn memory(redis: &RedisResult, timeline: Option<&Timeline<'_>>) -> Figure {
     Chart {
         title: "Did Redis' memory suffice?",
         takeaway,
-        y_title: "used_memory",
+        y_title: &|_| "used_memory".to_owned(),
         unit: Unit::Bytes,
         tone: Tone::Main,
         name: "memory used",
@@ -101,7 +103,7 @@ fn memory(redis: &RedisResult, timeline: Option<&Timeline<'_>>) -> Figure {
             })
             .into_iter()
             .collect(),
-        value: &|second| second.redis_used_memory_bytes.map(|v| v as f64),
+        value: &|_, second| second.redis_used_memory_bytes.map(|v| v as f64),
     }
     .figure(timeline)
 }
@@ -114,12 +116,12 @@ fn keys(redis: &RedisResult, timeline: Option<&Timeline<'_>>) -> Figure {
             words::counted(redis.keys, "key", "keys"),
             thousands(redis.expired)
         ),
-        y_title: "keys",
+        y_title: &|_| "keys".to_owned(),
         unit: Unit::Count,
         tone: Tone::Main,
         name: "keys",
         limits: Vec::new(),
-        value: &|second| second.redis_keys.map(|v| v as f64),
+        value: &|_, second| second.redis_keys.map(|v| v as f64),
     }
     .figure(timeline)
 }
@@ -136,12 +138,12 @@ fn evictions(redis: &RedisResult, timeline: Option<&Timeline<'_>>) -> Figure {
     Chart {
         title: "Did Redis have to evict keys?",
         takeaway,
-        y_title: "keys evicted in each second",
+        y_title: &|step| step.rate_of("keys evicted"),
         unit: Unit::Count,
         tone: Tone::Extreme,
         name: "evictions per second",
         limits: Vec::new(),
-        value: &|second| second.redis_evictions.map(|v| v as f64),
+        value: &|step, second| Some(step.per_s(second, second.redis_evictions?)),
     }
     .figure(timeline)
 }
@@ -161,7 +163,7 @@ fn connections(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
             "At the most {} of {} connections were in use at once; {waited}.",
             origin.peak_connections, origin.connections
         ),
-        y_title: "connections in use at the end of each second",
+        y_title: &|step| format!("connections in use at the end of each {}", step.one()),
         unit: Unit::Count,
         tone: Tone::Origin,
         name: "connections in use",
@@ -169,7 +171,7 @@ fn connections(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
             value: f64::from(origin.connections),
             label: format!("pool of {}", origin.connections),
         }],
-        value: &|second| Some(f64::from(second.origin_connections)),
+        value: &|_, second| Some(f64::from(second.origin_connections)),
     }
     .figure(timeline)
 }
@@ -187,7 +189,10 @@ fn queries(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     Chart {
         title: "How hard did the database work?",
         takeaway,
-        y_title: "origin queries per second",
+        y_title: &|step| match step.width_s() {
+            1 => "origin queries per second".to_owned(),
+            _ => step.rate_of("origin queries"),
+        },
         unit: Unit::PerS,
         tone: Tone::Origin,
         name: "origin queries per second",
@@ -201,7 +206,7 @@ fn queries(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
             })
             .into_iter()
             .collect(),
-        value: &|second| Some(second.origin_queries as f64),
+        value: &|step, second| Some(step.per_s(second, second.origin_queries)),
     }
     .figure(timeline)
 }

@@ -40,18 +40,23 @@ fn users(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     let takeaway = match fewest {
         None => "No second was judged.".to_owned(),
         Some(fewest) if fewest >= planned => format!(
-            "Yes: all {} were live in every judged second.",
-            words::counted(planned, "user", "users")
+            "Yes: all {} were live in every judged {}.",
+            words::counted(planned, "user", "users"),
+            timeline.step.one()
         ),
         Some(fewest) => format!(
-            "Not always: in one judged second only {} of {} were live.",
+            "Not always: in one judged {} only {} of {} were live.",
+            timeline.step.one(),
             thousands(fewest),
             words::counted(planned, "user", "users")
         ),
     };
     let chart = LineChart {
         aria: &takeaway,
-        y_title: "users that were live at the end of each second",
+        y_title: &format!(
+            "users that were live at the end of each {}",
+            timeline.step.one()
+        ),
         unit: Unit::Count,
         time: &timeline.axis,
         lines: vec![Line {
@@ -68,6 +73,9 @@ fn users(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     let legend = vec![Key::line(Tone::Main, "users live")];
     Figure::of_lines(title, &chart, timeline, legend, "smallest value")
 }
+
+const SHARED: &str = "The generator shares this machine with what it measures; if it is short of \
+                      processor time, its times say more about itself.";
 
 fn processors(report: &Report) -> Figure {
     let title = "Who used the processors?";
@@ -116,9 +124,11 @@ fn processors(report: &Report) -> Figure {
         takeaway,
         svg,
         legend: vec![Key::area(Tone::Main, "processor time")],
-        note: "The generator shares this machine with what it measures; if it is short of \
-               processor time, its times say more about itself."
-            .to_owned(),
+        note: match &*report.time {
+            // There nobody is late for want of processor time.
+            "virtual" => String::new(),
+            _ => SHARED.to_owned(),
+        },
         ..Figure::default()
     }
 }

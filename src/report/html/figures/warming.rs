@@ -48,7 +48,7 @@ fn over_time(warming: &WarmingResult, timeline: Option<&Timeline<'_>>) -> Figure
     };
     let chart = LineChart {
         aria: &takeaway,
-        y_title: "hit ratio of the reads that ended in each second",
+        y_title: &timeline.step.in_each("hit ratio of the reads that ended"),
         unit: Unit::Share,
         time: &timeline.axis,
         lines: vec![Line {
