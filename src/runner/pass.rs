@@ -270,6 +270,7 @@ async fn drive(
         policies: Arc::clone(&plan.policies),
         count: plan.traffic.users,
         ramp: plan.traffic.ramp,
+        rhythm: plan.traffic.rhythm.clone(),
         request_timeout: plan.traffic.request_timeout,
         value_sizes: plan
             .database
