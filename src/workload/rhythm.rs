@@ -182,7 +182,7 @@ impl Rhythm {
 
 fn nanos(duration: Duration) -> i128 {
     // A duration has less than 2^94 nanoseconds.
-    duration.as_nanos() as i128
+    duration.as_nanos().cast_signed()
 }
 
 fn duration(nanos: i128) -> Duration {

@@ -122,7 +122,7 @@ fn validity(plan: &Plan, passes: &Passes) -> Validity {
         slip_p99: slip.quantile(0.99),
         generator_cpu_cores,
         cpus: cpus(),
-        users_planned: u64::from(plan.traffic.users),
+        users_planned: plan.traffic.users_live_wanted(),
         users_live_max: measurements.users_live_max(),
         interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
         redis_died: passes
