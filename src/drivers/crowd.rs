@@ -342,3 +342,6 @@ impl<C> Drop for InFlight<'_, C> {
         self.crowd.sink.request_ended();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 
 mod alerts;
 mod gates;
+mod jobs;
 mod results;
 mod traffic;
 mod variants;
@@ -20,6 +21,7 @@ use super::model::{
 };
 use crate::gates::Verdict;
 use crate::measure::Summary;
+pub use jobs::operated_report;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
@@ -152,6 +154,7 @@ fn report_of(model: &Model) -> Report {
             name: "origin slow x3 for 5 s".to_owned(),
             at_s: 55.0,
         }],
+        jobs: Vec::new(),
         gates: Vec::new(),
         verdict: Verdict::Pass,
         variants: Vec::new(),

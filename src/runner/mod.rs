@@ -7,6 +7,7 @@
 mod alerts;
 mod assemble;
 mod evidence;
+mod jobs;
 mod memcached_server;
 mod monitor;
 mod pass;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::alerts::Alarms;
+use super::jobs::{JobRun, Jobs};
 use super::monitor::{Monitor, Observed, Untouched, Watched};
 use super::redis_server::RedisServer;
 use super::{RunError, Stage, warming};
@@ -52,6 +53,8 @@ pub(super) struct PassResult {
     pub(super) write_behind: Arc<WriteBehindOracle>,
     pub(super) observed: Observed,
     pub(super) driven: Driven,
+    /// What operators did meanwhile.
+    pub(super) jobs: Vec<JobRun>,
     /// Whether all that write-behind had accepted was committed in the end.
     pub(super) drained: bool,
     /// The TTLs that keys had left when the last user had gone.
@@ -106,7 +109,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         instances: instances.iter().map(Instance::metrics).collect(),
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
-    let (driven, observed) = Box::pin(drive(stage, &instances, watched)).await?;
+    let (driven, observed, jobs) = Box::pin(drive(stage, kind, &instances, watched)).await?;
     let (ttls, aside_ttls) = ttls(stage, kind).await;
 
     let measurements = recorder.finish();
@@ -124,6 +127,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         write_behind,
         observed,
         driven,
+        jobs,
         drained,
         ttls,
         aside_ttls,
@@ -260,9 +264,10 @@ fn aside_options(stage: &Stage<'_>, remote: &RemotePlan) -> Option<Aside> {
 /// Redis is gone.
 async fn drive(
     stage: &mut Stage<'_>,
+    kind: PassKind,
     instances: &[Instance],
     watched: Watched,
-) -> Result<(Driven, Observed), RunError> {
+) -> Result<(Driven, Observed, Vec<JobRun>), RunError> {
     let plan = stage.plan;
     let (stop, stopped) = watch::channel(*stage.stop.borrow());
     let users = Users {
@@ -283,20 +288,34 @@ async fn drive(
         sink: Arc::clone(&watched.recorder) as _,
         stop: stopped,
     };
+    let services = instances.iter().map(Instance::service).collect();
+    let jobs = Jobs::new(
+        plan,
+        services,
+        &users.traffic,
+        &stage.clock,
+        &users.schedule,
+    );
+    // Nobody deploys or changes the catalogue for the baseline: it is far shorter.
+    let jobs = if kind == PassKind::Before {
+        jobs.none()
+    } else {
+        jobs
+    };
     // On the generator's threads, apart from the thread that watches.
     let driving = match plan.traffic.driver {
         Driver::Closed => {
             let targets = instances.iter().map(Instance::url).collect();
-            tokio::spawn(ClosedLoop { users, targets }.run())
+            tokio::spawn(jobs.beside(ClosedLoop { users, targets }.run()))
         }
         Driver::Direct => {
             let targets = instances.iter().map(Instance::service).collect();
-            tokio::spawn(Direct { users, targets }.run())
+            tokio::spawn(jobs.beside(Direct { users, targets }.run()))
         }
     };
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
-    let driven = driving
+    let (driven, jobs) = driving
         .await
-        .map_err(|lost| DriverError::Attack(lost.to_string()))??;
-    Ok((driven, observed))
+        .map_err(|lost| DriverError::Attack(lost.to_string()))?;
+    Ok((driven?, observed, jobs))
 }

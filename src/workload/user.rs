@@ -101,6 +101,18 @@ impl Traffic {
         found.then(|| keys.params_of(keys.bijection.map(rank), 0, 0))
     }
 
+    /// The parameters of the first key of a group of `data_type`: of those keys that share all parameters
+    /// but the last. `None` if there are not so many groups, or if keys are somebody's own or new.
+    pub fn of_group(&self, data_type: DataTypeId, number: u64) -> Option<KeyParams> {
+        let keys = self.key_spaces.get(data_type.index())?;
+        let Some(Dimension::Cardinality(last)) = keys.dimensions.last() else {
+            return None;
+        };
+        let shared = keys.own.is_none() && !keys.dimensions.contains(&Dimension::Unique);
+        let item = number.checked_mul((*last).max(1))?;
+        (shared && item < keys.ranks.items()).then(|| keys.params_of(item, 0, 0))
+    }
+
     /// A line of the mix by weight; `None` if no line has any.
     fn draw_operation(&self, stream: &mut Stream) -> Option<(DataTypeId, Operation)> {
         let weights = self.mix.last()?.weights_to_here;

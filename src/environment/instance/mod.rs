@@ -4,6 +4,7 @@
 //! A runtime of its own so that its processor time can be told apart from the generator's, and so
 //! that one instance can be taken away without the others. Started and stopped by the runner.
 
+mod deployed;
 mod http;
 mod layer;
 pub mod metrics;
@@ -18,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::deployed::Deployed;
 use self::http::Face;
 pub use self::layer::Aside;
 use self::metrics::{Counted, InstanceMetrics, Metered};
@@ -315,10 +317,12 @@ async fn serve_over<R: Remote, O: Origin>(
     let consumer = format!("instance-{number}");
     engine.prepare().await;
     let background = spawn_background(&engine, &consumer, warming.clone());
-    if let Some(first) = warming.filter(|warming| warming.at_start && warming.before_traffic) {
+    let at_start = warming.filter(|warming| warming.at_start);
+    if let Some(first) = at_start.as_ref().filter(|first| first.before_traffic) {
         engine.warm(&first.warming).await;
     }
-    let service = Metered::new(Arc::clone(&engine), &metrics, engine.clock());
+    let service = Deployed::new(Arc::clone(&engine), at_start.map(|first| first.warming));
+    let service = Metered::new(Arc::new(service), &metrics, engine.clock());
     if ready.send((bound, Arc::new(service))).is_err() {
         return Err("nobody waits for it".to_owned());
     }

@@ -1,6 +1,7 @@
 //! From what was measured to the report: every number in its place, every gate judged.
 
 mod alerts;
+mod jobs;
 mod parts;
 mod stores;
 mod timeseries;
@@ -79,6 +80,7 @@ pub(super) fn report(
         alerts_watched: alerts::watched(after),
         // No part of a scenario yet.
         faults: Vec::new(),
+        jobs: jobs::done(plan, after),
         baseline,
         improvement,
         verdict: overall(&judged, validity.valid),

@@ -321,6 +321,11 @@ fn ranks_are_the_keys_one_by_one() {
     let keys: BTreeSet<_> = most.iter().map(|key| key.as_slice().to_vec()).collect();
     assert_eq!((most.len(), keys.len()), (350, 350));
     assert_eq!(traffic.of_rank(INVENTORY, 349), most.last().copied());
+    let groups: BTreeSet<u64> = (0..1_000)
+        .map_while(|number| traffic.of_group(INVENTORY, number))
+        .map(|key| key.as_slice()[0])
+        .collect();
+    assert_eq!(groups, (0..50).collect());
     for (data_type, rank) in [(INVENTORY, 350), (SESSION, 0), (ACTIVITY, 0)] {
         assert_eq!(traffic.of_rank(data_type, rank), None);
     }
