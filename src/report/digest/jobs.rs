@@ -43,11 +43,11 @@ mod tests {
     fn what_went_wrong_comes_first() {
         assert!(facts(&sample_report()).is_none());
         let mut report = operated_report();
-        insta::assert_snapshot!(facts(&report).expect("jobs").text, @"");
+        insta::assert_snapshot!(facts(&report).expect("jobs").text, @"new catalogue at 20 s: 400 operations in 10.2 s, new prices at 40 s: 1 operation in 0.1 s, release at 60 s: 3 operations in 4 s");
         report.jobs[2].failed = 1;
         report.jobs[2].left_undone = 2;
         let fact = facts(&report).expect("jobs");
-        insta::assert_snapshot!(fact.text, @"");
+        insta::assert_snapshot!(fact.text, @"release at 60 s: 3 operations in 4 s (1 FAILED) (2 left UNDONE), new catalogue at 20 s: 400 operations in 10.2 s, new prices at 40 s: 1 operation in 0.1 s");
         assert_eq!(fact.tone, Tone::Doubtful);
     }
 }

@@ -204,6 +204,6 @@ mod tests {
             .iter()
             .filter(|key| key.kind == KeyKind::Job);
         let jobs: Vec<&str> = jobs.map(|key| key.text.as_str()).collect();
-        insta::assert_snapshot!(jobs.join("; "), @"");
+        insta::assert_snapshot!(jobs.join("; "), @"J1 new catalogue, at 20 s; J2 new prices, at 40 s; J3 release, at 60 s");
     }
 }
