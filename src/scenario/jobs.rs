@@ -102,7 +102,7 @@ mod tests {
             job("a", 0, Some(15)),
             job("late", 60, None),
         ];
-        let due = schedule(&jobs, Duration::from_secs(60));
+        let due = schedule(&jobs, Duration::from_mins(1));
         let due: Vec<String> = due
             .iter()
             .map(|(at, job)| format!("{}@{}", job.name, at.as_secs()))

@@ -24,10 +24,13 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// What each user asked for, and when.
+type Asked = BTreeMap<String, Vec<(Operation, Timestamp)>>;
+
 /// An instance that answers everything, and keeps who asked for what and when.
 struct Instance {
     clock: Clock,
-    asked: Mutex<BTreeMap<String, Vec<(Operation, Timestamp)>>>,
+    asked: Mutex<Asked>,
 }
 
 impl Service for Instance {

@@ -19,19 +19,17 @@ pub(super) fn facts(report: &Report) -> Option<Fact> {
 }
 
 fn told(job: &JobResult) -> String {
-    let mut text = format!(
-        "{} at {}: {} in {}",
+    let wrong = [(job.failed, "FAILED"), (job.left_undone, "left UNDONE")];
+    let wrong = wrong.iter().filter(|(count, _)| *count > 0);
+    let wrong = wrong.map(|(count, what)| format!(" ({} {what})", thousands(*count)));
+    format!(
+        "{} at {}: {} in {}{}",
         job.name,
         seconds(job.at_s),
         counted(job.operations, "operation"),
-        seconds(job.took_s)
-    );
-    for (count, what) in [(job.failed, "FAILED"), (job.left_undone, "left UNDONE")] {
-        if count > 0 {
-            text += &format!(" ({} {what})", thousands(count));
-        }
-    }
-    text
+        seconds(job.took_s),
+        wrong.collect::<String>()
+    )
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::engine::data_type::{DataType, Key, Strategy};
 use crate::engine::layer::{Layer, LayerError, Outcome};
 use crate::environment::instance::service::{Restarting, Served, Serving};
 use crate::measure::PhaseKind;
+use crate::scenario::jobs::Keys;
 use crate::scenario::{Overrides, parse};
 use crate::seed::Seed;
 use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
@@ -135,8 +136,6 @@ fn put(count: u64) -> JobAction {
         keys: vec![(PRODUCT, Keys::Some(count))],
     }
 }
-
-use crate::scenario::jobs::Keys;
 
 /// Three instances, each answer after `takes`; the users are driven for 10 s.
 fn run(planned: Vec<JobPlan>, takes: Duration, fails: usize) -> Scene {

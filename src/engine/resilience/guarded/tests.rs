@@ -326,7 +326,10 @@ async fn who_begins_anew_asks_again_and_owes_nothing() {
     let scene = Scene::new(Some(CONFIG));
     scene.open().await;
     let key = Key::new("k");
-    let missed = scene.guarded.invalidate(&[key.clone()], Version(3)).await;
+    let missed = scene
+        .guarded
+        .invalidate(std::slice::from_ref(&key), Version(3))
+        .await;
     assert!(missed.is_err());
     scene.set_dead(false);
     scene.guarded.begin_anew();

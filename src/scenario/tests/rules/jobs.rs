@@ -6,6 +6,7 @@ use super::super::{Overrides, SMALL, changed, parse, plan, set};
 use super::rule;
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::Operation;
+use crate::scenario::Diagnostic;
 use crate::scenario::jobs::{Deployment, JobAction, JobPlan, Keys};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -150,7 +151,7 @@ fn every_mistake_is_told_at_once() {
 ";
     let text = SMALL.replace("baseline: { for: 20s }\n", jobs);
     let errors = parse("a.yaml", &text, &Overrides::default()).expect_err("mistakes");
-    let told: Vec<&str> = errors.iter().map(|error| error.message()).collect();
+    let told: Vec<&str> = errors.iter().map(Diagnostic::message).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
     the run ends after 45s, before this job begins
     there is no data type `stok`

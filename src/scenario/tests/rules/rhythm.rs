@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::{Overrides, SMALL, changed, parse, plan, set};
 use super::rule;
+use crate::scenario::Diagnostic;
 use crate::units::Ratio;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -49,7 +50,7 @@ fn every_mistake_is_told_at_once() {
     let rhythm = "{ every: 10h, start_at: 3h, present: { x: 1%, 11h: 2%, 9h: 3 } }";
     let text = SMALL.replace("ramp: 2s\n", &format!("ramp: 2s\n  rhythm: {rhythm}\n"));
     let errors = parse("a.yaml", &text, &Overrides::default()).expect_err("mistakes");
-    let told: Vec<&str> = errors.iter().map(|error| error.message()).collect();
+    let told: Vec<&str> = errors.iter().map(Diagnostic::message).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
     unknown key `start_at` in the rhythm
     "x" is no moment of the rhythm
