@@ -29,6 +29,8 @@ use crate::workload::value::value;
 
 /// How many operations of one job are under way at once.
 const AT_ONCE: usize = 64;
+/// How long a stop waits for what is under way; as of users.
+const STOP_GRACE: Duration = Duration::from_millis(300);
 /// How long a restart may take beside the warming.
 const RESTART_LIMIT: Duration = Duration::from_secs(10);
 
@@ -43,7 +45,7 @@ pub(super) struct JobRun {
     pub(super) operations: u64,
     /// Those that failed.
     pub(super) failed: u64,
-    /// Operations that the run's end left undone.
+    /// Operations that the run's end left undone; those that a stop cut off, too.
     pub(super) left: u64,
     /// From its beginning to the end of its last operation.
     pub(super) took: Duration,
@@ -107,8 +109,8 @@ impl Jobs {
         }
     }
 
-    /// Does the jobs until `driving` ends; what is under way then is given the time to end. Gives what
-    /// `driving` gave, and every run of a job.
+    /// Does the jobs until `driving` ends; what is under way then is given its time. Gives what `driving`
+    /// gave, and every run of a job.
     pub(super) async fn beside<T>(self, driving: impl Future<Output = T>) -> (T, Vec<JobRun>) {
         let mut working = Box::pin(self.work());
         let mut driving = Box::pin(driving);
@@ -119,10 +121,23 @@ impl Jobs {
         };
         if !done {
             self.over.send_replace(true);
-            // What takes longer is told as left.
-            let _ = self.clock.timeout(self.operation_limit, working).await;
+            // Who stopped the run does not wait; otherwise everything under way ends within its own
+            // limit, so that the books balance.
+            let stopped = self.clock.now() < self.end;
+            let limit = if stopped { STOP_GRACE } else { self.longest() };
+            let _ = self.clock.timeout(limit, working).await;
         }
         (driven, std::mem::take(&mut *self.runs.lock()))
+    }
+
+    /// The longest that one operation may take.
+    fn longest(&self) -> Duration {
+        let mut planned = self.planned.iter();
+        if planned.any(|job| matches!(job.action, JobAction::Deploy(_))) {
+            self.operation_limit.max(self.restart_limit)
+        } else {
+            self.operation_limit
+        }
     }
 
     /// Does every job when it is due; ready at once if there is none left.

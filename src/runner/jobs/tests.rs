@@ -139,6 +139,11 @@ fn put(count: u64) -> JobAction {
 
 /// Three instances, each answer after `takes`; the users are driven for 10 s.
 fn run(planned: Vec<JobPlan>, takes: Duration, fails: usize) -> Scene {
+    run_for(ms(10_000), planned, takes, fails)
+}
+
+/// The same, but the driver ends after `driven_for`.
+fn run_for(driven_for: Duration, planned: Vec<JobPlan>, takes: Duration, fails: usize) -> Scene {
     let (runtime, clock) = virtual_time::runtime(START).expect("a runtime");
     let row = |name: &str, key: &str| {
         let key = key.parse().expect("a pattern");
@@ -175,7 +180,7 @@ fn run(planned: Vec<JobPlan>, takes: Duration, fails: usize) -> Scene {
         runs: Mutex::default(),
     };
     let (driven, runs) = runtime.block_on(jobs.beside(async {
-        clock.sleep(ms(10_000)).await;
+        clock.sleep(driven_for).await;
         "driven"
     }));
     assert_eq!(driven, "driven");
@@ -252,10 +257,28 @@ fn what_the_end_leaves_is_counted() {
     assert_eq!(scene.runs.len(), 1);
     assert_eq!(counts(&scene.runs[0]), (400, 0, 600));
     assert_eq!(scene.took, ms(10_390), "what was under way ended");
+    // A deployment at the end is brought to its end.
+    let rolling = JobAction::Deploy(Deployment::Rolling);
+    let late = run(vec![job(9_000, 900, rolling)], ms(1_500), 0);
+    assert_eq!(counts(&late.runs[0]), (1, 0, 2));
+    assert_eq!(late.took, ms(10_500));
     // One that is not answered in its time does not hold up the end.
     let stuck = run(vec![job(9_900, 0, put(5))], ms(60_000), 0);
     assert_eq!(counts(&stuck.runs[0]), (5, 5, 0));
     assert_eq!(stuck.took, ms(10_400));
+}
+
+#[test]
+fn who_stops_the_run_does_not_wait_for_jobs() {
+    let deployment = job(2_000, 0, JobAction::Deploy(Deployment::AllAtOnce));
+    let write = job(2_900, 0, put(2));
+    let scene = run_for(ms(3_000), vec![deployment, write], ms(350), 0);
+    assert_eq!(scene.took, ms(3_250));
+    let all: Vec<_> = scene.runs.iter().map(counts).collect();
+    assert_eq!(all, [(3, 0, 0), (2, 0, 0)]);
+    let stuck = job(2_000, 0, JobAction::Deploy(Deployment::AllAtOnce));
+    let scene = run_for(ms(3_000), vec![stuck], ms(1_900), 0);
+    assert_eq!((scene.took, counts(&scene.runs[0])), (ms(3_300), (0, 0, 3)));
 }
 
 #[test]
