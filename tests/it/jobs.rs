@@ -145,8 +145,8 @@ fn from_redis(report: &Value, from: u64, to: u64) -> u64 {
     counts.sum()
 }
 
-#[test]
-fn live_a_day_in_ten_seconds() {
+/// What the terminal shows, and the report as data and as a page.
+fn run_the_day() -> (String, Value, String) {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let (scenario, out) = (
         temporary.path().join("day.yaml"),
@@ -165,6 +165,13 @@ fn live_a_day_in_ten_seconds() {
     let told = String::from_utf8(output.stdout).expect("UTF-8");
     let text = std::fs::read_to_string(out.join("report.json")).expect("report.json is there");
     let report: Value = serde_json::from_str(&text).expect("report.json is JSON");
+    let html = std::fs::read_to_string(out.join("report.html")).expect("report.html is there");
+    (told, report, html)
+}
+
+#[test]
+fn live_a_day_in_ten_seconds() {
+    let (told, report, html) = run_the_day();
     is_valid(&report);
     assert_eq!(report["requests"]["errors"], 0, "{told}");
 
@@ -188,7 +195,6 @@ fn live_a_day_in_ten_seconds() {
     recall (invalidate_pattern stock) at 8.0: 3
     ");
     assert!(told.contains("  jobs     "), "{told}");
-    let html = std::fs::read_to_string(out.join("report.html")).expect("report.html is there");
     assert!(html.contains("J3 hotfix, at 6 s"));
 
     // Everything stood locally in both instances, and then nothing did.
