@@ -1,5 +1,6 @@
 //! The users of a closed loop: each asks, waits for the answer, thinks, and asks again, until the
-//! schedule ends or a stop comes.
+//! schedule ends or a stop comes. With a rhythm, each goes when it is its time to and comes back later:
+//! then it logs in again.
 //!
 //! Shared by the drivers that have users; how a request is carried is the [`Caller`]'s affair.
 
@@ -13,6 +14,7 @@ use futures_util::future::FusedFuture;
 use tokio::sync::watch;
 
 use super::alarm::Alarm;
+use super::coming::{Comings, Stay};
 use super::{Driven, DriverError};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::PolicyTable;
@@ -20,6 +22,7 @@ use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseId, Sample, Schedule};
 use crate::seed::Seed;
 use crate::units::ByteSize;
+use crate::workload::rhythm::Rhythm;
 use crate::workload::user::{Traffic, User};
 use crate::workload::{Request, Step};
 
@@ -36,6 +39,8 @@ pub struct Users {
     pub count: u32,
     /// In what time they all arrive, evenly, from the schedule's start on.
     pub ramp: Duration,
+    /// Which of them are there at what time, once they have arrived; `None`: all of them.
+    pub rhythm: Option<Rhythm>,
     /// How long a user waits for an answer before it counts as an error.
     pub request_timeout: Duration,
     /// The size of the values to write, in the order of the policy table.
@@ -90,6 +95,7 @@ pub(super) struct Crowd<C> {
     pub(super) traffic: Arc<Traffic>,
     pub(super) users: u32,
     pub(super) ramp: Duration,
+    comings: Comings,
     pub(super) clock: Clock,
     pub(super) schedule: Arc<Schedule>,
     pub(super) sink: Arc<dyn SampleSink>,
@@ -132,7 +138,9 @@ impl<C: Caller> Crowd<C> {
         caller: C,
         halted: watch::Receiver<bool>,
     ) -> Result<Self, DriverError> {
+        let (start, seed) = (users.schedule.start(), users.traffic.seed());
         Ok(Self {
+            comings: Comings::new(users.rhythm, u64::from(users.count), start, seed),
             caller,
             alarm: Alarm::new(users.clock.clone()).map_err(DriverError::Thread)?,
             traffic: users.traffic,
@@ -151,37 +159,56 @@ impl<C: Caller> Crowd<C> {
         let mut halted = self.halted.clone();
         // One registration for a whole life, because most lives are never told to end.
         let mut told = pin!(becomes_true(&mut halted).fuse());
-        let mut due = self.arrival(index);
-        // Who is launched too late to come before the end does not come, and is missed in the
-        // count; a request that fell due before the end is sent, however late, and shows its slip.
-        let comes = self.wait_until(due, &mut told).await;
-        if !comes || self.clock.now() >= self.schedule.end() {
-            return;
-        }
-        let presence = Presence::begin(self);
         let mut user = User::new(Arc::clone(&self.traffic), index);
+        let mut due = self.arrival(index);
+        while let Some(stay) = self.comings.next(index, due) {
+            // Who is launched too late to come before the end does not come, and is missed in the
+            // count; a request that fell due before the end is sent, however late, and shows its
+            // slip.
+            let comes = self.wait_until(stay.from, &mut told).await;
+            if !comes || self.clock.now() >= self.schedule.end() {
+                return;
+            }
+            let presence = Presence::begin(self);
+            let went = self.stay(&mut user, stay, &mut told).await;
+            presence.end();
+            match went {
+                Some(at) => due = at,
+                None => return,
+            }
+            user.come_back();
+        }
+    }
+
+    /// A user is there. Gives when it went; `None` if it is over.
+    async fn stay(
+        &self,
+        user: &mut User,
+        stay: Stay,
+        told: &mut (impl FusedFuture<Output = ()> + Unpin),
+    ) -> Option<Timestamp> {
+        let mut due = stay.from;
         loop {
+            if stay.to.is_some_and(|to| due >= to) {
+                return Some(due);
+            }
             match user.next() {
                 Step::Think(pause) => {
                     // From the answer on, not from when we got around to it.
                     due = due + pause;
-                    if !self.wait_until(due, &mut told).await {
-                        break;
+                    // Who has to go meanwhile does not wait for the end of the pause.
+                    due = stay.to.map_or(due, |to| due.min(to));
+                    if !self.wait_until(due, told).await {
+                        return None;
                     }
                 }
                 Step::Request(request) => {
-                    let Some(phase) = self.schedule.phase_at(due) else {
-                        break;
-                    };
-                    let asked = self.ask(&user, &request, phase, due);
-                    let Some(finished) = self.unless_told(asked, &mut told).await else {
-                        break;
-                    };
-                    due = finished;
+                    let phase = self.schedule.phase_at(due)?;
+                    let asked = self.ask(user, &request, phase, due);
+                    due = self.unless_told(asked, told).await?;
                 }
             }
         }
-        presence.end();
     }
 
     /// When the user numbered `index` should arrive.
@@ -329,3 +356,6 @@ impl<C> Drop for InFlight<'_, C> {
         self.crowd.sink.request_ended();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod closed_loop;
+mod coming;
 pub mod crowd;
 pub mod direct;
 pub mod http;
@@ -16,9 +17,9 @@ use crate::workload::Request;
 /// What a driver did, beside the samples it recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Driven {
-    /// Users that arrived.
+    /// Arrivals of users; who goes and comes back arrives again.
     pub users_started: u64,
-    /// Users that arrived and vanished before their time: they panicked.
+    /// Users that vanished before their time: they panicked.
     pub users_lost: u64,
     /// Users that were still there when the driver's own time limit passed. Their requests may
     /// still be recorded.

@@ -397,6 +397,9 @@ pub trait Remote: Send + Sync + 'static {
         false
     }
 
+    /// Forgets what it keeps in this process for itself, as in one that has just started.
+    fn begin_anew(&self) {}
+
     /// Tells every instance that listens, this one included.
     fn publish(&self, notice: &Notice) -> impl Future<Output = Result<(), LayerError>> + Send;
 

@@ -25,6 +25,7 @@ pub mod rate_limit;
 mod read;
 pub mod remote;
 pub mod resilience;
+mod restart;
 pub mod sliding;
 pub mod stampede;
 mod waiters;

@@ -42,7 +42,7 @@ pub struct Evidence {
     pub generator_cpu_cores: Option<f64>,
     /// Processors of the machine.
     pub cpus: u32,
-    /// Users of the plan.
+    /// How many users should be live at once at some time.
     pub users_planned: u64,
     /// The most that were live at once.
     pub users_live_max: u64,

@@ -2,6 +2,7 @@
 //!
 //! Called by the terminal and by Markdown, so that both say the same.
 
+mod jobs;
 mod stores;
 mod warming;
 
@@ -414,6 +415,7 @@ fn oracles(report: &Report) -> Vec<Fact> {
 
 fn happenings(report: &Report) -> Vec<Fact> {
     let mut facts = watched::alerts(report);
+    facts.extend(jobs::facts(report));
     if !report.faults.is_empty() {
         let faults = report.faults.iter();
         let faults = faults.map(|fault| format!("{} at {}", fault.name, seconds(fault.at_s)));

@@ -8,6 +8,7 @@
 mod alerts;
 mod day;
 mod gates;
+mod jobs;
 mod results;
 mod traffic;
 mod variants;
@@ -21,6 +22,7 @@ use super::model::{
 };
 use crate::gates::Verdict;
 use crate::measure::Summary;
+pub use jobs::operated_report;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
@@ -166,6 +168,7 @@ fn report_of(model: &Model) -> Report {
             name: "origin slow x3 for 5 s".to_owned(),
             at_s: 55.0,
         }],
+        jobs: Vec::new(),
         gates: Vec::new(),
         verdict: Verdict::Pass,
         variants: Vec::new(),

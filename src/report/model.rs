@@ -5,6 +5,7 @@
 //! never a zero.
 
 mod alternatives;
+mod jobs;
 mod monitoring;
 mod stores;
 mod warming;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
+pub use jobs::JobResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use stores::StoreResult;
 pub use warming::{WarmedDataType, WarmingResult};
@@ -78,6 +80,9 @@ pub struct Report {
     pub alerts_watched: Vec<WatchedAlert>,
     /// Faults injected.
     pub faults: Vec<Fault>,
+    /// Every run of a job, by when it was due.
+    #[serde(default)]
+    pub jobs: Vec<JobResult>,
     /// The same traffic with caching off; `null` if it was left out.
     pub baseline: Option<Baseline>,
     /// What caching bought; `null` without a baseline.

@@ -9,6 +9,7 @@ mod assemble;
 mod calibrate;
 mod evidence;
 mod instances;
+mod jobs;
 mod memcached_server;
 mod monitor;
 mod pass;

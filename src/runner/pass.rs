@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::alerts::Alarms;
 use super::instances::{self, AnyInstance};
+use super::jobs::{JobRun, Jobs};
 use super::monitor::{Monitor, Observed, Untouched, Watched};
 use super::redis::Redis;
 use super::{RunError, Stage, Time};
@@ -52,6 +53,8 @@ pub(super) struct PassResult {
     pub(super) write_behind: Arc<WriteBehindOracle>,
     pub(super) observed: Observed,
     pub(super) driven: Driven,
+    /// What operators did meanwhile.
+    pub(super) jobs: Vec<JobRun>,
     /// Whether all that write-behind had accepted was committed in the end.
     pub(super) drained: bool,
     /// The TTLs that keys had left when the last user had gone.
@@ -118,7 +121,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
             .collect(),
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
-    let (driven, observed) = Box::pin(drive(stage, &instances, watched)).await?;
+    let (driven, observed, jobs) = Box::pin(drive(stage, kind, &instances, watched)).await?;
     let (ttls, aside_ttls) = ttls(stage, kind).await;
 
     let measurements = recorder.finish();
@@ -137,6 +140,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         write_behind,
         observed,
         driven,
+        jobs,
         drained,
         ttls,
         aside_ttls,
@@ -237,9 +241,10 @@ fn sink(stage: &Stage<'_>, recorder: &Arc<Recorder>) -> Arc<dyn SampleSink> {
 /// Redis is gone.
 async fn drive(
     stage: &mut Stage<'_>,
+    kind: PassKind,
     instances: &[AnyInstance],
     watched: Watched,
-) -> Result<(Driven, Observed), RunError> {
+) -> Result<(Driven, Observed, Vec<JobRun>), RunError> {
     let plan = stage.plan;
     let (stop, stopped) = watch::channel(*stage.stop.borrow());
     let users = Users {
@@ -247,6 +252,7 @@ async fn drive(
         policies: Arc::clone(&plan.policies),
         count: plan.traffic.users,
         ramp: plan.traffic.ramp,
+        rhythm: plan.traffic.rhythm.clone(),
         request_timeout: plan.traffic.request_timeout,
         value_sizes: plan
             .database
@@ -259,18 +265,32 @@ async fn drive(
         sink: sink(stage, &watched.recorder),
         stop: stopped,
     };
+    let services = instances.iter().map(AnyInstance::service).collect();
+    let jobs = Jobs::new(
+        plan,
+        services,
+        &users.traffic,
+        &stage.clock,
+        &users.schedule,
+    );
+    // Nobody deploys or changes the catalogue for the baseline: it is far shorter.
+    let jobs = if kind == PassKind::Before {
+        jobs.none()
+    } else {
+        jobs
+    };
     // In real time on the generator's threads, apart from the thread that watches. In virtual time
     // nobody listens, and what HTTP takes is part of the instances.
     let driving = if plan.traffic.driver == Driver::Closed && !stage.clock.is_virtual() {
         let targets = instances.iter().filter_map(AnyInstance::url).collect();
-        tokio::spawn(ClosedLoop { users, targets }.run())
+        tokio::spawn(jobs.beside(ClosedLoop { users, targets }.run()))
     } else {
         let targets = instances.iter().map(AnyInstance::service).collect();
-        tokio::spawn(Direct { users, targets }.run())
+        tokio::spawn(jobs.beside(Direct { users, targets }.run()))
     };
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
-    let driven = driving
+    let (driven, jobs) = driving
         .await
-        .map_err(|lost| DriverError::Attack(lost.to_string()))??;
-    Ok((driven, observed))
+        .map_err(|lost| DriverError::Attack(lost.to_string()))?;
+    Ok((driven?, observed, jobs))
 }

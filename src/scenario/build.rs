@@ -9,9 +9,11 @@ mod data_types;
 mod durability;
 mod gates;
 mod invalidation;
+mod jobs;
 mod limit;
 mod population;
 mod protection;
+mod rhythm;
 mod sliding;
 mod stores;
 mod topology;
@@ -33,7 +35,6 @@ use crate::engine::local::LocalPolicy;
 use crate::environment::{DatabaseConfig, EvictionPolicy, RedisConfig};
 use crate::seed::Seed;
 use crate::units::{ByteSize, Span, thousands};
-use crate::workload::Workload;
 
 /// The seed of a scenario that names none: a run must be reproducible, so it is not drawn.
 const SEED_DEFAULT: Seed = Seed(42);
@@ -95,6 +96,8 @@ pub(super) fn build(
         .traffic
         .value()
         .and_then(|traffic| traffic::build(traffic, users, &names, duration, errors));
+    let around = jobs::Around::of(&names, data_types.as_ref(), traffic.as_ref(), duration);
+    let jobs = jobs::build(file, &around, errors);
     let alerts = alerts::build(&file.alerts, &names, source, errors);
     let gates = gates::build(file, &names, source, errors);
 
@@ -105,6 +108,7 @@ pub(super) fn build(
     let warming = warming::build(file, (&names, data_types.as_ref(), layers.as_ref()), errors);
 
     let (data_types, traffic) = (data_types?, traffic?);
+    let (traffic, workload) = traffic.among(data_types.populations);
     let (connections, acquire_timeout) = pool?;
     let mut plan = Plan {
         name: name?,
@@ -121,13 +125,9 @@ pub(super) fn build(
             tables: data_types.tables,
         },
         warming: warming?,
-        workload: Workload {
-            think_time: traffic.think_time,
-            on_start: traffic.on_start,
-            mix: traffic.mix,
-            populations: data_types.populations,
-        },
-        traffic: traffic.plan,
+        workload,
+        traffic,
+        jobs: jobs?,
         baseline: baseline?,
         alerts: alerts?,
         gates: gates?,

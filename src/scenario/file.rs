@@ -105,14 +105,23 @@
 //!   driver: closed                   # over HTTP; the default. direct: the same users in process
 //!   users: 1000
 //!   ramp: 5s                         # part of the first phase; 0s if left out
+//!   rhythm:                          # who of them is there when; or none, if left out: all
+//!     every: 24h                     # the default
+//!     starts_at: 6h                  # the moment of it at which the run starts; 0s if left out
+//!     present: { 0h: 30%, 4h: 5%, 9h: 100%, 18h: 80% }  # straight lines between them
 //!   think_time: 1s..3s
 //!   request_timeout: 10s             # the default
-//!   on_start: [session.put]          # once for each user; nothing if left out
+//!   on_start: [session.put]          # once for each user that comes; nothing if left out
 //!   phases:                          # a phase named warm-up is one; all others are measured
 //!     - { name: warm-up, for: 25s }
 //!     - { name: steady, for: 60s }
 //!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
 //!                                    # invalidate_pattern (all parameters but the last), admit
+//! jobs:                              # what operators do by the clock; see docs/jobs.md
+//!   - { name: new catalogue, at: 3h, every: 24h, over: 10m, put: { product: all } } # or how many
+//!                                    # keys; invalidate and invalidate_pattern are written alike
+//!   - { name: new prices, at: 6h, invalidate_all: quote }
+//!   - { name: release, at: 10h, over: 6m, deploy: rolling }  # or all-at-once
 //! baseline: { for: 20s }             # the same with caching off, first; or none
 //! alerts:                            # what is told, and decides nothing; see docs/alerts.md
 //!   - "redis_up == 0"
@@ -128,10 +137,13 @@
 mod alerts;
 pub(super) mod alternatives;
 pub(super) mod durability;
+mod gates;
 pub(super) mod invalidation;
+pub(super) mod jobs;
 mod limit;
 mod local;
 pub(super) mod protection;
+pub(super) mod rhythm;
 pub(super) mod sliding;
 pub(super) mod stores;
 pub(super) mod topology;
@@ -141,9 +153,10 @@ pub(super) mod warming;
 use std::sync::Arc;
 
 pub(super) use self::alerts::AlertFile;
+pub(super) use self::gates::GateFile;
 pub(super) use self::limit::LimitFile;
 pub(super) use self::local::LocalFile;
-use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword, located};
+use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword};
 use super::diagnostics::{Diagnostic, Errors};
 use super::yaml::{Kind, Node, short};
 use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
@@ -153,6 +166,7 @@ use crate::units::{ByteSize, Ratio, Span};
 use alternatives::{QueryCacheFile, StoreFile};
 use durability::DurabilityFile;
 use invalidation::InvalidationFile;
+use jobs::JobFile;
 use protection::ProtectionFile;
 use sliding::SlidingFile;
 use stores::AsideFile;
@@ -172,6 +186,7 @@ pub(super) struct File {
     pub(super) resilience: Field<ResilienceFile>,
     pub(super) warming: Field<Switch<WarmingFile>>,
     pub(super) traffic: Field<TrafficFile>,
+    pub(super) jobs: Field<List<JobFile>>,
     pub(super) baseline: Field<Switch<BaselineFile>>,
     pub(super) alerts: Field<List<AlertFile>>,
     pub(super) gates: Field<List<GateFile>>,
@@ -194,6 +209,7 @@ impl Decode for File {
             resilience: fields.optional("resilience"),
             warming: fields.optional("warming"),
             traffic: fields.required("traffic", "{ users: 1000, think_time: 1s..3s, … }"),
+            jobs: fields.optional("jobs"),
             baseline: fields.optional("baseline"),
             alerts: fields.optional("alerts"),
             gates: fields.optional("gates"),
@@ -457,32 +473,5 @@ impl Decode for ResilienceFile {
         };
         fields.close();
         Some(resilience)
-    }
-}
-
-/// One gate.
-pub(super) struct GateFile {
-    pub(super) name: Field<Arc<str>>,
-    pub(super) source: Field<Arc<str>>,
-    pub(super) check: Field<Arc<str>>,
-}
-
-impl Decode for GateFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        if !matches!(node.kind, Kind::Mapping(_)) {
-            return Some(Self {
-                name: Field::Absent,
-                source: Field::Absent,
-                check: located(node, errors).map_or(Field::Wrong, Field::Given),
-            });
-        }
-        let mut fields = Fields::of(node, "a gate", errors)?;
-        let gate = Self {
-            name: fields.optional("name"),
-            source: fields.optional("source"),
-            check: fields.required("check", "\"p95(response_time) < 1s\""),
-        };
-        fields.close();
-        Some(gate)
     }
 }

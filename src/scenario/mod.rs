@@ -10,6 +10,7 @@ mod build;
 mod decode;
 mod diagnostics;
 mod file;
+pub mod jobs;
 mod overrides;
 pub mod plan;
 mod resolved;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::jobs::JobPlan;
 use super::words::Word as _;
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::invalidation::InvalidationConfig;
@@ -16,6 +17,7 @@ use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio};
+use crate::workload::rhythm::Rhythm;
 use crate::workload::{Dimension, Population, Workload};
 
 /// A validated scenario.
@@ -43,6 +45,8 @@ pub struct Plan {
     pub workload: Workload,
     /// How many users, how they arrive, how long.
     pub traffic: TrafficPlan,
+    /// What operators do by the clock, in the order written.
+    pub jobs: Vec<JobPlan>,
     /// The same traffic with caching off, first; `None` leaves it out.
     pub baseline: Option<BaselinePlan>,
     /// What somebody should be told of.
@@ -158,7 +162,7 @@ pub struct WarmingPlan {
 }
 
 /// How many users, how they arrive, how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrafficPlan {
     /// What drives the users.
     pub driver: Driver,
@@ -166,11 +170,36 @@ pub struct TrafficPlan {
     pub users: u32,
     /// In what time they all arrive, evenly; it is part of the first phase.
     pub ramp: Duration,
+    /// Which of them are there at what time; `None`: all of them.
+    pub rhythm: Option<Rhythm>,
     /// How long a user waits for an answer before it counts as an error.
     pub request_timeout: Duration,
     /// The phases, in order; at least one measures.
     pub phases: Vec<PhasePlan>,
 }
+
+impl TrafficPlan {
+    /// How long the run takes, warm-up included.
+    pub fn duration(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.duration).sum()
+    }
+
+    /// How many users should be live at once at some time: all, or by the rhythm [`RHYTHM_KEPT`] of
+    /// the most from the moment when all have arrived.
+    pub fn users_live_wanted(&self) -> u64 {
+        let users = u64::from(self.users);
+        self.rhythm.as_ref().map_or(users, |rhythm| {
+            let most = rhythm.most(self.ramp, self.duration());
+            #[allow(clippy::cast_sign_loss, reason = "a share of a count is not negative")]
+            let wanted = (users as f64 * most * RHYTHM_KEPT) as u64;
+            wanted
+        })
+    }
+}
+
+/// The last users before a peak come for moments only, and may be gone before a busy machine has
+/// let them in.
+const RHYTHM_KEPT: f64 = 0.99;
 
 /// What drives the users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

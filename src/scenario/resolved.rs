@@ -3,6 +3,7 @@
 //! Made from the plan and not from the file, so that it says what is run and not what was meant;
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
+mod day;
 mod durability;
 mod layers;
 mod warming;
@@ -140,6 +141,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         ("resilience", durability::write(&plan.resilience)),
         ("warming", warming::write(plan)),
         ("traffic", traffic(plan, &plan.traffic)),
+        ("jobs", day::jobs(plan)),
         (
             "baseline",
             Yaml::none_or(plan.baseline, |baseline| {
@@ -320,6 +322,7 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
         ("driver", Yaml::name(traffic.driver.name())),
         ("users", Yaml::word(traffic.users)),
         ("ramp", Yaml::span(traffic.ramp)),
+        ("rhythm", day::rhythm(traffic.rhythm.as_ref())),
         ("think_time", Yaml::word(workload.think_time)),
         ("request_timeout", Yaml::span(traffic.request_timeout)),
         ("on_start", Yaml::List(on_start.collect())),

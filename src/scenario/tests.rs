@@ -16,6 +16,8 @@ use crate::units::Ratio;
 use crate::workload::{Dimension, Popularity};
 
 const ADR: &str = include_str!("../../scenarios/adr-006.yaml");
+const DAY: &str = include_str!("../../scenarios/day.yaml");
+const MILLION: &str = include_str!("../../scenarios/million-users.yaml");
 
 /// Short, right, and with one of everything.
 const SMALL: &str = r#"
@@ -159,6 +161,31 @@ fn the_scenario_of_the_adr_is_right() {
     assert!(plan.gates.iter().any(|gate| gate.check.text == pool));
 }
 
+/// What their comments say of them.
+#[test]
+fn the_scenarios_for_virtual_time_are_right() {
+    let day = plan(DAY);
+    let hours = |hours| Duration::from_hours(hours);
+    assert_eq!(day.traffic.duration(), hours(24));
+    assert_eq!(
+        (day.traffic.users, day.traffic.users_live_wanted()),
+        (1_000, 990)
+    );
+    let rhythm = day.traffic.rhythm.as_ref().expect("a rhythm");
+    // A request every 4 s from each who is there.
+    let present = (0..24 * 60).map(|minute| rhythm.present(Duration::from_secs(minute * 60)));
+    let requests = present.sum::<f64>() * 1_000.0 * 60.0 / 4.0;
+    assert!((14.7e6..14.9e6).contains(&requests), "{requests}");
+    assert_eq!(jobs::schedule(&day.jobs, hours(24)).len(), 5);
+    let million = plan(MILLION);
+    assert_eq!((million.traffic.users, million.instances), (1_000_000, 60));
+    for plan in [&day, &million] {
+        for gate in &plan.gates {
+            assert!(gate.source.starts_with("ADR-006, "), "{}", gate.name);
+        }
+    }
+}
+
 #[test]
 fn the_resolved_scenario_gives_the_same_plan() {
     let overrides = Overrides {
@@ -187,6 +214,7 @@ fn the_resolved_scenario_gives_the_same_plan() {
     let plans = [
         plan(ADR),
         plan(SMALL),
+        plan(DAY),
         changed(&overrides),
         changed(&without_layers),
     ];

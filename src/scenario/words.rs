@@ -2,6 +2,7 @@
 
 use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
+use super::jobs::Deployment;
 use super::plan::Driver;
 use super::yaml::Node;
 use crate::engine::data_type::{Consistency, Invalidation, LimitAlgorithm, Strategy};
@@ -85,6 +86,12 @@ impl Word for EvictionPolicy {
         ("volatile-random", Self::VolatileRandom),
         ("volatile-ttl", Self::VolatileTtl),
     ];
+}
+
+impl Word for Deployment {
+    const WHAT: &'static str = "deployment";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("rolling", Self::Rolling), ("all-at-once", Self::AllAtOnce)];
 }
 
 impl Word for Topology {
@@ -185,6 +192,7 @@ decode_words!(
     OnLoss,
     LocalPolicy,
     OnFull,
+    Deployment,
     Algorithm,
     Driver
 );

@@ -1,9 +1,11 @@
-//! Traffic: which keys are popular, what a user does next, how large values are.
+//! Traffic: which keys are popular, what a user does next, who is there over the day, how large values
+//! are.
 //!
 //! Everything here is pure and drawn from the run's seed: a user is a state machine that drivers
 //! step. Knows no driver, no network and no clock.
 
 pub mod popularity;
+pub mod rhythm;
 pub mod user;
 pub mod value;
 

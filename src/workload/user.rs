@@ -87,15 +87,30 @@ impl Traffic {
     /// `count` of them, or all there are. None if no key is more anybody's than another's: where
     /// each user has its own, or each is new.
     pub fn most_popular(&self, data_type: DataTypeId, count: u64) -> Vec<KeyParams> {
-        let Some(keys) = self.key_spaces.get(data_type.index()) else {
-            return Vec::new();
-        };
-        if keys.own.is_some() || keys.dimensions.contains(&Dimension::Unique) {
-            return Vec::new();
-        }
-        (0..count.min(keys.ranks.items()))
-            .map(|rank| keys.params_of(keys.bijection.map(rank), 0, 0))
+        (0..count)
+            .map_while(|rank| self.of_rank(data_type, rank))
             .collect()
+    }
+
+    /// The parameters of the key of `data_type` that is asked for more than all others but `rank` of
+    /// them; `None` if there are not so many, or if no key is more anybody's than another's.
+    pub fn of_rank(&self, data_type: DataTypeId, rank: u64) -> Option<KeyParams> {
+        let keys = self.key_spaces.get(data_type.index())?;
+        let shared = keys.own.is_none() && !keys.dimensions.contains(&Dimension::Unique);
+        let found = shared && rank < keys.ranks.items();
+        found.then(|| keys.params_of(keys.bijection.map(rank), 0, 0))
+    }
+
+    /// The parameters of the first key of a group of `data_type`: of those keys that share all parameters
+    /// but the last. `None` if there are not so many groups, or if keys are somebody's own or new.
+    pub fn of_group(&self, data_type: DataTypeId, number: u64) -> Option<KeyParams> {
+        let keys = self.key_spaces.get(data_type.index())?;
+        let Some(Dimension::Cardinality(last)) = keys.dimensions.last() else {
+            return None;
+        };
+        let shared = keys.own.is_none() && !keys.dimensions.contains(&Dimension::Unique);
+        let item = number.checked_mul((*last).max(1))?;
+        (shared && item < keys.ranks.items()).then(|| keys.params_of(item, 0, 0))
     }
 
     /// A line of the mix by weight; `None` if no line has any.
@@ -188,6 +203,8 @@ pub struct User {
     stream: Stream,
     /// How many requests it has made.
     requests: u64,
+    /// How much it has done of what every user does when it comes.
+    begun: u32,
     /// Whether its last step was to think.
     thought: bool,
 }
@@ -202,8 +219,16 @@ impl User {
             index,
             stream,
             requests: 0,
+            begun: 0,
             thought: false,
         }
+    }
+
+    /// It went and comes back: it begins again with what every user does once, a new login. What it
+    /// asks for stays its own.
+    pub fn come_back(&mut self) {
+        self.begun = 0;
+        self.thought = false;
     }
 
     /// The user's number.
@@ -223,11 +248,10 @@ impl User {
         reason = "a user never ends; as an iterator each step would have to be unwrapped"
     )]
     pub fn next(&mut self) -> Step {
-        if let Some((data_type, operation)) = usize::try_from(self.requests)
-            .ok()
-            .and_then(|done| self.traffic.on_start.get(done))
-        {
-            return self.ask(*data_type, *operation);
+        if let Some((data_type, operation)) = self.traffic.on_start.get(self.begun as usize) {
+            let (data_type, operation) = (*data_type, *operation);
+            self.begun += 1;
+            return self.ask(data_type, operation);
         }
         self.thought = !self.thought;
         if self.thought {

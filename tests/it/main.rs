@@ -9,6 +9,8 @@ mod engine;
 #[cfg(test)]
 mod invalidation;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod modelled_redis;

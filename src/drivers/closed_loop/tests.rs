@@ -167,6 +167,7 @@ fn setup(users: u32, targets: Vec<String>, seconds: u64) -> Setup {
         policies: policies(),
         count: users,
         ramp: half / 2,
+        rhythm: None,
         request_timeout: Duration::from_secs(2),
         value_sizes: vec![ByteSize(64)],
         clock,

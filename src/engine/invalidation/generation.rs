@@ -78,6 +78,13 @@ impl Generations {
         news
     }
 
+    /// The remote layer must be asked again before the next look into it, and is owed nothing. What is
+    /// known stays, since it would be learned again then: reads that are under way need it.
+    pub(in crate::engine) fn begin_anew(&self) {
+        self.owed.lock().clear();
+        self.in_step.store(false, Ordering::Release);
+    }
+
     fn owe(&self, scope: Scope) {
         let mut owed = self.owed.lock();
         owed.insert(scope);

@@ -214,6 +214,11 @@ impl<R: Remote> Remote for Split<R> {
         self.main.announces_changes() && self.aside.announces_changes()
     }
 
+    fn begin_anew(&self) {
+        self.main.begin_anew();
+        self.aside.begin_anew();
+    }
+
     async fn publish(&self, notice: &Notice) -> Result<(), LayerError> {
         self.main.publish(notice).await
     }

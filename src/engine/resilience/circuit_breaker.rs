@@ -163,6 +163,11 @@ impl Breaker {
         }
     }
 
+    /// Closes it; calls under way decide nothing any more.
+    pub fn reset(&mut self) {
+        self.change(State::Closed { failures: 0 });
+    }
+
     fn pass(&self, is_probe: bool) -> Pass {
         Pass {
             era: self.era,

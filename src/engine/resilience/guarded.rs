@@ -373,6 +373,15 @@ impl<R: Remote> Remote for Guarded<R> {
         self.remote.announces_changes()
     }
 
+    fn begin_anew(&self) {
+        self.with_breaker(Breaker::reset);
+        let keys = self.missed.forget();
+        if keys > 0 {
+            self.tell(&Event::InvalidationsForgotten { keys });
+        }
+        self.remote.begin_anew();
+    }
+
     async fn publish(&self, notice: &Notice) -> Result<(), LayerError> {
         self.guard(self.remote.publish(notice)).await
     }

@@ -100,6 +100,15 @@ impl Missed {
         by_version
     }
 
+    /// Nothing is remembered any more. Gives of how many keys something was.
+    pub fn forget(&self) -> usize {
+        let mut locked = self.keys.lock();
+        let Keys { held, taken } = std::mem::take(&mut *locked);
+        self.any.store(false, Ordering::Release);
+        let again = taken.keys().filter(|key| held.contains_key(*key)).count();
+        held.len() + taken.len() - again
+    }
+
     /// What was taken is made up for; what of it is not has been remembered again.
     pub fn made_up(&self) {
         let mut locked = self.keys.lock();
@@ -142,6 +151,18 @@ mod tests {
         assert_eq!(again[&Version(8)], keys[..1]);
         missed.made_up();
         assert!(!missed.any() && !missed.concerns(&keys[0]));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_counted_once() {
+        let missed = Missed::default();
+        let keys = ["a", "b", "c"].map(Key::new);
+        missed.remember(&keys[..2], Version(7));
+        missed.take(1);
+        missed.remember(&keys, Version(8));
+        assert_eq!(missed.forget(), 3);
+        assert!(!missed.any() && !missed.concerns(&keys[0]));
+        assert_eq!(missed.forget(), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! A runtime of its own so that its processor time can be told apart from the generator's, and so
 //! that one instance can be taken away without the others. Started and stopped by the runner.
 
+mod deployed;
 mod http;
 mod layer;
 pub mod metrics;
@@ -273,7 +274,7 @@ async fn serve_over<R: Remote, O: Origin>(
     let (listener, bound) = bind().await.map_err(|error| error.to_string())?;
     let running = Running::start(remote, config, origin, &metrics).await;
     let engine = &running.engine;
-    let service = Metered::new(Arc::clone(engine), &metrics, engine.clock());
+    let service = Metered::new(Arc::clone(&running.service), &metrics, engine.clock());
     if ready.send((bound, Arc::new(service))).is_err() {
         return Err("nobody waits for it".to_owned());
     }

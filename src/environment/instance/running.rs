@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
+use super::deployed::Deployed;
 use super::metrics::{Counted, InstanceMetrics};
 use super::{DRAIN_LIMIT, InstanceConfig, InstanceWarming};
 use crate::engine::layer::{Origin, Remote};
@@ -20,6 +21,8 @@ pub(super) type Protected<O> = Timed<Bounded<Counted<O>>>;
 /// An engine, and the task that does what it does beside the requests.
 pub(super) struct Running<R, O> {
     pub(super) engine: Arc<Engine<R, Protected<O>>>,
+    /// The same with what it does when its process starts.
+    pub(super) service: Arc<Deployed<R, Protected<O>>>,
     background: JoinHandle<()>,
     consumer: String,
 }
@@ -38,10 +41,13 @@ impl<R: Remote, O: Origin> Running<R, O> {
         let engine = Arc::new(engine(remote, config, origin, metrics));
         engine.prepare().await;
         let background = spawn_background(&engine, &consumer, warming.clone());
-        if let Some(first) = warming.filter(|warming| warming.at_start && warming.before_traffic) {
+        let at_start = warming.filter(|warming| warming.at_start);
+        if let Some(first) = at_start.as_ref().filter(|first| first.before_traffic) {
             engine.warm(&first.warming).await;
         }
+        let at_start = at_start.map(|first| first.warming);
         Self {
+            service: Arc::new(Deployed::new(Arc::clone(&engine), at_start)),
             engine,
             background,
             consumer,

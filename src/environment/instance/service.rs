@@ -24,6 +24,9 @@ pub struct Served {
 /// An answer that is under way.
 pub type Serving<'s> = Pin<Box<dyn Future<Output = Result<Served, EngineError>> + Send + 's>>;
 
+/// A restart that is under way.
+pub type Restarting<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
+
 /// Serves operations.
 pub trait Service: Send + Sync {
     /// Does `operation` on `key`; `value` is for puts.
@@ -34,6 +37,10 @@ pub trait Service: Send + Sync {
         key: &'s Key,
         value: Bytes,
     ) -> Serving<'s>;
+
+    /// Begins anew as a new process does, and is ready when it has warmed, if it does so at its
+    /// start. It goes on to serve meanwhile.
+    fn restart(&self) -> Restarting<'_>;
 }
 
 impl<R: Remote, O: Origin> Service for Engine<R, O> {
@@ -45,6 +52,10 @@ impl<R: Remote, O: Origin> Service for Engine<R, O> {
         value: Bytes,
     ) -> Serving<'s> {
         Box::pin(operate(self, operation, data_type, key, value))
+    }
+
+    fn restart(&self) -> Restarting<'_> {
+        Box::pin(Self::restart(self))
     }
 }
 

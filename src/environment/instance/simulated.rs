@@ -13,9 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::deployed::Deployed;
 use super::metrics::InstanceMetrics;
 use super::running::Running;
-use super::service::{Service, Serving, operate};
+use super::service::{Restarting, Service, Serving, operate};
 use super::{InstanceConfig, layer, metrics_of};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::Engine;
@@ -125,6 +126,7 @@ impl SimulatedInstance {
         }));
         let service = Simulated {
             engine: Arc::clone(&running.engine),
+            process: Arc::clone(&running.service),
             way: Arc::clone(&way),
             clock,
         };
@@ -171,6 +173,8 @@ impl<R: Remote, O: Origin> Drain for Running<R, O> {
 /// An engine behind a face.
 struct Simulated<R, O> {
     engine: Arc<Engine<R, O>>,
+    /// The same, which can begin anew.
+    process: Arc<Deployed<R, O>>,
     way: Arc<Mutex<Way>>,
     clock: Clock,
 }
@@ -208,5 +212,9 @@ impl<R: Remote, O: Origin> Service for Simulated<R, O> {
             self.clock.sleep(back).await;
             served
         })
+    }
+
+    fn restart(&self) -> Restarting<'_> {
+        self.process.restart()
     }
 }

@@ -14,7 +14,7 @@ use crate::report::model::{Phase, Report, Second};
 /// The most points that a full chart and a small one draw.
 const BUCKETS_MAX: u64 = 180;
 const BUCKETS_SMALL_MAX: u64 = 60;
-/// The most faults, and the most alerts, that are marked on a chart; tables have all.
+/// The most faults, jobs and alerts, each, that are marked on a chart; tables have all.
 const MARKS_MAX: usize = 9;
 
 /// The run by time.
@@ -55,6 +55,7 @@ impl<'r> Timeline<'r> {
                     .take(MARKS_MAX)
                     .map(|f| f.at_s)
                     .collect(),
+                jobs_s: report.jobs.iter().take(MARKS_MAX).map(|j| j.at_s).collect(),
                 alerts_s: Vec::new(),
             }
         };
@@ -148,6 +149,10 @@ fn keys(report: &Report) -> Vec<Key> {
         let text = format!("F{at} {}, at {}", fault.name, words::seconds(fault.at_s));
         keys.push(Key::new(KeyKind::Fault, text));
     }
+    for (at, job) in (1..).zip(report.jobs.iter().take(MARKS_MAX)) {
+        let text = format!("J{at} {}, at {}", job.name, words::seconds(job.at_s));
+        keys.push(Key::new(KeyKind::Job, text));
+    }
     for (at, alert) in (1..).zip(report.alerts.iter().take(MARKS_MAX)) {
         let from = words::seconds(alert.start_s);
         let text = match alert.end_s {
@@ -166,7 +171,7 @@ fn keys(report: &Report) -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{bare_report, day_report, sample_report};
+    use crate::report::fixture::{bare_report, day_report, operated_report, sample_report};
 
     #[test]
     fn a_long_run_is_drawn_with_few_points_and_keeps_its_worst_second() {
@@ -215,5 +220,18 @@ mod tests {
         let judged: u64 = timeline.judged().map(|second| second.requests).sum();
         assert_eq!(judged, report.requests.total);
         assert!(Timeline::of(&bare_report()).is_none());
+    }
+
+    #[test]
+    fn jobs_are_marked_and_named() {
+        let report = operated_report();
+        let timeline = Timeline::of(&report).expect("seconds");
+        assert_eq!(timeline.axis.jobs_s, [20.0, 40.0, 60.0]);
+        let jobs = timeline
+            .keys()
+            .iter()
+            .filter(|key| key.kind == KeyKind::Job);
+        let jobs: Vec<&str> = jobs.map(|key| key.text.as_str()).collect();
+        insta::assert_snapshot!(jobs.join("; "), @"J1 new catalogue, at 20 s; J2 new prices, at 40 s; J3 release, at 60 s");
     }
 }

@@ -108,6 +108,7 @@ impl Page {
                 facts::alerts(report),
                 facts::watched(report),
                 facts::faults(report),
+                facts::jobs(report),
             ],
             tool: format!("{} {}", report.tool.name, report.tool.version),
         }

@@ -1,6 +1,7 @@
 //! From what was measured to the report: every number in its place, every gate judged.
 
 mod alerts;
+mod jobs;
 mod parts;
 mod stores;
 mod timeseries;
@@ -81,6 +82,7 @@ pub(super) fn report(
         alerts_watched: alerts::watched(after),
         // No part of a scenario yet.
         faults: Vec::new(),
+        jobs: jobs::done(plan, after),
         baseline,
         improvement,
         verdict: overall(&judged, validity.valid),
@@ -133,7 +135,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         simulated: matches!(time, Time::Virtual { .. }),
         generator_cpu_cores,
         cpus: cpus(),
-        users_planned: u64::from(plan.traffic.users),
+        users_planned: plan.traffic.users_live_wanted(),
         users_live_max: measurements.users_live_max(),
         interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
         redis_died: passes

@@ -9,12 +9,12 @@ use super::super::file::{PhaseFile, TrafficFile};
 use super::super::plan::{Driver, PhasePlan, TrafficPlan};
 use super::super::yaml::short;
 use super::data_types::Names;
-use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, span, span_within};
+use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, rhythm, span, span_within};
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
 use crate::measure::PhaseKind;
 use crate::units::{Span, SpanRange};
-use crate::workload::MixEntry;
+use crate::workload::{MixEntry, Population, Workload};
 
 const USERS_MAX: u64 = 1_000_000;
 /// A phase's place is a byte.
@@ -28,6 +28,19 @@ pub(super) struct Traffic {
     pub(super) think_time: SpanRange,
     pub(super) on_start: Vec<(DataTypeId, Operation)>,
     pub(super) mix: Vec<MixEntry>,
+}
+
+impl Traffic {
+    /// The traffic among these keys.
+    pub(super) fn among(self, populations: Vec<Population>) -> (TrafficPlan, Workload) {
+        let workload = Workload {
+            think_time: self.think_time,
+            on_start: self.on_start,
+            mix: self.mix,
+            populations,
+        };
+        (self.plan, workload)
+    }
 }
 
 /// How many users there are; populations need it too.
@@ -71,6 +84,7 @@ pub(super) fn build(
         .given()
         .and_then(|phases| build_phases(phases, duration, errors));
     let driver = file.driver.or(Driver::default());
+    let rhythm = rhythm::build(&file.rhythm, errors);
     let ramp = build_ramp(&file.ramp, phases.as_deref(), errors);
     let on_start = build_on_start(&file.on_start, names, errors);
     let mix = file
@@ -82,6 +96,7 @@ pub(super) fn build(
             driver: driver?,
             users: users?,
             ramp: ramp?,
+            rhythm: rhythm?,
             request_timeout: request_timeout?,
             phases: phases?,
         },
@@ -275,7 +290,7 @@ fn build_mix(mix: &Located<Map<f64>>, names: &Names, errors: &mut Errors) -> Bui
 }
 
 /// The operations that fit a strategy.
-fn fitting(strategy: Strategy) -> &'static [Operation] {
+pub(super) fn fitting(strategy: Strategy) -> &'static [Operation] {
     match strategy {
         Strategy::CacheAside | Strategy::WriteThrough => &[
             Operation::Get,

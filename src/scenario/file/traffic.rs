@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::decode::{Decode, Field, Fields, List, Map};
+use super::super::decode::{Decode, Field, Fields, List, Map, Switch};
 use super::super::diagnostics::Errors;
 use super::super::plan::Driver;
 use super::super::yaml::Node;
+use super::rhythm::RhythmFile;
 use crate::units::{Span, SpanRange};
 
 /// What users do.
@@ -13,6 +14,7 @@ pub(in crate::scenario) struct TrafficFile {
     pub(in crate::scenario) driver: Field<Driver>,
     pub(in crate::scenario) users: Field<u64>,
     pub(in crate::scenario) ramp: Field<Span>,
+    pub(in crate::scenario) rhythm: Field<Switch<RhythmFile>>,
     pub(in crate::scenario) think_time: Field<SpanRange>,
     pub(in crate::scenario) request_timeout: Field<Span>,
     pub(in crate::scenario) on_start: Field<List<Arc<str>>>,
@@ -27,6 +29,7 @@ impl Decode for TrafficFile {
             driver: fields.optional("driver"),
             users: fields.required("users", "1000"),
             ramp: fields.optional("ramp"),
+            rhythm: fields.optional("rhythm"),
             think_time: fields.required("think_time", "1s..3s"),
             request_timeout: fields.optional("request_timeout"),
             on_start: fields.optional("on_start"),

@@ -286,3 +286,47 @@ fn keys_without_a_rank_are_not_popular() {
         .collect();
     assert_eq!(all.len(), 350, "each once, and no more than there are");
 }
+
+#[test]
+fn who_comes_back_begins_again_and_stays_itself() {
+    let traffic = traffic(42);
+    let mut user = User::new(Arc::clone(&traffic), 7);
+    let login = |user: &mut User| [user.next(), user.next()];
+    let first = login(&mut user);
+    let mut numbers = BTreeSet::new();
+    for pauses in 0..5 {
+        // Half the time it goes in the middle of a pause.
+        for _ in 0..20 + pauses {
+            if let Step::Request(request) = user.next()
+                && request.data_type == ACTIVITY
+            {
+                assert!(numbers.insert(request.params.as_slice()[1]), "used before");
+            }
+        }
+        user.come_back();
+        let Step::Request(again) = user.next() else {
+            panic!("a pause before the login")
+        };
+        assert_eq!(Step::Request(again), first[0]);
+        assert_eq!(user.next(), first[1]);
+        assert!(matches!(user.next(), Step::Think(_)));
+    }
+    assert!(!numbers.is_empty());
+}
+
+#[test]
+fn ranks_are_the_keys_one_by_one() {
+    let traffic = traffic(42);
+    let most = traffic.most_popular(INVENTORY, 1_000);
+    let keys: BTreeSet<_> = most.iter().map(|key| key.as_slice().to_vec()).collect();
+    assert_eq!((most.len(), keys.len()), (350, 350));
+    assert_eq!(traffic.of_rank(INVENTORY, 349), most.last().copied());
+    let groups: BTreeSet<u64> = (0..1_000)
+        .map_while(|number| traffic.of_group(INVENTORY, number))
+        .map(|key| key.as_slice()[0])
+        .collect();
+    assert_eq!(groups, (0..50).collect());
+    for (data_type, rank) in [(INVENTORY, 350), (SESSION, 0), (ACTIVITY, 0)] {
+        assert_eq!(traffic.of_rank(data_type, rank), None);
+    }
+}

@@ -319,3 +319,26 @@ async fn an_error_of_its_own_shows_that_it_lives() {
     }
     assert_eq!(scene.guarded.circuit(), Circuit::Closed);
 }
+
+/// As a new process has it, which knows nothing of the outage before it.
+#[tokio::test(start_paused = true)]
+async fn who_begins_anew_asks_again_and_owes_nothing() {
+    let scene = Scene::new(Some(CONFIG));
+    scene.open().await;
+    let key = Key::new("k");
+    let missed = scene
+        .guarded
+        .invalidate(std::slice::from_ref(&key), Version(3))
+        .await;
+    assert!(missed.is_err());
+    scene.set_dead(false);
+    scene.guarded.begin_anew();
+    assert_eq!(scene.guarded.circuit(), Circuit::Closed);
+    assert_eq!(
+        *scene.told.circuits.lock(),
+        [Circuit::Open, Circuit::Closed]
+    );
+    assert_eq!(scene.guarded.get(&key).await, Ok(None));
+    assert_eq!(scene.told.replayed.load(Ordering::SeqCst), 0);
+    assert!(scene.fake.floors.lock().is_empty());
+}

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::engine::EngineError;
 use crate::engine::data_type::{DataTypeId, Key, PolicyTable};
 use crate::engine::layer::{Layer, Operation, Outcome};
-use crate::environment::instance::service::{Served, Service, Serving};
+use crate::environment::instance::service::{Restarting, Served, Service, Serving};
 
 const PER_TYPE: usize = Operation::ALL.len() * Layer::ALL.len() * Outcome::ALL.len();
 
@@ -134,5 +134,9 @@ impl<S: Service> Service for Metered<S> {
             self.metrics.served((data_type, operation), served, took);
             answer
         })
+    }
+
+    fn restart(&self) -> Restarting<'_> {
+        self.service.restart()
     }
 }

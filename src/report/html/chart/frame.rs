@@ -1,4 +1,4 @@
-//! What every chart over time has around its data: axes with units, phases, faults, alerts, and
+//! What every chart over time has around its data: axes with units, phases, faults, jobs, alerts, and
 //! the numbers of each bucket for the pointer.
 //!
 //! Heights are pixels. Widths are shares: the chart is as wide as the style sheet leaves it between
@@ -10,7 +10,8 @@ use super::{Across, Escaped, Place, Svg, Unit};
 
 /// The width of the stretched viewport in its own units.
 pub(crate) const PATH_WIDTH: f64 = 1_000.0;
-/// Above the plot: the title of the axis, the names of the phases and, if there are any, faults.
+/// Above the plot: the title of the axis, the names of the phases and, if there are any, faults and
+/// jobs.
 const TOP_PX: f64 = 38.0;
 const TOP_SMALL_PX: f64 = 8.0;
 const FLAGS_PX: f64 = 14.0;
@@ -39,6 +40,8 @@ pub(crate) struct TimeAxis {
     pub phases: Vec<PhaseMark>,
     /// When faults were injected, in seconds, in the order of their numbers.
     pub faults_s: Vec<f64>,
+    /// When jobs were due, in seconds, in the order of their numbers.
+    pub jobs_s: Vec<f64>,
     /// From when to when alerts fired, in seconds, in the order of their numbers.
     pub alerts_s: Vec<(f64, f64)>,
 }
@@ -127,9 +130,9 @@ impl Frame<'_> {
         (1.0 - self.scale.place(value)) * self.height
     }
 
-    /// The height of the strip in which faults are named.
+    /// The height of the strip in which faults and jobs are named.
     fn flags_px(&self) -> f64 {
-        if self.time.faults_s.is_empty() {
+        if self.time.faults_s.is_empty() && self.time.jobs_s.is_empty() {
             0.0
         } else {
             FLAGS_PX
@@ -181,7 +184,8 @@ impl Frame<'_> {
         paths(&mut svg);
         svg.put(format_args!("</svg>"));
         self.draw_alerts(&mut svg);
-        self.draw_faults(&mut svg);
+        self.draw_marks(&mut svg, "job", &self.time.jobs_s);
+        self.draw_marks(&mut svg, "fault", &self.time.faults_s);
         labels(&mut svg);
         self.draw_tips(&mut svg, tips);
         svg.put(format_args!("</g></svg>"));
@@ -291,17 +295,18 @@ impl Frame<'_> {
         }
     }
 
-    fn draw_faults(&self, svg: &mut Svg) {
-        for (at, fault_s) in self.time.faults_s.iter().enumerate() {
-            let x = Across(self.time.across(*fault_s));
+    /// Lines at `moments_s`, numbered and named by the first letter of their `kind`.
+    fn draw_marks(&self, svg: &mut Svg, kind: &str, moments_s: &[f64]) {
+        let letter = kind[..1].to_uppercase();
+        for (at, moment_s) in (1..).zip(moments_s) {
+            let x = Across(self.time.across(*moment_s));
             svg.put(format_args!(
-                r#"<line class="fault" x1="{x}" x2="{x}" y2="{}"/>"#,
+                r#"<line class="{kind}" x1="{x}" x2="{x}" y2="{}"/>"#,
                 Place(self.height),
             ));
             if self.size == Size::Full {
                 svg.put(format_args!(
-                    r#"<text class="fault-name mid" x="{x}" y="-4">F{}</text>"#,
-                    at + 1,
+                    r#"<text class="{kind}-name mid" x="{x}" y="-4">{letter}{at}</text>"#,
                 ));
             }
         }

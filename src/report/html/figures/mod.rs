@@ -98,6 +98,8 @@ pub(crate) enum KeyKind {
     WarmUp,
     /// A fault's line.
     Fault,
+    /// A job's line.
+    Job,
     /// An alert's bar.
     Alert,
 }

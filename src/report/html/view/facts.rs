@@ -1,4 +1,4 @@
-//! The facts at the end of the page: how to run it again, where it ran, alerts and faults.
+//! The facts at the end of the page: how to run it again, where it ran, alerts, faults and jobs.
 
 use super::super::table::{Cell, Table};
 use super::super::words;
@@ -151,6 +151,32 @@ pub(super) fn faults(report: &Report) -> Table {
         table.rows.push(vec![
             Cell::text(fault.name.clone()),
             Cell::number(words::seconds(fault.at_s)),
+        ]);
+    }
+    table
+}
+
+/// What operators did by the clock.
+pub(super) fn jobs(report: &Report) -> Table {
+    let columns = [
+        "job",
+        "what it does",
+        "at",
+        "operations",
+        "failed",
+        "left undone",
+        "took",
+    ];
+    let mut table = Table::new("Jobs that were done", &columns);
+    for job in &report.jobs {
+        table.rows.push(vec![
+            Cell::text(job.name.clone()),
+            Cell::text(job.action.clone()),
+            Cell::number(words::seconds(job.at_s)),
+            Cell::count(job.operations),
+            Cell::count(job.failed),
+            Cell::count(job.left_undone),
+            Cell::number(words::seconds(job.took_s)),
         ]);
     }
     table
