@@ -184,8 +184,8 @@ impl TrafficPlan {
         self.phases.iter().map(|phase| phase.duration).sum()
     }
 
-    /// How many users should be live at once at some time: all, or by the rhythm [`RHYTHM_KEPT`] of
-    /// the most from the moment when all have arrived.
+    /// How many users should be live at once at some time: all, or by the rhythm 99% of the most
+    /// from the moment when all have arrived.
     pub fn users_live_wanted(&self) -> u64 {
         let users = u64::from(self.users);
         self.rhythm.as_ref().map_or(users, |rhythm| {
