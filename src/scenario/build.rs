@@ -126,6 +126,7 @@ pub(super) fn build(
             on_start: traffic.on_start,
             mix: traffic.mix,
             populations: data_types.populations,
+            sample: None,
         },
         traffic: traffic.plan,
         baseline: baseline?,
