@@ -8,12 +8,14 @@
 pub mod cpu;
 pub mod durability;
 pub mod engine_observer;
+pub mod error_bar;
 pub mod histogram;
 pub mod hlog;
 pub mod measurements;
 pub mod oracle;
 pub mod query;
 pub mod recorder;
+pub mod sampling;
 mod schedule;
 pub mod series;
 mod sharded;

@@ -224,6 +224,9 @@ pub fn fit(tenants: &[Tenant], capacity: f64, share: Share) -> Fitted {
     }
 }
 
+/// A sample that misses more than this by eviction is too small to say much of the cache.
+pub const MISSED_MORE_MAX: f64 = 0.05;
+
 /// The share of each tenant's requests that the sample misses more than the whole, where entries
 /// stay for `fitted`'s time: bounds a bias.
 pub fn missed_more(tenant: &Tenant, population: &Population, fitted: &Fitted, share: Share) -> f64 {
@@ -258,8 +261,10 @@ mod tests {
     fn a_cache_keeps_its_head_whole_and_a_share_of_the_rest() {
         let fitted = fit(&[tenant(&zipf(1_000_000, 0.99))], 100_000.0, fiftieth());
         assert!(fitted.competed);
-        // Some 42 strata of the head, whole, and a fiftieth of what is beside their 400 keys.
-        let rule = 42.0 + (100_000.0 - 400.0) / 50.0;
+        // The strata of the head, whole, and a fiftieth of what is beside their keys.
+        let strata = Strata::new(1_000_000, 0.99, fiftieth(), Seed(0));
+        let beside = 100_000.0 - strata.head_ranks() as f64;
+        let rule = strata.head_strata() as f64 + beside / 50.0;
         assert!(
             (fitted.capacity / rule - 1.0).abs() < 0.01,
             "{fitted:?} {rule}"

@@ -17,7 +17,7 @@ use super::popularity::ZipfSums;
 use crate::seed::{Seed, mix};
 
 /// Keys of a stratum differ in popularity by about one part in so many, or they are one key.
-const ALIKE: f64 = 8.0;
+const ALIKE: f64 = 4.0;
 
 /// A share of the users and keys: so many of so many. Above zero, and one at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
