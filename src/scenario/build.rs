@@ -12,6 +12,7 @@ mod invalidation;
 mod limit;
 mod population;
 mod protection;
+mod simulation;
 mod sliding;
 mod stores;
 mod topology;
@@ -84,6 +85,7 @@ pub(super) fn build(
     let query_cache =
         origin.and_then(|origin| alternatives::query_cache(&origin.query_cache, errors));
     let baseline = build_baseline(file, errors);
+    let simulation = simulation::build(file, errors);
 
     let users = file
         .traffic
@@ -129,6 +131,7 @@ pub(super) fn build(
             sample: None,
         },
         traffic: traffic.plan,
+        simulation: simulation?,
         baseline: baseline?,
         alerts: alerts?,
         gates: gates?,

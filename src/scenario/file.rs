@@ -113,6 +113,9 @@
 //!     - { name: steady, for: 60s }
 //!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
 //!                                    # invalidate_pattern (all parameters but the last), admit
+//! simulation:                        # of `simulate` alone; these are the defaults
+//!   sample: auto                     # of the users and keys: 2%, or none to simulate all of them
+//!   samples: 4                       # independent ones, for the error bars
 //! baseline: { for: 20s }             # the same with caching off, first; or none
 //! alerts:                            # what is told, and decides nothing; see docs/alerts.md
 //!   - "redis_up == 0"
@@ -132,6 +135,7 @@ pub(super) mod invalidation;
 mod limit;
 mod local;
 pub(super) mod protection;
+mod simulation;
 pub(super) mod sliding;
 pub(super) mod stores;
 pub(super) mod topology;
@@ -154,6 +158,7 @@ use alternatives::{QueryCacheFile, StoreFile};
 use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use protection::ProtectionFile;
+use simulation::SimulationFile;
 use sliding::SlidingFile;
 use stores::AsideFile;
 use topology::TopologyFile;
@@ -172,6 +177,7 @@ pub(super) struct File {
     pub(super) resilience: Field<ResilienceFile>,
     pub(super) warming: Field<Switch<WarmingFile>>,
     pub(super) traffic: Field<TrafficFile>,
+    pub(super) simulation: Field<SimulationFile>,
     pub(super) baseline: Field<Switch<BaselineFile>>,
     pub(super) alerts: Field<List<AlertFile>>,
     pub(super) gates: Field<List<GateFile>>,
@@ -194,6 +200,7 @@ impl Decode for File {
             resilience: fields.optional("resilience"),
             warming: fields.optional("warming"),
             traffic: fields.required("traffic", "{ users: 1000, think_time: 1s..3s, … }"),
+            simulation: fields.optional("simulation"),
             baseline: fields.optional("baseline"),
             alerts: fields.optional("alerts"),
             gates: fields.optional("gates"),

@@ -5,6 +5,7 @@ mod data_types;
 mod durability;
 mod invalidation;
 mod limits;
+mod simulation;
 mod sliding;
 mod stores;
 mod topology;
