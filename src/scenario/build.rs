@@ -34,7 +34,7 @@ use crate::engine::local::LocalPolicy;
 use crate::environment::{DatabaseConfig, EvictionPolicy, RedisConfig};
 use crate::seed::Seed;
 use crate::units::{ByteSize, Span, thousands};
-use crate::workload::Workload;
+use crate::workload::{Population, Workload};
 
 /// The seed of a scenario that names none: a run must be reproducible, so it is not drawn.
 const SEED_DEFAULT: Seed = Seed(42);
@@ -123,14 +123,8 @@ pub(super) fn build(
             tables: data_types.tables,
         },
         warming: warming?,
-        workload: Workload {
-            think_time: traffic.think_time,
-            on_start: traffic.on_start,
-            mix: traffic.mix,
-            populations: data_types.populations,
-            sample: None,
-        },
-        traffic: traffic.plan,
+        traffic: traffic.plan.clone(),
+        workload: workload(traffic, data_types.populations),
         simulation: simulation?,
         baseline: baseline?,
         alerts: alerts?,
@@ -140,6 +134,16 @@ pub(super) fn build(
     };
     plan.resolved_yaml = resolved::write(&plan);
     Some(plan)
+}
+
+fn workload(traffic: traffic::Traffic, populations: Vec<Population>) -> Workload {
+    Workload {
+        think_time: traffic.think_time,
+        on_start: traffic.on_start,
+        mix: traffic.mix,
+        populations,
+        sample: None,
+    }
 }
 
 fn build_layers(file: &LayersFile, errors: &mut Errors) -> Built<LayersPlan> {

@@ -13,6 +13,7 @@ mod file;
 mod overrides;
 pub mod plan;
 mod resolved;
+pub mod sample;
 mod variants;
 mod words;
 mod yaml;

@@ -19,6 +19,9 @@ use sampling::KeySample;
 /// The most parameters that a key pattern may take from the workload.
 pub const KEY_PARAMS_MAX: usize = 4;
 
+/// The name under which a run forks its seed for the users and their keys.
+pub const TRAFFIC_SEED: &str = "users";
+
 /// The parameters of a key, in the order of its pattern. Cheap to copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KeyParams {

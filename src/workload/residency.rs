@@ -185,6 +185,9 @@ pub struct Fitted {
     pub keys: f64,
 }
 
+/// Later than this nothing changes, but for keys that come anew for ever.
+const FOREVER: f64 = 1e18;
+
 /// The capacity at which the sample's keys stay as long as those of the whole in `capacity`.
 pub fn fit(tenants: &[Tenant], capacity: f64, share: Share) -> Fitted {
     let held = |time: f64| {
@@ -196,8 +199,6 @@ pub fn fit(tenants: &[Tenant], capacity: f64, share: Share) -> Fitted {
         each.map(|tenant| tenant.held(time, share).1 / tenant.size)
             .sum()
     };
-    // Later than this nothing changes, but for keys that come anew for ever.
-    const FOREVER: f64 = 1e18;
     let (all, all_kept) = held(FOREVER);
     if all <= capacity {
         return Fitted {

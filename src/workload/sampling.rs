@@ -35,6 +35,16 @@ impl Share {
         (0 < kept && kept <= of).then_some(Self { kept, of })
     }
 
+    /// So many users, of so many.
+    pub fn users(self) -> (u32, u32) {
+        (self.kept, self.of)
+    }
+
+    /// Whether nothing is left out.
+    pub fn is_whole(self) -> bool {
+        self.kept == self.of
+    }
+
     /// As a number above 0, up to 1.
     pub fn as_f64(self) -> f64 {
         f64::from(self.kept) / f64::from(self.of)

@@ -175,16 +175,15 @@ impl KeySpace {
 
     /// The parameters of one request: of `user`, and with `unique` where a value must be new.
     fn draw(&self, stream: &mut Stream, user: u64, unique: u64) -> KeyParams {
-        let item = match self.ranks.items() {
-            1 => 0,
-            _ => {
-                let rank = self.ranks.draw(stream);
-                let kept = match &self.strata {
-                    Some(strata) => strata.representative(rank),
-                    None => rank,
-                };
-                self.bijection.map(kept)
-            }
+        let item = if self.ranks.items() == 1 {
+            0
+        } else {
+            let rank = self.ranks.draw(stream);
+            let kept = match &self.strata {
+                Some(strata) => strata.representative(rank),
+                None => rank,
+            };
+            self.bijection.map(kept)
         };
         self.params_of(item, user, unique)
     }
