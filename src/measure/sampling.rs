@@ -59,12 +59,14 @@ pub struct Lifetime {
     pub evicted: f64,
     /// How far off that may be, up or down.
     pub unsure: f64,
+    /// The share of the misses that is not known better, up or down.
+    pub unsure_of_misses: f64,
 }
 
 impl Lifetime {
     /// What is not known better of an eviction that is not exactly least-recently-used. Measured: see
     /// `docs/sampling.md`.
-    const OTHER_POLICY: f64 = 0.01;
+    const OTHER_POLICY: f64 = 0.04;
 
     /// Entries that end after `ttl` at the latest, in so many `caches`.
     pub fn new(ttl: Duration, caches: u32) -> Self {
@@ -73,6 +75,7 @@ impl Lifetime {
             caches,
             evicted: 0.0,
             unsure: 0.0,
+            unsure_of_misses: 0.0,
         }
     }
 
@@ -80,16 +83,24 @@ impl Lifetime {
     /// expects; of other policies it is an upper bound, and half of it is nearer.
     #[must_use]
     pub fn evicting(self, missed_more: f64, exactly_lru: bool) -> Self {
-        let (evicted, unsure) = if exactly_lru {
-            (missed_more, 0.0)
-        } else {
-            (missed_more / 2.0, missed_more / 2.0 + Self::OTHER_POLICY)
-        };
+        if exactly_lru {
+            return Self {
+                evicted: missed_more,
+                ..self
+            };
+        }
         Self {
-            evicted,
-            unsure,
+            evicted: missed_more / 2.0,
+            unsure: missed_more / 2.0,
+            unsure_of_misses: Self::OTHER_POLICY,
             ..self
         }
+    }
+
+    /// How many of so many `lookups`, of which so many `missed`, may have been counted on the wrong
+    /// side.
+    pub fn unsure_of(&self, lookups: f64, missed: f64) -> f64 {
+        (self.unsure * lookups).min(missed) + self.unsure_of_misses * missed
     }
 }
 

@@ -8,6 +8,7 @@
 mod alerts;
 mod gates;
 mod results;
+mod sampled;
 mod traffic;
 mod variants;
 mod warming;
@@ -23,6 +24,9 @@ use crate::measure::Summary;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
+pub use sampled::sampled_report;
+#[cfg(test)]
+pub(super) use sampled::{samples as sampled_samples, sampling as sampled_sampling};
 use traffic::{Model, SECONDS, TRAFFIC, USERS, WARM_UP_S, summary};
 pub use warming::warmed_report;
 
@@ -117,6 +121,7 @@ fn report_of(model: &Model) -> Report {
         seed: 42,
         driver: "closed".to_owned(),
         time: "real".to_owned(),
+        sampling: None,
         started_at: "2026-11-23T07:45:00Z".to_owned(),
         duration_s: f64::from(SECONDS),
         environment: environment(),

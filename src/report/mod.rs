@@ -17,6 +17,7 @@ pub mod markdown;
 pub mod model;
 pub mod operations_csv;
 pub mod read;
+pub mod sampled;
 pub mod schema;
 mod table;
 pub mod terminal;

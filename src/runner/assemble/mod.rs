@@ -62,6 +62,7 @@ pub(super) fn report(
         seed: plan.seed.0,
         driver: plan.traffic.driver.name().to_owned(),
         time: "real".to_owned(),
+        sampling: None,
         started_at: started_at.to_string(),
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
         environment: environment(plan, passes),

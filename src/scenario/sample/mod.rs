@@ -131,13 +131,17 @@ impl Choice {
         };
         let (users, total) = share.users();
         let mut told = format!(
-            "{} are too many to be simulated one by one: {} of them, {}, with as many of the keys",
-            thousands(total.into()),
+            "simulating {} of {} users ({}) and as large a share of the keys",
             thousands(users.into()),
+            thousands(total.into()),
             one_in(*share),
         );
-        for problem in because {
-            told.push_str("; fewer would not do: ");
+        for (at, problem) in because.iter().enumerate() {
+            told.push_str(if at == 0 {
+                "; fewer would not do: "
+            } else {
+                "; "
+            });
             told.push_str(&problem.to_string());
         }
         Some(told)

@@ -7,6 +7,8 @@ use crate::workload::Popularity;
 use crate::workload::popularity::RankSampler;
 use proptest::prelude::*;
 
+const DRAWS: u32 = 100_000;
+
 fn share(kept: u32, of: u32) -> Share {
     Share::new(kept, of).expect("a share")
 }
@@ -88,7 +90,6 @@ fn every_stratum_keeps_its_share_of_the_requests() {
     let ranks = RankSampler::new(5_000, Popularity::Zipf { skew: 0.99 });
     let mut stream = Seed(4).stream("ranks");
     let mut drawn: BTreeMap<u64, f64> = BTreeMap::new();
-    const DRAWS: u32 = 100_000;
     for _ in 0..DRAWS {
         *drawn
             .entry(strata.representative(ranks.draw(&mut stream)))
