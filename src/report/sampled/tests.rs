@@ -152,3 +152,27 @@ fn a_scaled_report_agrees_with_itself() {
         sample.origin.queries_per_request.to_bits()
     );
 }
+
+#[test]
+fn every_exporter_for_people_tells_of_it() {
+    let report = sampled_report();
+    let folder = std::path::Path::new("out/report.html");
+    let style = crate::report::terminal::Style {
+        color: false,
+        width: 110,
+    };
+    let terminal = crate::report::terminal::render(&report, folder, style);
+    let of = |exporter: &dyn crate::report::Exporter| {
+        String::from_utf8(exporter.export(&report).expect("a file")).expect("a text")
+    };
+    let summary = of(&crate::report::markdown::Markdown);
+    let page = of(&crate::report::html::Html);
+    for text in [&terminal, &summary, &page] {
+        assert!(text.contains("1 in 50 users and keys"), "{text}");
+        assert!(
+            text.contains("origin queries") && text.contains("94.74%"),
+            "{text}"
+        );
+        assert!(text.contains("20 connections stand for 1,000"), "{text}");
+    }
+}
