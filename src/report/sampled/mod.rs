@@ -2,7 +2,7 @@
 //! of its samples.
 //!
 //! [`estimates`] reads the samples' reports as they are; [`to_whole`] then scales the counts of the one
-//! that is shown. [`table`] and [`told`] say it to people, the same in every exporter. Pure.
+//! that is shown. `table` and `told` say it to people, the same in every exporter. Pure.
 
 mod figures;
 mod scale;
