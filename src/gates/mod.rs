@@ -9,6 +9,7 @@ pub mod alert;
 pub mod grammar;
 pub mod judge;
 pub mod metric;
+pub mod scale;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@
 pub mod cpu;
 pub mod durability;
 pub mod engine_observer;
+pub mod error_bar;
 pub mod event_log;
 pub mod histogram;
 pub mod hlog;
@@ -15,6 +16,7 @@ pub mod measurements;
 pub mod oracle;
 pub mod query;
 pub mod recorder;
+pub mod sampling;
 mod schedule;
 pub mod series;
 mod sharded;

@@ -316,7 +316,8 @@ impl Fact {
 /// How the origin, Redis and the keepers of truth fared, what happened, and whether the run can be
 /// trusted, that last.
 pub(super) fn facts(report: &Report) -> Vec<Fact> {
-    let mut facts = vec![origin(report), loads(report)];
+    let mut facts = sampled(report);
+    facts.extend([origin(report), loads(report)]);
     facts.extend(warming::facts(report));
     facts.extend(report.redis.as_ref().map(stores::redis));
     let asides = report.redis.iter().flat_map(|redis| &redis.stores);
@@ -329,6 +330,22 @@ pub(super) fn facts(report: &Report) -> Vec<Fact> {
     facts.extend(happenings(report));
     facts.extend(validity(report));
     facts
+}
+
+/// What was simulated, and what to know of that; nothing if it was all.
+fn sampled(report: &Report) -> Vec<Fact> {
+    let Some(sampling) = &report.sampling else {
+        return Vec::new();
+    };
+    let caveats = sampling.caveats.iter();
+    let caveats = caveats.map(|caveat| Fact::new("", caveat, Tone::Doubtful));
+    std::iter::once(Fact::new(
+        "sample",
+        super::sampled::told(sampling),
+        Tone::Plain,
+    ))
+    .chain(caveats)
+    .collect()
 }
 
 fn origin(report: &Report) -> Fact {

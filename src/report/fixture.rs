@@ -10,6 +10,7 @@ mod day;
 mod gates;
 mod jobs;
 mod results;
+mod sampled;
 mod traffic;
 mod variants;
 mod warming;
@@ -26,6 +27,9 @@ pub use jobs::operated_report;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
+pub use sampled::sampled_report;
+#[cfg(test)]
+pub(super) use sampled::{samples as sampled_samples, sampling as sampled_sampling};
 use traffic::{Length, Model, TRAFFIC, USERS, summary};
 pub use warming::warmed_report;
 
@@ -132,6 +136,7 @@ fn report_of(model: &Model) -> Report {
         seed: 42,
         driver: "closed".to_owned(),
         time: "real".to_owned(),
+        sampling: None,
         started_at: "2026-11-23T07:45:00Z".to_owned(),
         event_log: None,
         duration_s: f64::from(model.rows() * model.width_s()),

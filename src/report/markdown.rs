@@ -5,6 +5,7 @@
 use super::digest::{all_targets, before_and_after, data_types, facts, lost};
 use super::export::{ExportError, Exporter};
 use super::model::Report;
+use super::sampled;
 use super::table::{Table, markdown_text};
 use super::variants;
 use super::watched::fired;
@@ -45,6 +46,7 @@ fn summary(report: &Report) -> String {
             },
             &before_and_after(report),
         ),
+        section("Estimates from samples", &sampled::table(report)),
         section("Alerts that fired", &fired(report)),
         section("Variants", &variants::table(report)),
     ];

@@ -18,6 +18,7 @@ pub mod markdown;
 pub mod model;
 pub mod operations_csv;
 pub mod read;
+pub mod sampled;
 pub mod schema;
 mod table;
 pub mod terminal;

@@ -7,6 +7,7 @@
 mod alternatives;
 mod jobs;
 mod monitoring;
+mod sampling;
 mod stores;
 mod warming;
 
@@ -20,6 +21,7 @@ use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 pub use jobs::JobResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
+pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
 pub use warming::{WarmedDataType, WarmingResult};
 
@@ -52,6 +54,9 @@ pub struct Report {
     pub environment: EnvironmentInfo,
     /// Whether the measurement can be trusted.
     pub validity: Validity,
+    /// Estimates of the whole, if a share of the users and keys was simulated; else `null`.
+    #[serde(default)]
+    pub sampling: Option<SamplingResult>,
     /// All requests of the judged phases.
     pub requests: Requests,
     /// The phases, in order, warm-up included.

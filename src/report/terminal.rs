@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::digest::{Fact, all_targets, before_and_after, data_types, facts, lost};
 use super::model::Report;
+use super::sampled;
 use super::table::{Tone, wrap};
 use super::variants;
 use super::words::{tally, title, verdict};
@@ -39,6 +40,7 @@ pub fn render(report: &Report, html: &Path, style: Style) -> String {
         before_and_after(report),
         data_types(report),
         all_targets(report),
+        sampled::table(report),
         variants::table(report),
     ] {
         if !table.is_empty() {

@@ -14,6 +14,7 @@ mod limit;
 mod population;
 mod protection;
 mod rhythm;
+mod simulation;
 mod sliding;
 mod stores;
 mod topology;
@@ -85,6 +86,7 @@ pub(super) fn build(
     let query_cache =
         origin.and_then(|origin| alternatives::query_cache(&origin.query_cache, errors));
     let baseline = build_baseline(file, errors);
+    let simulation = simulation::build(file, errors);
 
     let users = file
         .traffic
@@ -128,6 +130,7 @@ pub(super) fn build(
         workload,
         traffic,
         jobs: jobs?,
+        simulation: simulation?,
         baseline: baseline?,
         alerts: alerts?,
         gates: gates?,

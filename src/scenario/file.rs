@@ -122,6 +122,9 @@
 //!                                    # keys; invalidate and invalidate_pattern are written alike
 //!   - { name: new prices, at: 6h, invalidate_all: quote }
 //!   - { name: release, at: 10h, over: 6m, deploy: rolling }  # or all-at-once
+//! simulation:                        # of `simulate` alone; these are the defaults
+//!   sample: auto                     # of the users and keys: 2%, or none to simulate all of them
+//!   samples: 4                       # independent ones, for the error bars
 //! baseline: { for: 20s }             # the same with caching off, first; or none
 //! alerts:                            # what is told, and decides nothing; see docs/alerts.md
 //!   - "redis_up == 0"
@@ -144,6 +147,7 @@ mod limit;
 mod local;
 pub(super) mod protection;
 pub(super) mod rhythm;
+mod simulation;
 pub(super) mod sliding;
 pub(super) mod stores;
 pub(super) mod topology;
@@ -168,6 +172,7 @@ use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use jobs::JobFile;
 use protection::ProtectionFile;
+use simulation::SimulationFile;
 use sliding::SlidingFile;
 use stores::AsideFile;
 use topology::TopologyFile;
@@ -187,6 +192,7 @@ pub(super) struct File {
     pub(super) warming: Field<Switch<WarmingFile>>,
     pub(super) traffic: Field<TrafficFile>,
     pub(super) jobs: Field<List<JobFile>>,
+    pub(super) simulation: Field<SimulationFile>,
     pub(super) baseline: Field<Switch<BaselineFile>>,
     pub(super) alerts: Field<List<AlertFile>>,
     pub(super) gates: Field<List<GateFile>>,
@@ -210,6 +216,7 @@ impl Decode for File {
             warming: fields.optional("warming"),
             traffic: fields.required("traffic", "{ users: 1000, think_time: 1s..3s, … }"),
             jobs: fields.optional("jobs"),
+            simulation: fields.optional("simulation"),
             baseline: fields.optional("baseline"),
             alerts: fields.optional("alerts"),
             gates: fields.optional("gates"),

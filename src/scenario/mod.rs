@@ -14,6 +14,7 @@ pub mod jobs;
 mod overrides;
 pub mod plan;
 mod resolved;
+pub mod sample;
 mod variants;
 mod words;
 mod yaml;

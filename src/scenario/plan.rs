@@ -47,6 +47,8 @@ pub struct Plan {
     pub traffic: TrafficPlan,
     /// What operators do by the clock, in the order written.
     pub jobs: Vec<JobPlan>,
+    /// How it is simulated, if it is.
+    pub simulation: SimulationPlan,
     /// The same traffic with caching off, first; `None` leaves it out.
     pub baseline: Option<BaselinePlan>,
     /// What somebody should be told of.
@@ -227,6 +229,36 @@ pub struct PhasePlan {
     pub kind: PhaseKind,
     /// How long it lasts.
     pub duration: Duration,
+}
+
+/// How a plan is simulated in virtual time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SimulationPlan {
+    /// Which share of the users and keys.
+    pub sample: SampleShare,
+    /// How many independent samples, if it is not all of them; at least 2.
+    pub samples: u32,
+}
+
+impl Default for SimulationPlan {
+    fn default() -> Self {
+        Self {
+            sample: SampleShare::default(),
+            samples: 4,
+        }
+    }
+}
+
+/// Which share of the users and keys is simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum SampleShare {
+    /// All of them, or as many as can be if there are too many.
+    #[default]
+    Auto,
+    /// All of them.
+    Whole,
+    /// This share, above zero.
+    Of(Ratio),
 }
 
 /// The run before the run: the same users with caching off.

@@ -11,7 +11,7 @@ mod warming;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::plan::{Plan, TrafficPlan, Variant};
+use super::plan::{Plan, SampleShare, TrafficPlan, Variant};
 use super::words::{Algorithm, Word};
 use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
 use crate::engine::layer::Operation;
@@ -142,6 +142,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         ("warming", warming::write(plan)),
         ("traffic", traffic(plan, &plan.traffic)),
         ("jobs", day::jobs(plan)),
+        ("simulation", simulation(plan)),
         (
             "baseline",
             Yaml::none_or(plan.baseline, |baseline| {
@@ -156,6 +157,18 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
+}
+
+fn simulation(plan: &Plan) -> Yaml {
+    let sample = match plan.simulation.sample {
+        SampleShare::Auto => "auto".to_owned(),
+        SampleShare::Whole => "none".to_owned(),
+        SampleShare::Of(ratio) => share(ratio),
+    };
+    map([
+        ("sample", Yaml::word(sample)),
+        ("samples", Yaml::word(plan.simulation.samples)),
+    ])
 }
 
 fn origin(database: &DatabaseConfig) -> Yaml {

@@ -5,7 +5,9 @@
 //! step. Knows no driver, no network and no clock.
 
 pub mod popularity;
+pub mod residency;
 pub mod rhythm;
+pub mod sampling;
 pub mod user;
 pub mod value;
 
@@ -14,9 +16,13 @@ use std::time::Duration;
 use crate::engine::data_type::{DataTypeId, KeyPattern};
 use crate::engine::layer::Operation;
 use crate::units::SpanRange;
+use sampling::KeySample;
 
 /// The most parameters that a key pattern may take from the workload.
 pub const KEY_PARAMS_MAX: usize = 4;
+
+/// The name under which a run forks its seed for the users and their keys.
+pub const TRAFFIC_SEED: &str = "users";
 
 /// The parameters of a key, in the order of its pattern. Cheap to copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -126,4 +132,45 @@ pub struct Workload {
     pub mix: Vec<MixEntry>,
     /// The keys of each data type, in the order of the policy table.
     pub populations: Vec<Population>,
+    /// Of the keys that all users draw from, a share alone; `None`: all of them.
+    pub sample: Option<KeySample>,
+}
+
+impl Population {
+    /// How many different keys users draw from: all combinations of the dimensions, but for those
+    /// that are a user's own or always new.
+    pub fn drawn_items(&self) -> u64 {
+        let own = self.own_dimension();
+        self.dimensions
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| Some(*at) != own)
+            .fold(1_u64, |items, (_, dimension)| match dimension {
+                Dimension::Cardinality(values) => items.saturating_mul((*values).max(1)),
+                Dimension::Unique => items,
+            })
+    }
+
+    /// The place of the dimension that is the user's own, if one is.
+    pub fn own_dimension(&self) -> Option<usize> {
+        let counted = |dimension: &Dimension| matches!(dimension, Dimension::Cardinality(_));
+        match self.popularity {
+            Popularity::PerUser => self.dimensions.iter().position(counted),
+            Popularity::Uniform | Popularity::Zipf { .. } => None,
+        }
+    }
+
+    /// Whether a sample leaves some of its keys out. Not so where each user brings its own, or each
+    /// is new: there the sample of the users is the sample of the keys.
+    pub fn is_shared(&self) -> bool {
+        self.own_dimension().is_none() && !self.dimensions.contains(&Dimension::Unique)
+    }
+
+    /// The skew of what is drawn; 0 if all keys are alike.
+    pub fn skew(&self) -> f64 {
+        match self.popularity {
+            Popularity::Zipf { skew } => skew.max(0.0),
+            Popularity::Uniform | Popularity::PerUser => 0.0,
+        }
+    }
 }

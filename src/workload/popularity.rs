@@ -2,6 +2,7 @@
 //!
 //! Called by `user` for every request. Pure: all randomness comes from the stream that is given.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rand::{Rng, RngExt};
@@ -139,6 +140,51 @@ impl AliasTable {
     }
 }
 
+/// Sums of the weights 1/(rank+1)^skew, as parts of the sum over all items.
+#[derive(Clone, Copy, Debug)]
+pub struct ZipfSums {
+    skew: f64,
+    total: f64,
+}
+
+/// From this rank on a sum is an integral: the midpoint rule is wrong by less than one part in 10,000
+/// there.
+const INTEGRAL_FROM: u64 = 128;
+
+impl ZipfSums {
+    /// The sums over so many `items`.
+    pub fn new(items: u64, skew: f64) -> Self {
+        let skew = skew.max(0.0);
+        Self {
+            skew,
+            total: sum_of(&(0..items.max(1)), skew),
+        }
+    }
+
+    /// The share of the draws that falls upon `ranks`.
+    pub fn weight(&self, ranks: &Range<u64>) -> f64 {
+        sum_of(ranks, self.skew) / self.total
+    }
+}
+
+fn sum_of(ranks: &Range<u64>, skew: f64) -> f64 {
+    let split = ranks.end.min(INTEGRAL_FROM.max(ranks.start));
+    let exact = ranks.start..split;
+    let exact: f64 = exact.map(|rank| (rank as f64 + 1.0).powf(-skew)).sum();
+    if split >= ranks.end {
+        return exact;
+    }
+    // The term of rank r is the integral from r + 1/2 to r + 3/2, nearly.
+    let (from, to) = (split as f64 + 0.5, ranks.end as f64 + 0.5);
+    let flat = 1.0 - skew;
+    let integral = if flat.abs() < 1e-9 {
+        (to / from).ln()
+    } else {
+        (to.powf(flat) - from.powf(flat)) / flat
+    };
+    exact + integral
+}
+
 /// A seeded bijection of the numbers below `items`, so that popular ranks are not neighbouring
 /// keys: a Feistel network over the next power of two, walked until it falls below `items`
 /// (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). At most two steps a walk
@@ -246,6 +292,31 @@ mod tests {
             let wanted = weight(rank) / total * f64::from(items);
             let got = shares[rank as usize];
             assert!((got - wanted).abs() < 1e-6, "rank {rank}: {got} {wanted}");
+        }
+    }
+
+    #[test]
+    fn sums_of_weights_are_right_however_many_there_are() {
+        for skew in [0.0, 0.6, 0.99, 1.0, 1.2, 3.0] {
+            let weight = |rank: u64| (rank as f64 + 1.0).powf(-skew);
+            let total: f64 = (0..20_000).map(weight).sum();
+            let sums = ZipfSums::new(20_000, skew);
+            for ranks in [
+                0..1,
+                0..20_000,
+                3..9,
+                100..200,
+                127..128,
+                5_000..20_000,
+                7..7,
+            ] {
+                let wanted: f64 = ranks.clone().map(weight).sum::<f64>() / total;
+                let got = sums.weight(&ranks);
+                assert!(
+                    (got - wanted).abs() <= wanted * 1e-4,
+                    "{ranks:?} {skew}: {got} {wanted}"
+                );
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::popularity::{Bijection, RankSampler};
+use super::sampling::{KeySample, Strata};
 use super::{
     Dimension, KEY_PARAMS_MAX, KeyParams, Popularity, Population, Request, Step, Workload,
 };
@@ -43,6 +44,10 @@ impl Traffic {
     ///
     /// A parameter of a key pattern without a dimension in the workload has the one value 0; a
     /// line of the mix with a weight that is not above zero is never drawn.
+    ///
+    /// With a sample, `seed` draws the users and the keys that are kept. Users are numbered from 0 as
+    /// ever: they are alike but for their streams of randomness and their own keys, so that any of
+    /// them are as good as any other, and drivers need not know of it.
     pub fn new(workload: &Workload, policies: &PolicyTable, seed: Seed) -> Arc<Self> {
         let mut sum = 0.0;
         let mix = workload
@@ -65,8 +70,14 @@ impl Traffic {
             .iter()
             .map(|(id, row)| {
                 let params = row.key.params().count();
-                let seed = seed.fork("keys").fork_index(u64::from(id.0));
-                KeySpace::new(workload.populations.get(id.index()), params, seed)
+                let part = |seed: Seed, name| seed.fork(name).fork_index(u64::from(id.0));
+                let names = workload.sample.map_or(seed, |sample| sample.names);
+                let population = workload.populations.get(id.index());
+                KeySpace::new(population, params, part(names, "keys")).sampled(
+                    population,
+                    workload.sample,
+                    part(seed, "kept"),
+                )
             })
             .collect();
         Arc::new(Self {
@@ -84,12 +95,17 @@ impl Traffic {
     }
 
     /// The parameters of the keys of `data_type` that are asked for most, the most popular first:
-    /// `count` of them, or all there are. None if no key is more anybody's than another's: where
+    /// `count` of them, or all there are; of a sample, those that it keeps of them. None if no key is more anybody's than another's: where
     /// each user has its own, or each is new.
     pub fn most_popular(&self, data_type: DataTypeId, count: u64) -> Vec<KeyParams> {
-        (0..count)
-            .map_while(|rank| self.of_rank(data_type, rank))
-            .collect()
+        let Some(keys) = self.key_spaces.get(data_type.index()) else {
+            return Vec::new();
+        };
+        let of_rank = |rank| self.of_rank(data_type, rank);
+        match &keys.strata {
+            Some(strata) => strata.kept_below(count).filter_map(of_rank).collect(),
+            None => (0..count).map_while(of_rank).collect(),
+        }
     }
 
     /// The parameters of the key of `data_type` that is asked for more than all others but `rank` of
@@ -137,6 +153,8 @@ struct KeySpace {
     own: Option<usize>,
     /// Over all combinations of the dimensions that are drawn.
     ranks: RankSampler,
+    /// Of a sample: which ranks stand for which.
+    strata: Option<Strata>,
     bijection: Bijection,
 }
 
@@ -145,33 +163,45 @@ impl KeySpace {
         let mut dimensions = population.map_or_else(Vec::new, |p| p.dimensions.clone());
         dimensions.resize(params.min(KEY_PARAMS_MAX), Dimension::Cardinality(1));
         let popularity = population.map_or(Popularity::Uniform, |p| p.popularity);
-        let own = match popularity {
-            Popularity::PerUser => dimensions
-                .iter()
-                .position(|dimension| matches!(dimension, Dimension::Cardinality(_))),
-            _ => None,
-        };
-        let items = dimensions
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| Some(*at) != own)
-            .fold(1_u64, |items, (_, dimension)| match dimension {
-                Dimension::Cardinality(values) => items.saturating_mul((*values).max(1)),
-                Dimension::Unique => items,
-            });
-        Self {
+        let full = Population {
             dimensions,
-            own,
+            popularity,
+        };
+        let items = full.drawn_items();
+        Self {
+            own: full.own_dimension(),
+            dimensions: full.dimensions,
             ranks: RankSampler::new(items, popularity),
+            strata: None,
             bijection: Bijection::new(items, seed),
         }
     }
 
+    /// The same with a share of the keys, drawn by `seed`.
+    fn sampled(
+        self,
+        population: Option<&Population>,
+        sample: Option<KeySample>,
+        seed: Seed,
+    ) -> Self {
+        let shared = population.filter(|population| population.is_shared());
+        let strata = shared.zip(sample).map(|(population, sample)| {
+            Strata::new(self.ranks.items(), population.skew(), sample.share, seed)
+        });
+        Self { strata, ..self }
+    }
+
     /// The parameters of one request: of `user`, and with `unique` where a value must be new.
     fn draw(&self, stream: &mut Stream, user: u64, unique: u64) -> KeyParams {
-        let item = match self.ranks.items() {
-            1 => 0,
-            _ => self.bijection.map(self.ranks.draw(stream)),
+        let item = if self.ranks.items() == 1 {
+            0
+        } else {
+            let rank = self.ranks.draw(stream);
+            let kept = match &self.strata {
+                Some(strata) => strata.representative(rank),
+                None => rank,
+            };
+            self.bijection.map(kept)
         };
         self.params_of(item, user, unique)
     }

@@ -50,6 +50,7 @@ fn traffic(think_time: &str) -> Arc<Traffic> {
             dimensions: vec![Dimension::Cardinality(100)],
             popularity: Popularity::Zipf { skew: 0.99 },
         }],
+        sample: None,
     };
     Traffic::new(&workload, &policies(), Seed(42))
 }

@@ -110,6 +110,7 @@ struct Scene {
 /// Each user puts its session when it comes, and then reads it.
 fn workload() -> Workload {
     Workload {
+        sample: None,
         think_time: "100ms..300ms".parse().expect("a range"),
         on_start: vec![(SESSION, Operation::Put)],
         mix: vec![MixEntry {

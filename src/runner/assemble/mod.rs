@@ -64,6 +64,7 @@ pub(super) fn report(
         seed: plan.seed.0,
         driver: plan.traffic.driver.name().to_owned(),
         time: house.time.name().to_owned(),
+        sampling: None,
         started_at: started_at.to_string(),
         event_log: house.time.log().map(|log| event_log(log.hash())),
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),

@@ -108,6 +108,7 @@ fn traffic(policies: &PolicyTable) -> Arc<Traffic> {
         popularity: Popularity::Uniform,
     };
     let workload = Workload {
+        sample: None,
         think_time: "1s".parse().expect("a range"),
         on_start: Vec::new(),
         mix: vec![MixEntry {

@@ -34,6 +34,7 @@ impl Traffic {
     /// The traffic among these keys.
     pub(super) fn among(self, populations: Vec<Population>) -> (TrafficPlan, Workload) {
         let workload = Workload {
+            sample: None,
             think_time: self.think_time,
             on_start: self.on_start,
             mix: self.mix,

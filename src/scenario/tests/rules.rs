@@ -7,6 +7,7 @@ mod invalidation;
 mod jobs;
 mod limits;
 mod rhythm;
+mod simulation;
 mod sliding;
 mod stores;
 mod topology;

@@ -58,6 +58,7 @@ fn workload() -> Workload {
             population(&[Cardinality(20)], Popularity::PerUser),
             population(&[Cardinality(100), Unique], Popularity::PerUser),
         ],
+        sample: None,
     }
 }
 

@@ -7,6 +7,7 @@
 mod answered;
 mod bought;
 mod held;
+mod sampled;
 mod stale;
 mod stores;
 mod trust;
@@ -194,6 +195,7 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
     if let Some(warm) = warming::section(report, timeline) {
         sections.insert(2, warm);
     }
+    sections.extend(sampled::section(report));
     sections.extend(variants::section(report));
     for section in &mut sections {
         widen_the_lonely(&mut section.figures);

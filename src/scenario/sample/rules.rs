@@ -1,0 +1,235 @@
+//! What cannot be scaled, and what a reader should know of what was.
+
+use std::fmt;
+
+use crate::engine::data_type::{DataTypeId, Strategy};
+use crate::engine::layer::Operation;
+use crate::scenario::plan::Plan;
+use crate::units::{Ratio, thousands};
+use crate::workload::sampling::Share;
+use crate::workload::{MixEntry, Population};
+
+/// Fewer servers queue in another way than many.
+const SERVERS_MIN: f64 = 4.0;
+
+/// A cache of fewer entries is not alike a larger one.
+pub(super) const ENTRIES_MIN: f64 = 16.0;
+
+/// Requests that are made more often than by their share crowd out others: not more of them than this.
+const CROWDED_OUT_MAX: f64 = 0.01;
+
+/// Why a sample would not be true to the whole.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Problem {
+    /// No sample would be.
+    Impossible {
+        /// What.
+        what: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Too few of something are left.
+    TooFew {
+        /// Of what.
+        what: &'static str,
+        /// How many there are in the whole.
+        whole: u32,
+        /// How many the sample would have.
+        part: f64,
+    },
+    /// A cache has room for so few keys that they say nothing of what is evicted.
+    TooFewEntries {
+        /// Which.
+        what: &'static str,
+        /// For how many.
+        entries: f64,
+    },
+    /// A cache is so small that the popular keys, asked for less often, do not stay.
+    TooSmall {
+        /// Which.
+        what: String,
+        /// The share of a data type's lookups that would miss and hit in the whole.
+        missed: f64,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Impossible { what, why } => write!(f, "{what}: {why}"),
+            Self::TooFew { what, whole, part } => write!(
+                f,
+                "{what}: {part:.1} of {} are left, and fewer than {SERVERS_MIN} queue in another way than many",
+                thousands((*whole).into())
+            ),
+            Self::TooFewEntries { what, entries } => write!(
+                f,
+                "{what} would have room for {entries:.0} keys, and it takes {ENTRIES_MIN} to say what is evicted"
+            ),
+            Self::TooSmall { what, missed } => write!(
+                f,
+                "{what} is too small: its popular keys would be evicted, and {} of the lookups miss that hit in the whole",
+                Ratio(*missed)
+            ),
+        }
+    }
+}
+
+/// Every rule that `plan` breaks.
+pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
+    let impossible = |what: String, why| Problem::Impossible { what, why };
+    let mut found = Vec::new();
+    let mut too_few = |what, whole: u32| {
+        let part = f64::from(whole) * share.as_f64();
+        // A hair below by rounding is enough.
+        if part < SERVERS_MIN - 1e-6 {
+            found.push(Problem::TooFew { what, whole, part });
+        }
+    };
+    too_few(
+        "connections of the database's pool",
+        plan.database.connections,
+    );
+    if let Some(limit) = plan.resilience.origin.limit {
+        too_few("calls that an instance may make at once", limit.concurrency);
+    }
+    let remote = plan.layers.remote.as_ref();
+    if remote.is_some_and(|remote| remote.memcached.is_some()) {
+        let why =
+            "memcached gives memory to sizes of items in pages, and a share of a page is none";
+        found.push(impossible("the remote layer".to_owned(), why));
+    }
+    if plan.database.query_cache.is_some() {
+        let why = "every write empties it for a whole table, and in a sample writes are fewer";
+        found.push(impossible("the database's query cache".to_owned(), why));
+    }
+    for (id, policy) in plan.policies.iter() {
+        let population = &plan.workload.populations[id.index()];
+        let what = || format!("`{}`", policy.name);
+        if policy.strategy == Strategy::Counter && population.is_shared() && population.skew() > 0.0
+        {
+            let why = "its popular keys are the ones that reach their limit, and they are asked for \
+                       less often in a sample";
+            found.push(impossible(what(), why));
+        }
+        if is_changed(plan, id) && has_sampled_relatives(plan, id) {
+            let why =
+                "it drops related keys of another data type, and a sample keeps other keys of that";
+            found.push(impossible(what(), why));
+        }
+    }
+    found.extend(invalidations(plan, share));
+    found
+}
+
+/// Whether users change or drop what is in it.
+fn is_changed(plan: &Plan, id: DataTypeId) -> bool {
+    let mut lines = plan.workload.mix.iter().filter(|line| line.data_type == id);
+    lines.any(|line| {
+        line.weight > 0.0 && !matches!(line.operation, Operation::Get | Operation::Admit)
+    })
+}
+
+fn has_sampled_relatives(plan: &Plan, id: DataTypeId) -> bool {
+    let related = &plan.policies.get(id).related;
+    let shared = |id: DataTypeId| plan.workload.populations[id.index()].is_shared();
+    let mut others = plan.policies.iter().filter(|(other, _)| *other != id);
+    shared(id) && others.any(|(other, policy)| shared(other) && related.contains(&policy.key))
+}
+
+/// What an invalidation of many keys at once reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Keys of one user: the sample has them all, or none.
+    OneUser,
+    /// Keys of all users, so that a key is dropped as often as anybody asks for that.
+    Everybody,
+    /// A few shared keys, of which a sample has about none.
+    FewShared,
+}
+
+fn reach(line: &MixEntry, population: &Population) -> Option<Reach> {
+    match line.operation {
+        Operation::InvalidateAll => Some(Reach::Everybody),
+        Operation::InvalidatePattern => {
+            let last = population.dimensions.len().saturating_sub(1);
+            let own = population.own_dimension();
+            Some(if own.is_some_and(|own| own < last) {
+                Reach::OneUser
+            } else if population.is_shared() && last > 0 {
+                Reach::FewShared
+            } else {
+                Reach::Everybody
+            })
+        }
+        Operation::Get | Operation::Put | Operation::Invalidate | Operation::Admit => None,
+    }
+}
+
+fn invalidations(plan: &Plan, share: Share) -> Vec<Problem> {
+    let sum: f64 = plan.workload.mix.iter().map(|line| line.weight).sum();
+    let lines = plan.workload.mix.iter().filter(|line| line.weight > 0.0);
+    lines
+        .filter_map(|line| {
+            let population = &plan.workload.populations[line.data_type.index()];
+            let name = &plan.policies.get(line.data_type).name;
+            let why = match reach(line, population)? {
+                Reach::OneUser => return None,
+                Reach::FewShared => "it drops keys that a sample mostly leaves out",
+                Reach::Everybody if line.weight / sum * (share.step() - 1.0) <= CROWDED_OUT_MAX => {
+                    return None;
+                }
+                Reach::Everybody => {
+                    "so few users would have to ask for it as often as all do, and do little else"
+                }
+            };
+            let what = format!("`{name}.{}`", line.operation.name());
+            Some(Problem::Impossible { what, why })
+        })
+        .collect()
+}
+
+/// Gives what drops everybody's keys the weight at which it comes as often as in the whole.
+pub(super) fn invalidate_as_often(plan: &Plan, sample: &mut Plan, share: Share) {
+    for line in &mut sample.workload.mix {
+        let population = &plan.workload.populations[line.data_type.index()];
+        if reach(line, population) == Some(Reach::Everybody) {
+            line.weight *= share.step();
+        }
+    }
+}
+
+/// What a reader should know of the sample of `plan`.
+pub(super) fn caveats(plan: &Plan, share: Share) -> Vec<String> {
+    if share.is_whole() {
+        return Vec::new();
+    }
+    let mut told = Vec::new();
+    let connections = plan.database.connections;
+    let exact = f64::from(connections) * share.as_f64();
+    let part = share.part_of(connections.into());
+    told.push(format!(
+        "{part} connections stand for {}: waits for one are overstated, because few queue sooner than many",
+        thousands(connections.into()),
+    ));
+    let off = part as f64 / exact - 1.0;
+    if off.abs() > 0.01 {
+        told.push(format!(
+            "the pool is {:.0}% too {}: {exact:.1} connections were rounded",
+            off.abs() * 100.0,
+            if off > 0.0 { "large" } else { "small" },
+        ));
+    }
+    let writes_behind = |line: &&MixEntry| {
+        let policy = plan.policies.get(line.data_type);
+        policy.strategy == Strategy::WriteBehind && line.weight > 0.0
+    };
+    if plan.workload.mix.iter().any(|line| writes_behind(&line)) {
+        told.push(
+            "consumers of the write-behind queue are as many as in the whole: its lag is understated \
+             where they cannot keep up"
+                .to_owned(),
+        );
+    }
+    told
+}
