@@ -9,9 +9,7 @@ use bytes::Bytes;
 use cachestorm::clock::Clock;
 use cachestorm::engine::data_type::Key;
 use cachestorm::engine::event::Observer;
-use cachestorm::engine::layer::{
-    Layer, LayerError, Notice, Outcome, Remote, Token, Version,
-};
+use cachestorm::engine::layer::{Layer, LayerError, Notice, Outcome, Remote, Token, Version};
 use cachestorm::engine::local::{LocalConfig, LocalPolicy};
 use cachestorm::engine::remote::any::{AnyRemote, RemoteOptions};
 use cachestorm::engine::remote::memcached::MemcachedOptions;

@@ -52,7 +52,8 @@ pub(crate) const NAME: &str = "Redis";
 /// A load that began before an invalidation is over by then, or its value may be stored.
 pub(crate) const TOMBSTONE_TTL: Duration = Duration::from_mins(1);
 /// What an instance is told whose write came after its time limit.
-pub(crate) const TOO_LATE: &str = "the write came too late for the queue; if all do, compare the clocks";
+pub(crate) const TOO_LATE: &str =
+    "the write came too late for the queue; if all do, compare the clocks";
 
 /// How to reach Redis, and within what limits.
 #[derive(Clone, Debug)]

@@ -144,7 +144,10 @@ impl Sampling<'_> {
 
 /// The data type whose pattern `key` follows. A counter may keep more than one key, which go on where
 /// its pattern ends: they belong to the data type whose pattern begins as they do.
-pub(in crate::environment) fn data_type_of(policies: &PolicyTable, key: &str) -> Option<DataTypeId> {
+pub(in crate::environment) fn data_type_of(
+    policies: &PolicyTable,
+    key: &str,
+) -> Option<DataTypeId> {
     let typed = Key::new(key);
     let follows = |pattern: &KeyPattern| pattern.read(&typed).is_some();
     let exact = policies

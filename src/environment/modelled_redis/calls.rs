@@ -119,6 +119,8 @@ impl Calls {
     /// Those that were called, by their names.
     pub(super) fn by_name(&self) -> BTreeMap<String, u64> {
         let named = CALLED.iter().zip(self.0).filter(|(_, calls)| *calls > 0);
-        named.map(|(name, calls)| ((*name).to_owned(), calls)).collect()
+        named
+            .map(|(name, calls)| ((*name).to_owned(), calls))
+            .collect()
     }
 }

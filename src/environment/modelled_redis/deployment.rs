@@ -105,7 +105,8 @@ impl State {
         let (answer, done) = shard.carry_out(at, ask, self.hub.len(), act);
         let server = &mut shard.server;
         if !(server.published.is_empty() && server.changed.is_empty()) {
-            self.hub.tell(&mut server.published, &mut server.changed, done);
+            self.hub
+                .tell(&mut server.published, &mut server.changed, done);
         }
         (answer, done)
     }
@@ -148,7 +149,9 @@ impl ModelledRedis {
             seed: seed.fork("shard").fork_index(u64::from(at)),
         };
         let mut state = State {
-            shards: (0..primaries).map(|at| Shard::new(setup(at), now)).collect(),
+            shards: (0..primaries)
+                .map(|at| Shard::new(setup(at), now))
+                .collect(),
             hub: Hub::new(config.pubsub.clone(), seed.stream("pubsub")),
             network: seed.stream("network"),
             connections: 1,
@@ -228,7 +231,11 @@ impl ModelledRedis {
         for shard in &mut state.shards {
             shard.totals(now);
         }
-        let keys: usize = state.shards.iter().map(|shard| shard.server.keys() as usize).sum();
+        let keys: usize = state
+            .shards
+            .iter()
+            .map(|shard| shard.server.keys() as usize)
+            .sum();
         let stride = keys.div_ceil(keys_max.max(1)).max(1);
         let mut sample = TtlSample {
             complete: stride == 1,
@@ -238,7 +245,8 @@ impl ModelledRedis {
         for (key, ttl) in all.step_by(stride) {
             let text = key.as_str();
             let untagged = text.split_once("}:").map_or(text, |(_, text)| text);
-            let data_type = data_type_of(policies, text).or_else(|| data_type_of(policies, untagged));
+            let data_type =
+                data_type_of(policies, text).or_else(|| data_type_of(policies, untagged));
             sample.ttls.entry(data_type).or_default().push(ttl);
         }
         sample
@@ -355,14 +363,23 @@ impl ModelledRedis {
         let (id, inbox) = state.hub.join(shard, tracked);
         state.count_clients(self.inner.config.instances);
         let redis = self.clone();
-        Ok((Seat { redis, of: Of::Listener(id) }, inbox))
+        Ok((
+            Seat {
+                redis,
+                of: Of::Listener(id),
+            },
+            inbox,
+        ))
     }
 
     /// A connection of its own to the primary of a shard.
     pub(super) fn sit_down(&self, shard: usize) -> Seat {
         self.change_blocking(shard, |count| count + 1);
         let redis = self.clone();
-        Seat { redis, of: Of::Blocking(shard) }
+        Seat {
+            redis,
+            of: Of::Blocking(shard),
+        }
     }
 
     fn change_blocking(&self, shard: usize, change: impl FnOnce(u64) -> u64) {

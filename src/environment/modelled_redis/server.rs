@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::calls::{Called, Calls};
 use super::command::{Deadline, Stood};
 use super::keyspace::{Counters, Keyspace, KeyspaceConfig, OutOfMemory};
-use super::replication::{Before, Log};
+use super::replication::{Before, Log, Seen};
 use super::stream::{Place, Stream};
 use super::value::Value;
 use crate::clock::Timestamp;
@@ -17,7 +17,6 @@ use crate::engine::data_type::Key;
 use crate::engine::layer::{LayerError, Notice};
 use crate::engine::remote::redis::{NAME, unix_millis};
 use crate::seed::Stream as Random;
-
 
 /// One server.
 #[derive(Debug)]
@@ -77,7 +76,9 @@ impl Server {
             (0, _) | (_, None) => 0,
             _ => {
                 const KEY_LEN: u64 = 24;
-                let key = config.memory.value_bytes(config.prefix_len as u64 + KEY_LEN);
+                let key = config
+                    .memory
+                    .value_bytes(config.prefix_len as u64 + KEY_LEN);
                 config.memory.value_bytes(brings) + key
             }
         };
@@ -146,14 +147,16 @@ impl Server {
         key: &Key,
         (heard_at, at): (Timestamp, Timestamp),
     ) -> Option<&Value> {
-        let log = self.log.as_ref();
-        match log.and_then(|log| log.seen_by_replicas(key.as_str(), heard_at)) {
-            None => self.keyspace.peek(key.as_str(), at),
-            Some(stood) => {
-                let is_due = |ms: u64| unix_millis(at) > ms;
-                let stood = stood.filter(|stood| !stood.deadline_ms.is_some_and(is_due));
-                stood.map(|stood| &stood.value)
+        let Some(log) = &self.log else {
+            return self.keyspace.peek(key.as_str(), at);
+        };
+        match log.seen_by_replicas(key.as_str(), heard_at) {
+            Seen::AsThePrimary => self.keyspace.peek(key.as_str(), at),
+            Seen::Before(stood) => {
+                let is_due = stood.deadline_ms.is_some_and(|ms| unix_millis(at) > ms);
+                (!is_due).then_some(&stood.value)
             }
+            Seen::Nothing => None,
         }
     }
 
@@ -350,7 +353,9 @@ impl Server {
             let (deadline_ms, _) = keyspace.standing(key.as_str(), self.now)?;
             deadline_ms.map(|ms| Duration::from_millis(ms.saturating_sub(now_ms)))
         };
-        keyspace.iter(self.now).map(move |(key, _)| (key, left(key)))
+        keyspace
+            .iter(self.now)
+            .map(move |(key, _)| (key, left(key)))
     }
 
     /// Whether it is about to evict, and evicts streams, too.

@@ -22,7 +22,7 @@ use crate::seed::Seed;
 const DOWN_AFTER: Duration = Duration::from_millis(NODE_TIMEOUT_MS as u64);
 /// How long after that a replica is elected, promoted and found by clients.
 const SENTINEL_ELECTION: Duration = Duration::from_millis(1_200);
-const CLUSTER_ELECTION: Duration = Duration::from_millis(1_000);
+const CLUSTER_ELECTION: Duration = Duration::from_secs(1);
 /// A client tries again three times to reach a server that is gone, after 20, 40 and 80 ms and half as
 /// much again on average; whoever asks meanwhile waits for the end of that.
 const RECONNECT: Duration = Duration::from_millis(210);
@@ -315,10 +315,10 @@ impl Shard {
         if spent == spent_before {
             return;
         }
-        let work = self.setup.pace.of_all(spent - spent_before);
+        let work = self.setup.pace.of_all(spent.saturating_sub(spent_before));
         let ticks = ticked_at.since(ticked_before).as_nanos() / super::expiry::TICK.as_nanos();
         let last = work / u32::try_from(ticks.max(1)).unwrap_or(u32::MAX);
-        self.thread.was_busy(work - last);
+        self.thread.was_busy(work.saturating_sub(last));
         self.thread.occupy(ticked_at, last);
     }
 

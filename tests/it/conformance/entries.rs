@@ -36,7 +36,11 @@ pub(super) async fn keeps_newer_ones(clock: &Clock, remote: &impl Remote) {
     for base in [10, u64::from(u32::MAX), (1 << 53) - 3] {
         let keys = [key.clone(), Key::new("versions:other")];
         let invalidate = |version| remote.invalidate(&keys, Version(version));
-        let fill = async |as_of| remote.fill(&key, &entry(clock, as_of, Some("v")), TTL).await;
+        let fill = async |as_of| {
+            remote
+                .fill(&key, &entry(clock, as_of, Some("v")), TTL)
+                .await
+        };
         assert_eq!(invalidate(0).await, Ok(()));
         assert_eq!(fill(base + 1).await, Ok(Fill::Stored));
         assert_eq!(fill(base).await, Ok(Fill::Refused));
@@ -55,7 +59,11 @@ pub(super) async fn keeps_newer_ones(clock: &Clock, remote: &impl Remote) {
 pub(super) async fn purges(clock: &Clock, remote: &impl Remote) {
     let key = Key::new("purged");
     let keys = std::slice::from_ref(&key);
-    let fill = async |as_of| remote.fill(&key, &entry(clock, as_of, Some("v")), TTL).await;
+    let fill = async |as_of| {
+        remote
+            .fill(&key, &entry(clock, as_of, Some("v")), TTL)
+            .await
+    };
     let purge = async || assert_eq!(remote.invalidate(keys, Version(0)).await, Ok(()));
     purge().await;
     assert_eq!(fill(3).await, Ok(Fill::Stored), "nothing was known");

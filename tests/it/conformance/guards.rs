@@ -59,7 +59,11 @@ pub(super) async fn locks(remote: &impl Remote) {
 
 /// What one instance holds, another does not get.
 pub(super) async fn between_instances<R: Remote>(pair: &Pair<R>) {
-    let Pair { clock, one: remote, other } = pair;
+    let Pair {
+        clock,
+        one: remote,
+        other,
+    } = pair;
     let second = Duration::from_secs(1);
     for n in 0..10 {
         let key = Key::new(format!("leased:{n}"));

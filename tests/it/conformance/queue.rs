@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use cachestorm::clock::Clock;
 use cachestorm::engine::data_type::Key;
-use cachestorm::engine::layer::{
-    Appended, Delivery, Queue, QueueId, QueuedWrite, Remote, Version,
-};
+use cachestorm::engine::layer::{Appended, Delivery, Queue, QueueId, QueuedWrite, Remote, Version};
 
 use super::{LAG, Pair, TTL, append, entry, shows, until, write};
 

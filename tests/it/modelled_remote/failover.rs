@@ -56,7 +56,10 @@ async fn what_replicas_had_not_heard_of_is_lost_and_nothing_else() {
         assert!(!redis.is_up());
         comes_back(&clock, &redis).await;
         let held = remote.held(&keys).await.expect("an answer");
-        assert!(held.iter().all(|held| *held == Some(Version(1))), "{topology:?}");
+        assert!(
+            held.iter().all(|held| *held == Some(Version(1))),
+            "{topology:?}"
+        );
 
         // Once more, amid the writes.
         redis.restart(0);
@@ -87,8 +90,15 @@ async fn what_replicas_had_not_heard_of_is_lost_and_nothing_else() {
             lost += u64::from(!is_new);
         }
         // At some 70 us each, 20 ms are some 280 writes, of one primary of three in a Cluster.
-        let expected = if topology == Topology::Cluster { 60..130 } else { 250..320 };
-        assert!(expected.contains(&lost), "{topology:?}: {lost} lost, {kept} kept");
+        let expected = if topology == Topology::Cluster {
+            60..130
+        } else {
+            250..320
+        };
+        assert!(
+            expected.contains(&lost),
+            "{topology:?}: {lost} lost, {kept} kept"
+        );
     }
 }
 
@@ -109,9 +119,15 @@ async fn clients_are_refused_until_a_replica_takes_over() {
     assert!(remote.queue("c1").await.is_err());
     assert!(append(&clock, &remote, 1, 1).await.is_err());
     assert_eq!(redis.info().used_memory.0, 0, "no primary, nothing to tell");
-    until(&clock, "an answer", FAILOVER, async || remote.get(&key).await.ok()).await;
+    until(&clock, "an answer", FAILOVER, async || {
+        remote.get(&key).await.ok()
+    })
+    .await;
     let took = clock.now().since(killed_at);
-    assert!(took > Duration::from_secs(2) && took < Duration::from_secs(5), "{took:?}");
+    assert!(
+        took > Duration::from_secs(2) && took < Duration::from_secs(5),
+        "{took:?}"
+    );
     let after = redis.info();
     assert!(after.total_commands_processed > before.total_commands_processed);
     assert!(after.keyspace_hits > before.keyspace_hits, "counts go on");
@@ -150,7 +166,11 @@ async fn without_failover_a_primary_is_gone_until_it_is_restarted() {
         assert_eq!(held.is_some(), persistence == Persistence::Aof);
         let after = redis.info();
         assert!(after.keyspace_hits + after.keyspace_misses > hits);
-        assert_eq!(after.calls_of("evalsha"), 1, "what was counted before stays");
+        assert_eq!(
+            after.calls_of("evalsha"),
+            1,
+            "what was counted before stays"
+        );
     }
 }
 
@@ -211,7 +231,10 @@ async fn the_queue_is_found_again_with_what_replicas_had_of_it() {
         for shard in 0..redis.primaries() {
             redis.kill_primary(shard);
         }
-        assert!(queue.next_batch(10).await.is_err(), "the connection is lost");
+        assert!(
+            queue.next_batch(10).await.is_err(),
+            "the connection is lost"
+        );
         comes_back(&clock, &redis).await;
         if topology == Topology::Sentinel {
             assert!(queue.next_batch(10).await.is_err(), "and stays lost");

@@ -57,13 +57,18 @@ async fn operate(clock: &Clock, remote: &impl Remote) {
                 remote.get_and_extend(key, TTL).await.expect("an answer");
             }
             _ => {
-                remote.held(std::slice::from_ref(key)).await.expect("an answer");
+                remote
+                    .held(std::slice::from_ref(key))
+                    .await
+                    .expect("an answer");
             }
         }
     }
     count(remote).await;
     for n in 0..200 {
-        append(clock, remote, n % 10, n as u64).await.expect("accepted");
+        append(clock, remote, n % 10, n as u64)
+            .await
+            .expect("accepted");
     }
     let raised = remote.raise(&Scope::DataType(ITEM), Generation(0)).await;
     raised.expect("raised");
@@ -147,9 +152,8 @@ async fn live_the_model_weighs_what_a_real_one_does_after_the_same_operations() 
         let info = RedisInfo::fetch(&mut connection, &clock, ASK_LIMIT).await;
         info.expect("INFO")
     };
-    let off = |measured: &RedisInfo| {
-        modelled.used_memory.0 as f64 / measured.used_memory.0 as f64 - 1.0
-    };
+    let off =
+        |measured: &RedisInfo| modelled.used_memory.0 as f64 / measured.used_memory.0 as f64 - 1.0;
     for (name, of) in [("model", &modelled), ("real", &ask().await)] {
         println!("{name} {of:?}");
     }
@@ -173,6 +177,9 @@ async fn live_the_model_weighs_what_a_real_one_does_after_the_same_operations() 
     }
     // Each script is told once.
     let told = measured.calls_of("script");
-    assert_eq!(modelled.calls_of("evalsha") + told, measured.calls_of("evalsha"));
+    assert_eq!(
+        modelled.calls_of("evalsha") + told,
+        measured.calls_of("evalsha")
+    );
     server.stop().await.expect("stop");
 }

@@ -58,7 +58,12 @@ fn config(topology: Topology) -> ModelledRedisConfig {
 
 /// A network in which commands overtake each other.
 fn uneven() -> Delay {
-    let quantiles = vec![(0.0, us(40)), (0.5, us(100)), (0.9, us(900)), (1.0, us(5_000))];
+    let quantiles = vec![
+        (0.0, us(40)),
+        (0.5, us(100)),
+        (0.9, us(900)),
+        (1.0, us(5_000)),
+    ];
     Delay::from_quantiles(quantiles).expect("ascending")
 }
 
@@ -117,7 +122,9 @@ async fn replicas_answer_lookups_late_and_keep_what_is_promised() {
             held.map(|held| held.row.version)
         };
         let fill = async |as_of| {
-            let filled = remote.fill(&key, &entry(&clock, as_of, Some("v")), TTL).await;
+            let filled = remote
+                .fill(&key, &entry(&clock, as_of, Some("v")), TTL)
+                .await;
             assert_eq!(filled, Ok(Fill::Stored));
         };
         fill(1).await;
@@ -131,6 +138,8 @@ async fn replicas_answer_lookups_late_and_keep_what_is_promised() {
         assert_eq!(version().await, Some(Version(3)));
         let info = redis.info();
         assert_eq!((info.keyspace_hits, info.calls_of("get")), (3 + 2, 4));
+        let (one, other) = (connect(&redis), connect(&redis));
+        Pair { clock, one, other }.keeps_what_may_be_late().await;
     }
 }
 
@@ -270,7 +279,10 @@ async fn keys_and_their_ttls_are_told_apart() {
     assert!(all.complete);
     let count = |of| all.ttls.get(&of).map_or(0, Vec::len);
     let (item, activity) = (crate::conformance::ITEM, crate::conformance::ACTIVITY);
-    assert_eq!((count(Some(item)), count(Some(activity)), count(None)), (100, 1, 1));
+    assert_eq!(
+        (count(Some(item)), count(Some(activity)), count(None)),
+        (100, 1, 1)
+    );
     let some = redis.ttls(&policies(), 20);
     assert!(!some.complete);
     assert!(some.ttls.values().map(Vec::len).sum::<usize>() <= 20);

@@ -42,9 +42,7 @@ async fn a_share_of_the_notices_is_lost_for_each_listener_by_itself() {
     let mut heard = Vec::new();
     for listener in &mut listeners {
         let mut of_this = Vec::new();
-        while let Ok(Some(Notice::Invalidated(event))) =
-            clock.timeout(LAG, listener.next()).await
-        {
+        while let Ok(Some(Notice::Invalidated(event))) = clock.timeout(LAG, listener.next()).await {
             of_this.push(event.sequence);
         }
         assert!(of_this.is_sorted(), "nothing overtakes");
@@ -104,6 +102,8 @@ async fn whoever_leaves_is_told_no_more_and_takes_no_memory() {
     let after = redis.info();
     assert_eq!(after.connected_clients, before.connected_clients);
     remote.publish(&numbered(1)).await.expect("published");
-    let filled = remote.fill(&Key::new("item:1"), &entry(&clock, 1, Some("v")), TTL).await;
+    let filled = remote
+        .fill(&Key::new("item:1"), &entry(&clock, 1, Some("v")), TTL)
+        .await;
     filled.expect("stored");
 }

@@ -69,7 +69,10 @@ impl ModelledRemote {
                 for _ in before.keys().filter(|scope| !scopes.contains_key(scope)) {
                     server.count(Called::Hdel);
                 }
-                for _ in scopes.iter().filter(|(scope, now)| before.get(scope) != Some(now)) {
+                for _ in scopes
+                    .iter()
+                    .filter(|(scope, now)| before.get(scope) != Some(now))
+                {
                     server.count(Called::Hset);
                 }
                 keep(server, &key, scopes)?;

@@ -29,9 +29,7 @@ impl ModelledRemote {
 
 /// The commands of an algorithm's script: those that look, and those that store.
 fn commands(algorithm: LimitAlgorithm) -> (&'static [Called], &'static [Called]) {
-    use Called::{
-        Get, Hgetall, Hincrby, Hmget, Hset, Pexpire, Set, Zadd, Zcard, Zcount, Zrange,
-    };
+    use Called::{Get, Hgetall, Hincrby, Hmget, Hset, Pexpire, Set, Zadd, Zcard, Zcount, Zrange};
     match algorithm {
         LimitAlgorithm::SlidingBuckets => (&[Hgetall], &[Hincrby, Pexpire]),
         // It asks for the newest and for their number, and last for its twins.
@@ -59,9 +57,10 @@ fn admit(server: &mut Server, key: &Key, limit: Limit) -> Result<Admission, Laye
         // Nothing may change but that it is looked at.
         let decided = held.clone().admit(now);
         count_commands(server, key, limit, false);
-        return match decided.admitted {
-            true => server.has_room().map(|()| decided),
-            false => Ok(decided),
+        return if decided.admitted {
+            server.has_room().map(|()| decided)
+        } else {
+            Ok(decided)
         };
     }
     let changed = server.change(key, |value| match value {
@@ -90,7 +89,9 @@ fn count_commands(server: &mut Server, key: &Key, limit: Limit, admitted: bool) 
         server.count(Called::Zremrangebyscore);
     }
     if admitted {
-        stores.iter().for_each(|store| server.count(*store));
+        for store in stores {
+            server.count(*store);
+        }
     }
 }
 

@@ -18,9 +18,9 @@ use crate::engine::remote::redis::{NAME, TOO_LATE, unix_millis};
 use crate::engine::remote::redis_partitions::Partitions;
 use crate::engine::remote::redis_queue::{BLOCK, COMMAND_LIMIT, EMPTY_TTL, MEMORY_SHARE_AT_RISK};
 use crate::engine::write_behind::version::PLACES_PER_MS;
+use crate::environment::modelled_redis::calls::Called;
 use crate::environment::modelled_redis::collections::stream_entry_bytes;
 use crate::environment::modelled_redis::deployment::{ModelledRedis, Seat};
-use crate::environment::modelled_redis::calls::Called;
 use crate::environment::modelled_redis::server::{Server, Ttl};
 use crate::environment::modelled_redis::shard::{Ask, unreachable};
 use crate::environment::modelled_redis::stream::{Place, Stream};
@@ -64,7 +64,12 @@ impl ModelledRemote {
             server.has_room()?;
             let is_full = waiting_in(server, &stream) >= queue_max;
             let (place, version) = next_place(server, &stream, write.version);
-            add(server, &stream, place, (!is_full).then_some((write, version)))?;
+            add(
+                server,
+                &stream,
+                place,
+                (!is_full).then_some((write, version)),
+            )?;
             if is_full {
                 return Ok(Appended::Full(version));
             }
@@ -198,7 +203,11 @@ fn make_group(server: &mut Server, stream: &Key) -> Result<bool, LayerError> {
 }
 
 /// The stream, if it has its group.
-fn group<'s>(server: &'s mut Server, called: Called, stream: &Key) -> Result<&'s Stream, LayerError> {
+fn group<'s>(
+    server: &'s mut Server,
+    called: Called,
+    stream: &Key,
+) -> Result<&'s Stream, LayerError> {
     match server.read(called, stream) {
         Some(Value::Stream(stream)) if stream.has_group() => Ok(stream),
         _ => Err(no_group(stream)),
@@ -225,8 +234,8 @@ fn delivery(place: Place, write: QueuedWrite, deliveries: u32) -> Delivery {
 /// What of a stream's entries goes over the connection.
 fn bytes_of(writes: &[Delivery]) -> u64 {
     let readable = writes.iter().filter_map(|given| given.write.as_ref().ok());
-    let bytes = readable
-        .map(|write| stream_entry_bytes(write.key.as_str().len() + write.value.len()));
+    let bytes =
+        readable.map(|write| stream_entry_bytes(write.key.as_str().len() + write.value.len()));
     bytes.sum()
 }
 

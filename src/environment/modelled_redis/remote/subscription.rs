@@ -23,7 +23,11 @@ impl ModelledRemote {
     pub(super) async fn listen(&self) -> Result<ModelledSubscription, LayerError> {
         let tracked = (!self.tracked.is_empty()).then(|| Tracked {
             keys: self.keys.clone(),
-            heads: self.tracked.iter().flat_map(|head| self.keys.heads(head)).collect(),
+            heads: self
+                .tracked
+                .iter()
+                .flat_map(|head| self.keys.heads(head))
+                .collect(),
         });
         let shard = self.any_shard();
         let sent = self.redis.clock().now();
@@ -33,11 +37,11 @@ impl ModelledRemote {
             Err(error) => (Err(error), arrives),
         };
         let back = self.redis.come_back((sent, self.timeout), at + way, answer);
-        let (seat, inbox) = back.await?;
+        let (held, inbox) = back.await?;
         Ok(ModelledSubscription {
             clock: self.redis.clock().clone(),
             inbox,
-            _seat: seat,
+            _seat: held,
         })
     }
 }
