@@ -8,18 +8,24 @@
 //! A [`Timestamp`] is a count of nanoseconds since the Unix epoch that never goes back: the wall
 //! clock is read once, when the clock is made, and a monotonic clock is added to it.
 //!
-//! In virtual time tokio's paused clock jumps from one timer to the next. Its timers tick once a
-//! millisecond, too coarse for a cache, so virtual time is dilated: a tick is [`VIRTUAL_TICK`].
+//! In virtual time ([`virtual_time`]) the clock jumps from one moment at which somebody waits to the
+//! next.
 #![allow(
     clippy::disallowed_methods,
     reason = "this room is where time is read and waited for"
 )]
 
+pub mod virtual_time;
+
 use std::fmt;
 use std::future::Future;
 use std::ops::{Add, Sub};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
+
+use self::virtual_time::{VirtualTime, Wait};
 
 /// A moment, in nanoseconds since the Unix epoch. Good until the year 2554.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,22 +92,17 @@ pub struct Elapsed;
 /// Reads time and waits for it. Cheap to clone; every clone shows the same time.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    inner: Arc<Inner>,
+    source: Source,
 }
 
-#[derive(Debug)]
-struct Inner {
-    wall_at_start: Timestamp,
-    start: tokio::time::Instant,
-    /// How much of the runtime's time one unit of ours takes: 1 in real time.
-    dilation: u32,
+#[derive(Clone, Debug)]
+enum Source {
+    Real {
+        wall_at_start: Timestamp,
+        start: tokio::time::Instant,
+    },
+    Virtual(Arc<VirtualTime>),
 }
-
-/// What a millisecond of the runtime's paused clock stands for in virtual time: the finest wait.
-pub const VIRTUAL_TICK: Duration = Duration::from_micros(10);
-
-/// Runtime time for one unit of virtual time.
-const DILATION: u32 = 100;
 
 impl Clock {
     /// A clock that shows real time.
@@ -110,46 +111,38 @@ impl Clock {
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, nanos);
         Self {
-            inner: Arc::new(Inner {
+            source: Source::Real {
                 wall_at_start: Timestamp(wall),
                 start: tokio::time::Instant::now(),
-                dilation: 1,
-            }),
-        }
-    }
-
-    /// A clock that shows virtual time, `start` first. To be made on a runtime whose own clock is
-    /// paused, or it shows real time a hundredfold slowed down.
-    pub fn virtual_time(start: Timestamp) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                wall_at_start: start,
-                start: tokio::time::Instant::now(),
-                dilation: DILATION,
-            }),
+            },
         }
     }
 
     /// Whether it shows virtual time.
     pub fn is_virtual(&self) -> bool {
-        self.inner.dilation != 1
+        matches!(self.source, Source::Virtual(_))
     }
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
-        self.inner.wall_at_start + self.inner.start.elapsed() / self.inner.dilation
+        match &self.source {
+            Source::Real {
+                wall_at_start,
+                start,
+            } => *wall_at_start + start.elapsed(),
+            Source::Virtual(time) => time.now(),
+        }
     }
 
-    /// `duration` as the runtime counts it.
-    fn of_runtime(&self, duration: Duration) -> Duration {
-        duration.saturating_mul(self.inner.dilation)
-    }
-
-    /// Waits for `duration`. Tokio's timers tick once a millisecond, so a wait may be up to a
-    /// millisecond longer than asked; in virtual time up to a [`VIRTUAL_TICK`].
+    /// Waits for `duration`. Tokio's timers tick once a millisecond, so in real time a wait may be up
+    /// to a millisecond longer than asked.
     pub async fn sleep(&self, duration: Duration) {
-        if !duration.is_zero() {
-            tokio::time::sleep(self.of_runtime(duration)).await;
+        if duration.is_zero() {
+            return;
+        }
+        match &self.source {
+            Source::Real { .. } => tokio::time::sleep(duration).await,
+            Source::Virtual(time) => Wait::until(Arc::clone(time), time.now() + duration).await,
         }
     }
 
@@ -167,9 +160,23 @@ impl Clock {
         limit: Duration,
         future: F,
     ) -> Result<F::Output, Elapsed> {
-        tokio::time::timeout(self.of_runtime(limit), future)
-            .await
-            .map_err(|_| Elapsed)
+        match &self.source {
+            Source::Real { .. } => tokio::time::timeout(limit, future)
+                .await
+                .map_err(|_| Elapsed),
+            Source::Virtual(time) => {
+                let limit = Wait::until(Arc::clone(time), time.now() + limit);
+                let (mut future, mut limit) = (pin!(future), pin!(limit));
+                // The future first: what is ready in time is never too late.
+                std::future::poll_fn(|context| {
+                    if let Poll::Ready(output) = future.as_mut().poll(context) {
+                        return Poll::Ready(Ok(output));
+                    }
+                    limit.as_mut().poll(context).map(|()| Err(Elapsed))
+                })
+                .await
+            }
+        }
     }
 }
 
@@ -192,30 +199,6 @@ mod tests {
     fn a_timestamp_prints_as_utc() {
         let moment = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
         assert_eq!(moment.to_string(), "2026-11-23T07:45:00Z");
-    }
-
-    /// Days of virtual time pass at once, and to the tick.
-    #[tokio::test(start_paused = true)]
-    async fn virtual_time_is_dilated() {
-        let start = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
-        let clock = Clock::virtual_time(start);
-        assert!(clock.is_virtual() && !Clock::real().is_virtual());
-        for wait in [
-            VIRTUAL_TICK,
-            Duration::from_micros(123_450),
-            Duration::from_hours(72),
-        ] {
-            let before = clock.now();
-            clock.sleep(wait).await;
-            assert_eq!(clock.now().since(before), wait);
-        }
-        let before = clock.now();
-        clock.sleep(Duration::from_micros(3)).await;
-        assert_eq!(clock.now().since(before), VIRTUAL_TICK, "rounded up");
-        let never = clock.timeout(Duration::from_millis(5), std::future::pending::<()>());
-        let before = clock.now();
-        assert_eq!(never.await, Err(Elapsed));
-        assert_eq!(clock.now().since(before), Duration::from_millis(5));
     }
 
     #[tokio::test(start_paused = true)]
