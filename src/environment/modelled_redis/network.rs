@@ -9,26 +9,19 @@ use std::time::Duration;
 use super::deployment::ModelledRedis;
 use super::server::Server;
 use super::shard::Ask;
-use crate::clock::{Timestamp, VIRTUAL_TICK};
+use crate::clock::Timestamp;
 use crate::engine::data_type::Key;
 use crate::engine::layer::{Entry, LayerError};
 use crate::engine::remote::redis::NAME;
 
 impl ModelledRedis {
-    /// Waits until `moment`, to the nearest tick of virtual time.
+    /// Waits until `moment`.
     async fn wait_until(&self, moment: Timestamp) {
-        let clock = &self.inner.clock;
-        let left = moment.since(clock.now());
-        let rounded = if clock.is_virtual() {
-            left.saturating_sub(VIRTUAL_TICK / 2)
+        if moment > self.inner.clock.now() {
+            self.inner.clock.sleep_until(moment).await;
         } else {
-            left
-        };
-        if rounded.is_zero() {
             // Who asks in a loop must not keep the others from their turn.
             tokio::task::coop::consume_budget().await;
-        } else {
-            clock.sleep(rounded).await;
         }
     }
 
