@@ -87,17 +87,17 @@ impl MemoryLayout {
         let parts = texts.map(|len| self.key_bytes(len as u64) + self.key_bytes(TIME_LEN));
         self.allocated(self.object_bytes) + table + parts.sum::<u64>()
     }
+}
 
-    /// A stream with so many bytes of entries, and so many of them delivered.
-    pub(super) fn stream_bytes(&self, entries_bytes: u64, pending: usize) -> u64 {
-        let nodes = if entries_bytes == 0 {
-            0
-        } else {
-            entries_bytes / STREAM_NODE_BYTES + 1
-        };
-        let node = STREAM_NODE_BYTES + STREAM_NODE_HEAD_BYTES;
-        STREAM_BYTES + nodes * node + pending as u64 * PENDING_BYTES
-    }
+/// A stream with so many bytes of entries, and so many of them delivered.
+pub(super) fn stream_bytes(entries_bytes: u64, pending: usize) -> u64 {
+    let nodes = if entries_bytes == 0 {
+        0
+    } else {
+        entries_bytes / STREAM_NODE_BYTES + 1
+    };
+    let node = STREAM_NODE_BYTES + STREAM_NODE_HEAD_BYTES;
+    STREAM_BYTES + nodes * node + pending as u64 * PENDING_BYTES
 }
 
 /// What an entry of a stream takes, whose texts are so long together.
@@ -115,11 +115,11 @@ mod tests {
     #[test]
     fn a_stream_weighs_what_was_measured() {
         let entries = |count: u64| count * stream_entry_bytes(14 + 5);
-        assert_eq!(LAYOUT.stream_bytes(entries(0), 0), 368);
-        assert_eq!(LAYOUT.stream_bytes(entries(1), 0), 368 + 4_136);
-        let thousand = LAYOUT.stream_bytes(entries(1_000), 0) as f64;
+        assert_eq!(stream_bytes(entries(0), 0), 368);
+        assert_eq!(stream_bytes(entries(1), 0), 368 + 4_136);
+        let thousand = stream_bytes(entries(1_000), 0) as f64;
         assert!((thousand / 50_100.0 - 1.0).abs() < 0.1, "{thousand}");
-        let pending = LAYOUT.stream_bytes(entries(1_000), 1_000) as f64;
+        let pending = stream_bytes(entries(1_000), 1_000) as f64;
         assert!((pending / 134_200.0 - 1.0).abs() < 0.1, "{pending}");
     }
 

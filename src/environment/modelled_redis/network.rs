@@ -17,9 +17,8 @@ use crate::engine::remote::redis::NAME;
 impl ModelledRedis {
     /// Waits until `moment`.
     async fn wait_until(&self, moment: Timestamp) {
-        let clock = &self.inner.clock;
-        if moment > clock.now() {
-            clock.sleep_until(moment).await;
+        if moment > self.inner.clock.now() {
+            self.inner.clock.sleep_until(moment).await;
         } else {
             // Who asks in a loop must not keep the others from their turn.
             tokio::task::coop::consume_budget().await;

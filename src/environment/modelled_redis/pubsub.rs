@@ -214,3 +214,56 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+    use std::time::Duration;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_unix_nanos(ms * 1_000_000)
+    }
+
+    fn hub(delay_ms: u64) -> Hub {
+        let model = PubSubModel {
+            delay: Delay::constant(Duration::from_millis(delay_ms)),
+            loss: Ratio(0.0),
+        };
+        Hub::new(model, Seed(1).stream("pubsub"))
+    }
+
+    fn filled(key: &str) -> Notice {
+        Notice::Filled(key.to_owned())
+    }
+
+    #[test]
+    fn a_notice_is_found_when_it_is_due_and_none_behind_a_break() {
+        let mut hub = hub(5);
+        let (_, inbox) = hub.join(0, None);
+        let tell = |hub: &mut Hub, key, ms| hub.tell(&mut vec![filled(key)], &mut vec![], at(ms));
+        tell(&mut hub, "a", 10);
+        tell(&mut hub, "b", 20);
+        assert_eq!(inbox.take(at(14)), Found::Due(at(15)));
+        assert_eq!(inbox.take(at(15)), Found::Notice(filled("a")));
+        hub.cut_off(1, at(16));
+        assert_eq!(inbox.take(at(16)), Found::Due(at(25)), "another primary");
+        hub.cut_off(0, at(24));
+        assert_eq!(inbox.take(at(25)), Found::Lost, "it was on its way");
+        assert_eq!(hub.len(), 0);
+    }
+
+    #[test]
+    fn who_does_not_listen_is_cut_off_before_memory_is_full() {
+        let mut hub = hub(0);
+        let (_, inbox) = hub.join(0, None);
+        for _ in 0..=WAITING_MAX {
+            hub.tell(&mut vec![filled("a")], &mut vec![], at(1));
+        }
+        let mut found = 0;
+        while inbox.take(at(1)) != Found::Lost {
+            found += 1;
+        }
+        assert_eq!(found, WAITING_MAX);
+    }
+}

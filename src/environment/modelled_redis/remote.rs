@@ -78,7 +78,7 @@ impl ModelledRemote {
 
     /// As it is spelled on the servers, but for the prefix.
     fn spelled<'k>(&self, key: &'k Key) -> Cow<'k, Key> {
-        if self.redis.is_cluster() {
+        if self.keys.is_tagged(key) {
             Cow::Owned(Key::new(self.keys.spell(key)))
         } else {
             Cow::Borrowed(key)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::calls::{Called, Calls};
 use super::command::{Deadline, Stood};
 use super::keyspace::{Counters, Keyspace, KeyspaceConfig, OutOfMemory};
-use super::replication::{Before, Log};
+use super::replication::{Before, Log, Seen};
 use super::stream::{Place, Stream};
 use super::value::Value;
 use crate::clock::Timestamp;
@@ -147,14 +147,16 @@ impl Server {
         key: &Key,
         (heard_at, at): (Timestamp, Timestamp),
     ) -> Option<&Value> {
-        let log = self.log.as_ref();
-        match log.and_then(|log| log.seen_by_replicas(key.as_str(), heard_at)) {
-            None => self.keyspace.peek(key.as_str(), at),
-            Some(stood) => {
-                let is_due = |ms: u64| unix_millis(at) > ms;
-                let stood = stood.filter(|stood| !stood.deadline_ms.is_some_and(is_due));
-                stood.map(|stood| &stood.value)
+        let Some(log) = &self.log else {
+            return self.keyspace.peek(key.as_str(), at);
+        };
+        match log.seen_by_replicas(key.as_str(), heard_at) {
+            Seen::AsThePrimary => self.keyspace.peek(key.as_str(), at),
+            Seen::Before(stood) => {
+                let is_due = stood.deadline_ms.is_some_and(|ms| unix_millis(at) > ms);
+                (!is_due).then_some(&stood.value)
             }
+            Seen::Nothing => None,
         }
     }
 

@@ -9,8 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::collections::stream_entry_bytes;
-use super::memory::MemoryLayout;
+use super::collections::{stream_bytes, stream_entry_bytes};
 use crate::clock::Timestamp;
 use crate::engine::queue::QueuedWrite;
 
@@ -74,7 +73,7 @@ pub(super) struct Stream {
 /// Some of a stream as it stood.
 #[derive(Clone, Debug)]
 pub(super) struct Rows {
-    rows: Vec<(Place, Option<QueuedWrite>, Option<Pending>)>,
+    each: Vec<(Place, Option<QueuedWrite>, Option<Pending>)>,
     last: Place,
     /// What was given last; `None` without a group.
     given: Option<Place>,
@@ -85,9 +84,9 @@ impl Stream {
         self.entries.len()
     }
 
-    pub(super) fn held_bytes(&self, memory: &MemoryLayout) -> u64 {
+    pub(super) fn held_bytes(&self) -> u64 {
         let pending = self.group.as_ref().map_or(0, |group| group.pending.len());
-        memory.stream_bytes(self.entries_bytes, pending)
+        stream_bytes(self.entries_bytes, pending)
     }
 
     pub(super) fn has_group(&self) -> bool {
@@ -260,7 +259,7 @@ impl Stream {
         let pending = |place: &Place| self.group.as_ref()?.pending.get(place).cloned();
         let row = |place: &Place| (*place, self.at(*place).cloned(), pending(place));
         Rows {
-            rows: places.iter().map(row).collect(),
+            each: places.iter().map(row).collect(),
             last: self.last,
             given: self.group.as_ref().map(|group| group.given),
         }
@@ -273,7 +272,7 @@ impl Stream {
             None => self.group = None,
             Some(given) => self.group.get_or_insert_default().given = given,
         }
-        for (place, write, pending) in rows.rows {
+        for (place, write, pending) in rows.each {
             if let Some(gone) = self.entries.remove(&place) {
                 self.entries_bytes -= bytes_of(&gone);
             }
@@ -293,4 +292,67 @@ impl Stream {
 
 fn bytes_of(write: &QueuedWrite) -> u64 {
     stream_entry_bytes(write.key.as_str().len() + write.value.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::data_type::{DataTypeId, Key};
+    use crate::engine::layer::Version;
+    use bytes::Bytes;
+
+    const NOW: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);
+
+    fn write() -> QueuedWrite {
+        QueuedWrite {
+            data_type: DataTypeId(0),
+            key: Key::new("activity:1:1"),
+            value: Bytes::from("click"),
+            version: Version(1),
+            accepted_at: NOW,
+        }
+    }
+
+    #[test]
+    fn places_only_grow_also_when_time_goes_back() {
+        let mut stream = Stream::default();
+        let first = stream.next_place(NOW);
+        assert_eq!(first.to_string(), "1800000000000-0");
+        stream.add(first, write());
+        assert_eq!(stream.next_place(NOW).to_string(), "1800000000000-1");
+        let earlier = NOW - Duration::from_secs(5);
+        assert_eq!(stream.next_place(earlier).to_string(), "1800000000000-1");
+        stream.skip(Place {
+            ms: 1_900_000_000_000,
+            nth: 7,
+        });
+        assert_eq!(stream.next_place(NOW).to_string(), "1900000000000-8");
+        assert_eq!(stream.len(), 1, "a place that is given away holds nothing");
+        assert_eq!("1800000000000-0".parse(), Ok(first));
+        for foreign in ["", "7", "a-0", "1-x"] {
+            assert_eq!(foreign.parse::<Place>(), Err(NoPlace), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_was_deleted_is_told_as_vanished_once() {
+        let mut stream = Stream::default();
+        stream.make_group();
+        let place = stream.next_place(NOW);
+        stream.add(place, write());
+        let (mine, theirs): (Arc<str>, Arc<str>) = (Arc::from("a"), Arc::from("b"));
+        let fresh = stream.fresh(10);
+        assert_eq!(stream.give(&fresh, &mine, NOW).len(), 1);
+        assert_eq!(stream.fresh(10), []);
+        // Somebody trims it.
+        let gone = stream.entries.remove(&place).expect("an entry");
+        stream.entries_bytes -= bytes_of(&gone);
+        let due = stream.to_take_back(("b", Some(Duration::ZERO)), (10, 3), NOW);
+        assert_eq!(due, [place]);
+        assert_eq!(stream.claim(&due, &theirs, NOW), (vec![], 1));
+        assert_eq!(stream.claim(&due, &theirs, NOW), (vec![], 0));
+        let mut empty = Stream::default();
+        empty.make_group();
+        assert_eq!(stream.held_bytes(), empty.held_bytes());
+    }
 }

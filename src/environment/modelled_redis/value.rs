@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::collections::stream_bytes;
 use super::memory::MemoryLayout;
 use super::stream::Stream;
 use crate::engine::invalidation::markers::Scope;
@@ -64,8 +65,8 @@ impl Value {
                 Held::Buckets(count) => memory.buckets_bytes_of(count),
                 Held::Log(count) => memory.log_bytes(count),
             },
-            Self::Stream(stream) => stream.held_bytes(memory),
-            Self::DeadLetters { bytes, .. } => memory.stream_bytes(*bytes, 0),
+            Self::Stream(stream) => stream.held_bytes(),
+            Self::DeadLetters { bytes, .. } => stream_bytes(*bytes, 0),
         }
     }
 }

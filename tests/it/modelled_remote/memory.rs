@@ -8,13 +8,12 @@ use cachestorm::engine::data_type::{Key, Limit, LimitAlgorithm};
 use cachestorm::engine::invalidation::markers::Scope;
 use cachestorm::engine::layer::{Entry, Generation, Remote, Token, Version};
 use cachestorm::engine::remote::redis::{RedisOptions, RedisRemote};
-use cachestorm::environment::modelled_redis::deployment::{ModelledRedis, ModelledRedisConfig};
+use cachestorm::environment::modelled_redis::deployment::ModelledRedisConfig;
 use cachestorm::environment::modelled_redis::memory::MemoryLayout;
 use cachestorm::environment::redis_info::RedisInfo;
 use cachestorm::environment::redis_topology::Topology;
-use cachestorm::seed::Seed;
 
-use super::config;
+use super::{config, deploy, run};
 use crate::conformance::{ITEM, TTL, append, entry, items, policies, until};
 use crate::support::scene;
 
@@ -99,20 +98,14 @@ async fn count(remote: &impl Remote) {
     }
 }
 
-/// The same in the model, in the same time.
-fn model() -> (Clock, ModelledRedis) {
-    let clock = Clock::virtual_time(super::START);
+/// The same in the model.
+async fn modelled(clock: Clock) -> RedisInfo {
     let config = ModelledRedisConfig {
         prefix_len: PREFIX.len(),
         instances: 1,
         ..config(Topology::Standalone)
     };
-    let redis = ModelledRedis::new(config, &clock, Seed(1));
-    (clock, redis)
-}
-
-async fn modelled() -> RedisInfo {
-    let (clock, redis) = model();
+    let redis = deploy(&clock, config);
     let remote = redis.connect(super::TIMEOUT, 1).serving(&policies());
     operate(&clock, &remote).await;
     clock.sleep(Duration::from_secs(1)).await;
@@ -135,14 +128,8 @@ async fn live_the_model_weighs_what_a_real_one_does_after_the_same_operations() 
     let remote = RedisRemote::connect(options).await.expect("Redis answers");
     let remote = remote.serving(&policies());
     operate(&clock, &remote).await;
-    // A runtime of its own, whose clock is paused.
-    let modelled = std::thread::spawn(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build();
-        runtime.expect("a runtime").block_on(modelled())
-    });
+    // A runtime has a thread of its own.
+    let modelled = std::thread::spawn(|| run(modelled));
     let modelled = modelled.join().expect("no panic");
 
     let client = redis::Client::open(server.url()).expect("a URL");

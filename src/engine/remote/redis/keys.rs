@@ -73,6 +73,11 @@ impl Keys {
         }
     }
 
+    /// Whether its spelling has a hash tag.
+    pub(crate) fn is_tagged(&self, key: &Key) -> bool {
+        self.tag_of(key).is_some()
+    }
+
     /// What `spelled` is a spelling of; `None` for what is no key of the engine.
     pub(crate) fn read<'s>(&self, spelled: &'s str) -> Option<&'s str> {
         let text = spelled.strip_prefix(&self.prefix)?;
@@ -149,8 +154,11 @@ impl Keys {
     fn tag_of(&self, key: &Key) -> Option<u32> {
         let text = key.as_str();
         let queued = self.cluster && self.queued.iter().any(|start| text.starts_with(start));
+        if !queued {
+            return None;
+        }
         let partition = usize::from(slot_of(text.as_bytes()) % PARTITIONS);
-        self.tags.get(partition).copied().filter(|_| queued)
+        self.tags.get(partition).copied()
     }
 }
 

@@ -57,9 +57,10 @@ fn admit(server: &mut Server, key: &Key, limit: Limit) -> Result<Admission, Laye
         // Nothing may change but that it is looked at.
         let decided = held.clone().admit(now);
         count_commands(server, key, limit, false);
-        return match decided.admitted {
-            true => server.has_room().map(|()| decided),
-            false => Ok(decided),
+        return if decided.admitted {
+            server.has_room().map(|()| decided)
+        } else {
+            Ok(decided)
         };
     }
     let changed = server.change(key, |value| match value {
@@ -88,7 +89,9 @@ fn count_commands(server: &mut Server, key: &Key, limit: Limit, admitted: bool) 
         server.count(Called::Zremrangebyscore);
     }
     if admitted {
-        stores.iter().for_each(|store| server.count(*store));
+        for store in stores {
+            server.count(*store);
+        }
     }
 }
 

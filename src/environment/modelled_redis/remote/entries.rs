@@ -33,13 +33,13 @@ impl ModelledRemote {
     async fn get_at_replica(&self, shard: usize, key: &Key) -> Result<Option<Entry>, LayerError> {
         let (sent, limit) = (self.redis.clock().now(), self.timeout);
         let (way, arrives) = self.redis.go(limit).await;
-        let (answer, done) = match self.redis.read_at_replica(shard, arrives, key) {
-            Some((entry, done)) => (Ok(entry), done),
-            None => {
-                let look = |server: &mut Server| Ok(get(server, key));
-                self.redis
-                    .carry_out(shard, arrives, Ask::new(Command::Get), look)
-            }
+        let at_replica = self.redis.read_at_replica(shard, arrives, key);
+        let (answer, done) = if let Some((entry, done)) = at_replica {
+            (Ok(entry), done)
+        } else {
+            let look = |server: &mut Server| Ok(get(server, key));
+            let ask = Ask::new(Command::Get);
+            self.redis.carry_out(shard, arrives, ask, look)
         };
         self.redis
             .come_back((sent, limit), done + way, answer)

@@ -37,11 +37,11 @@ impl ModelledRemote {
             Err(error) => (Err(error), arrives),
         };
         let back = self.redis.come_back((sent, self.timeout), at + way, answer);
-        let (seat, inbox) = back.await?;
+        let (held, inbox) = back.await?;
         Ok(ModelledSubscription {
             clock: self.redis.clock().clone(),
             inbox,
-            _seat: seat,
+            _seat: held,
         })
     }
 }
