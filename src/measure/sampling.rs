@@ -22,6 +22,8 @@ pub struct Sampling {
     pub data_types: Vec<SampledKeys>,
     /// The memory that the servers of the remote layer take for themselves: it is not scaled.
     pub remote_base_bytes: u64,
+    /// The same of the server of the store beside it.
+    pub aside_base_bytes: u64,
     /// By how much the scaled memory of the remote layer is too large at most.
     pub remote_excess_bytes: f64,
     /// What else a reader should know.
@@ -155,7 +157,16 @@ impl Sampling {
 
     /// The memory of the remote layer as it is in the whole.
     pub fn memory_of_whole(&self, used_bytes: f64) -> f64 {
-        let base = self.remote_base_bytes as f64;
+        self.beyond(self.remote_base_bytes, used_bytes)
+    }
+
+    /// The memory of the store beside it as it is in the whole.
+    pub fn aside_memory_of_whole(&self, used_bytes: f64) -> f64 {
+        self.beyond(self.aside_base_bytes, used_bytes)
+    }
+
+    fn beyond(&self, base_bytes: u64, used_bytes: f64) -> f64 {
+        let base = base_bytes as f64;
         base.min(used_bytes) + self.share.to_whole((used_bytes - base).max(0.0))
     }
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::{Finished, House, Progress, RunError, RunOptions, Time, simulate, stores};
+use super::{Finished, House, Progress, RunError, RunOptions, Time, simulate, stores, write};
 use crate::clock::Clock;
 use crate::report::agreement::Agreement;
 use crate::report::folder::Folder;
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{Plan, SampleShare};
 
 /// A simulation held against a real run.
 #[derive(Debug)]
@@ -47,19 +47,24 @@ pub fn validate(
             stop: stop.clone(),
             clock,
             time: Time::Real,
+            sample: None,
             leftovers: Vec::new(),
         };
         progress.step("calibrating with half the users");
         let calibration = house.calibrate(plan).await?;
         let folder = Folder::named(&pair.file("real"))?;
-        Ok::<_, RunError>((house.run(plan, folder).await?, calibration))
+        let outcome = Box::pin(house.measured(plan)).await;
+        Ok::<_, RunError>((write(plan, folder, outcome)?, calibration))
     })?;
     if *stop.borrow() {
         return Err(RunError::Interrupted);
     }
     progress.step("simulating");
+    // As many users as have come in real time, and no sample of them.
+    let mut whole = plan.clone();
+    whole.simulation.sample = SampleShare::Whole;
     let simulated = simulate(
-        plan,
+        &whole,
         &RunOptions {
             out: Some(pair.file("virtual")),
             calibration,

@@ -24,7 +24,7 @@ use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::layer::{Operation, Origin, Remote};
 use crate::environment::delay::Delay;
 use crate::environment::error::EnvironmentError;
-use crate::environment::modelled_redis::thread::Thread;
+use crate::environment::modelled_redis::thread::{Dilation, Thread};
 use crate::seed::Stream;
 
 /// What stands between users and the engine of an instance, and takes time.
@@ -40,6 +40,9 @@ pub struct Face {
     /// with all, and nobody waits longer for it.
     pub share: f64,
 }
+
+/// As many requests wait at once for a processor that is nearly always, but not overly, busy.
+const QUEUE_OF_CHANCE: u32 = 64;
 
 /// A store that an instance reaches, and how long it waits for it.
 pub struct Reached<R> {
@@ -119,7 +122,9 @@ impl SimulatedInstance {
         let stream = config.seed.stream_of("way", number);
         let clock = config.clock.clone();
         let running = Running::start(remote, config, origin, &metrics).await;
+        let chance = face.processor_time * QUEUE_OF_CHANCE;
         let way = Arc::new(Mutex::new(Way {
+            dilation: Dilation::new(face.share, chance),
             face,
             processor: Thread::new(clock.now(), Duration::ZERO),
             stream,
@@ -182,6 +187,7 @@ struct Simulated<R, O> {
 /// The way to an engine and back.
 struct Way {
     face: Face,
+    dilation: Dilation,
     processor: Thread,
     stream: Stream,
 }
@@ -190,10 +196,10 @@ impl Way {
     /// When the engine begins with a request that is sent now, and how long its answer is on the way.
     fn take(&mut self, now: Timestamp) -> (Timestamp, Duration) {
         let way = self.face.way.draw(&mut self.stream);
-        let (there, share) = (now + way / 2, self.face.share);
-        let busy = self.face.processor_time.div_f64(share);
+        let there = now + way / 2;
+        let busy = self.dilation.cost(self.face.processor_time);
         let waited = self.processor.take(there, busy).since(there) - busy;
-        (there + waited.mul_f64(share), way - way / 2)
+        (there + self.dilation.wait(waited), way - way / 2)
     }
 }
 

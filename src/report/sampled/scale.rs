@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::measure::Staleness;
 use crate::measure::sampling::Sampling;
 use crate::report::model::{
-    Baseline, OriginResult, RedisResult, Report, Requests, Second, Stampede,
+    Baseline, OriginResult, RedisResult, Report, Requests, Second, Stampede, StoreResult,
+    VariantResult,
 };
 use crate::workload::sampling::Share;
 
@@ -44,7 +46,7 @@ pub fn to_whole(report: &mut Report, sampling: &Sampling, whole: Whole) {
     origin(&mut report.origin, share, whole.connections);
     stampede(&mut report.stampede, share);
     if let Some(result) = &mut report.redis {
-        redis(result, sampling, whole.maxmemory_bytes);
+        redis(result, sampling, whole);
     }
     if let Some(result) = &mut report.baseline {
         baseline(result, share);
@@ -70,6 +72,8 @@ pub struct Whole {
     pub connections: u32,
     /// The memory that the servers of the remote layer may use; `None` without a limit.
     pub maxmemory_bytes: Option<u64>,
+    /// The same of the store beside it.
+    pub aside_maxmemory_bytes: Option<u64>,
 }
 
 #[allow(
@@ -129,11 +133,11 @@ fn stampede(result: &mut Stampede, share: Share) {
     );
 }
 
-fn redis(result: &mut RedisResult, sampling: &Sampling, maxmemory_bytes: Option<u64>) {
+fn redis(result: &mut RedisResult, sampling: &Sampling, whole: Whole) {
     let share = sampling.share;
     memory(sampling, &mut result.used_memory_bytes);
     memory(sampling, &mut result.used_memory_bytes_max);
-    result.maxmemory_bytes = maxmemory_bytes;
+    result.maxmemory_bytes = whole.maxmemory_bytes;
     counts(
         share,
         [
@@ -146,14 +150,72 @@ fn redis(result: &mut RedisResult, sampling: &Sampling, maxmemory_bytes: Option<
         ],
     );
     rates(share, [&mut result.evictions_per_s_max]);
+    for aside in result.stores.values_mut() {
+        store(aside, sampling, whole.aside_maxmemory_bytes);
+    }
+}
+
+fn store(result: &mut StoreResult, sampling: &Sampling, maxmemory_bytes: Option<u64>) {
+    let share = sampling.share;
+    for bytes in [
+        &mut result.used_memory_bytes,
+        &mut result.used_memory_bytes_max,
+    ] {
+        *bytes = rounded(sampling.aside_memory_of_whole(*bytes as f64));
+    }
+    result.maxmemory_bytes = maxmemory_bytes;
+    counts(
+        share,
+        [
+            &mut result.keys,
+            &mut result.evictions,
+            &mut result.expired,
+            &mut result.commands,
+        ],
+    );
+    rates(share, [&mut result.evictions_per_s_max]);
+}
+
+/// The same for a variant of the plan.
+pub fn variant_to_whole(result: &mut VariantResult, sampling: &Sampling, whole: Whole) {
+    let share = sampling.share;
+    let Staleness { checked, stale, .. } = &mut result.staleness_ms;
+    counts(
+        share,
+        [
+            &mut result.requests,
+            &mut result.errors,
+            checked,
+            stale,
+            &mut result.origin_queries,
+        ],
+    );
+    map(share, &mut result.unsupported);
+    rates(
+        share,
+        [&mut result.rate_per_s, &mut result.origin_queries_per_s],
+    );
+    connections(
+        share,
+        &mut result.origin_peak_connections,
+        whole.connections,
+    );
+    stampede(&mut result.stampede, share);
+    if let Some(bytes) = &mut result.remote_memory_bytes_max {
+        memory(sampling, bytes);
+    }
+}
+
+fn memory(sampling: &Sampling, bytes: &mut u64) {
+    *bytes = rounded(sampling.memory_of_whole(*bytes as f64));
 }
 
 #[allow(
     clippy::cast_sign_loss,
     reason = "memory is not negative, and the cast saturates"
 )]
-fn memory(sampling: &Sampling, bytes: &mut u64) {
-    *bytes = sampling.memory_of_whole(*bytes as f64).round() as u64;
+fn rounded(bytes: f64) -> u64 {
+    bytes.round() as u64
 }
 
 fn baseline(result: &mut Baseline, share: Share) {

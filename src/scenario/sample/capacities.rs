@@ -34,6 +34,7 @@ pub(super) struct Capacities {
     maxmemory: Option<u64>,
     aside_maxmemory: Option<u64>,
     pub(super) remote_base_bytes: u64,
+    pub(super) aside_base_bytes: u64,
     pub(super) remote_excess_bytes: f64,
     pub(super) data_types: Vec<SampledKeys>,
     pub(super) problems: Vec<Problem>,
@@ -56,6 +57,7 @@ impl Capacities {
         let main = remote
             .map(|remote| redis_room(plan, &remote.redis, servers(remote), Store::Main, share));
         let aside = remote.and_then(|remote| remote.aside.as_ref());
+        let aside_base_bytes = aside.map_or(0, |_| base_bytes(plan));
         let aside = aside.map(|aside| redis_room(plan, &aside.redis, 1, Store::Aside, share));
         let capacity = |room: &Room| whole(room.fitted.capacity);
         let (entries, bytes) = local.as_ref().map_or((None, None), |(entries, bytes)| {
@@ -67,6 +69,7 @@ impl Capacities {
             maxmemory: main.as_ref().and_then(|(_, maxmemory)| *maxmemory),
             aside_maxmemory: aside.as_ref().and_then(|(_, maxmemory)| *maxmemory),
             remote_base_bytes: remote.map_or(0, |remote| base_bytes(plan) * servers(remote)),
+            aside_base_bytes,
             remote_excess_bytes: 0.0,
             data_types: Vec::new(),
             problems: Vec::new(),

@@ -224,6 +224,9 @@ pub(super) fn caveats(plan: &Plan, share: Share) -> Vec<String> {
         let policy = plan.policies.get(line.data_type);
         policy.strategy == Strategy::WriteBehind && line.weight > 0.0
     };
+    if plan.warming.is_some() {
+        told.push("what warming loaded is told as it was in the sample".to_owned());
+    }
     if plan.workload.mix.iter().any(|line| writes_behind(&line)) {
         told.push(
             "consumers of the write-behind queue are as many as in the whole: its lag is understated \
