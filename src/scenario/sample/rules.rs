@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
+use crate::scenario::jobs::{JobAction, JobPlan};
 use crate::scenario::plan::Plan;
 use crate::units::{Ratio, thousands};
 use crate::workload::sampling::Share;
@@ -119,11 +120,36 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
         }
     }
     found.extend(invalidations(plan, share));
+    found.extend(jobs(plan));
     found
 }
 
-/// Whether users change or drop what is in it.
+/// What operators do that no sample does as well.
+fn jobs(plan: &Plan) -> impl Iterator<Item = Problem> {
+    let patterns = plan.jobs.iter().filter(|job| {
+        matches!(
+            job.action,
+            JobAction::OnKeys {
+                operation: Operation::InvalidatePattern,
+                ..
+            }
+        )
+    });
+    patterns.map(|job| Problem::Impossible {
+        what: format!("the job `{}`", job.name),
+        why: "it drops a few groups of keys, of which a sample has about none",
+    })
+}
+
+/// Whether users or operators change or drop keys in it.
 fn is_changed(plan: &Plan, id: DataTypeId) -> bool {
+    let by_operators = |job: &JobPlan| match &job.action {
+        JobAction::OnKeys { keys, .. } => keys.iter().any(|(of, _)| *of == id),
+        JobAction::InvalidateAll(_) | JobAction::Deploy(_) => false,
+    };
+    if plan.jobs.iter().any(by_operators) {
+        return true;
+    }
     let mut lines = plan.workload.mix.iter().filter(|line| line.data_type == id);
     lines.any(|line| {
         line.weight > 0.0 && !matches!(line.operation, Operation::Get | Operation::Admit)

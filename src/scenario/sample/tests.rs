@@ -68,6 +68,26 @@ fn sample_of(plan: &Plan, ratio: f64) -> SampledPlan {
     sampled(plan, share(plan, ratio), seed_of(plan, 0)).unwrap_or_else(|error| panic!("{error}"))
 }
 
+#[test]
+fn operators_may_do_what_a_sample_can_do_as_well() {
+    let jobs = |what: &str| format!("[{{ name: recall, at: 90s, {what} }}]");
+    for good in [
+        "put: { product: all }",
+        "invalidate: { product: 500 }",
+        "deploy: rolling",
+    ] {
+        sample_of(&large(&[("jobs", &jobs(good))]), 0.02);
+    }
+    let told = refused(
+        &[("jobs", &jobs("invalidate_pattern: { product: 3 }"))],
+        0.02,
+    );
+    assert!(
+        told.contains("the job `recall`: it drops a few groups of keys"),
+        "{told}"
+    );
+}
+
 fn refused(set: &[(&str, &str)], ratio: f64) -> String {
     let plan = large(set);
     match sampled(&plan, share(&plan, ratio), plan.seed) {
