@@ -22,8 +22,9 @@ pub fn judge_again(shown: &mut Report, gates: &[Gate], samples: &[Report]) {
         match estimate_of(&gate.check, sampling) {
             Some(figure) if !undecided => by_estimate(&gate.check, figure, result),
             _ => {
-                let verdicts = samples.iter().filter_map(|sample| sample.gates.get(at));
-                by_agreement(verdicts.map(|gate| gate.verdict).collect(), result);
+                let judged = samples.iter().filter_map(|sample| sample.gates.get(at));
+                let verdicts: Vec<Verdict> = judged.map(|gate| gate.verdict).collect();
+                by_agreement(&verdicts, result);
             }
         }
     }
@@ -48,7 +49,7 @@ fn by_estimate(check: &Check, figure: &SampledFigure, result: &mut GateResult) {
     result.note = format!("it is between {low} and {high}: take more, or larger, samples");
 }
 
-fn by_agreement(verdicts: Vec<Verdict>, result: &mut GateResult) {
+fn by_agreement(verdicts: &[Verdict], result: &mut GateResult) {
     if verdicts.iter().all(|verdict| *verdict == result.verdict) {
         return;
     }
