@@ -218,3 +218,25 @@ impl<R: Remote, O: Origin> Service for Simulated<R, O> {
         self.process.restart()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::running::Protected;
+    use super::*;
+    use crate::engine::resilience::guarded::Guarded;
+    use crate::environment::database::{Distant, MockDatabase};
+    use crate::environment::modelled_redis::remote::ModelledRemote;
+
+    /// Each request has a future of its own, which is moved as it is made: its size is time.
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        type Engine0 = Engine<Guarded<ModelledRemote>, Protected<Distant<MockDatabase>>>;
+        fn size_of_future<F>(_: impl FnOnce(&'static Engine0, &'static Key) -> F) -> usize {
+            size_of::<F>()
+        }
+        let id = DataTypeId(0);
+        let size =
+            size_of_future(|engine, key| operate(engine, Operation::Get, id, key, Bytes::new()));
+        assert!(size <= 2_048, "{size} bytes: box what only a miss needs");
+    }
+}
