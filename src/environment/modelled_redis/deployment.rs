@@ -270,6 +270,11 @@ impl ModelledRedis {
         state.shards.iter_mut().all(|shard| shard.is_up(now))
     }
 
+    /// How many listen to notices.
+    pub fn listeners(&self) -> usize {
+        self.inner.state.lock().hub.len()
+    }
+
     /// How many primaries there are; each is a shard by its place.
     pub fn primaries(&self) -> usize {
         self.inner.state.lock().shards.len()
