@@ -192,8 +192,9 @@ impl Way {
         let way = self.face.way.draw(&mut self.stream);
         let (there, share) = (now + way / 2, self.face.share);
         let busy = self.face.processor_time.div_f64(share);
-        let waited = self.processor.take(there, busy).since(there) - busy;
-        (there + waited.mul_f64(share), way - way / 2)
+        let done = self.processor.take(there, busy);
+        let waited = done.since(there).saturating_sub(busy);
+        (there + waited.mul_f64(share), way / 2)
     }
 }
 
