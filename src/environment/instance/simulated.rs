@@ -2,7 +2,8 @@
 //! what these take, as calibrated.
 //!
 //! A request is on its way for half of the network's delay, waits for the instance's processor, keeps
-//! it busy, is served by the engine, and is on its way back for the other half. Started and stopped by
+//! it busy, is served by the engine, and is on its way back for the other half: that one nobody waits
+//! for here, it is told with the answer. Started and stopped by
 //! the runner.
 
 use std::future::Future;
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use super::deployed::Deployed;
 use super::metrics::InstanceMetrics;
 use super::running::Running;
-use super::service::{Restarting, Service, Serving, operate};
+use super::service::{Restarting, Served, Service, Serving, operate};
 use super::{InstanceConfig, layer, metrics_of};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::Engine;
@@ -209,9 +210,16 @@ impl<R: Remote, O: Origin> Service for Simulated<R, O> {
         Box::pin(async move {
             let (begins, back) = self.way.lock().take(self.clock.now());
             self.clock.sleep_until(begins).await;
-            let served = operate(&self.engine, operation, data_type, key, value).await;
-            self.clock.sleep(back).await;
-            served
+            match operate(&self.engine, operation, data_type, key, value).await {
+                Ok(served) => Ok(Served {
+                    way_back: back,
+                    ..served
+                }),
+                Err(error) => {
+                    self.clock.sleep(back).await;
+                    Err(error)
+                }
+            }
         })
     }
 
