@@ -4,6 +4,7 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::expect_used,
+    clippy::panic,
     reason = "a benchmark times itself and talks to who called it"
 )]
 
@@ -11,7 +12,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cachestorm::clock::{Clock, Timestamp, virtual_time};
+use cachestorm::clock::{Timestamp, virtual_time};
 use cachestorm::report::model::Report;
 use cachestorm::runner::{self, Moment, Progress, RunOptions};
 use cachestorm::scenario::{self, Overrides};
@@ -59,12 +60,8 @@ fn waits() {
     let mut paused = Vec::new();
     for _ in 0..ROUNDS {
         let (runtime, clock) = virtual_time::runtime(Timestamp::EPOCH).expect("a runtime");
-        ours.push(timed(|| {
-            runtime.block_on(many(move |pause| {
-                let clock: Clock = clock.clone();
-                async move { clock.sleep(pause).await }
-            }))
-        }));
+        let wait = move |pause| clock.sleep(pause);
+        ours.push(timed(|| runtime.block_on(many(wait.clone()))));
         let runtime = Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

@@ -20,10 +20,12 @@ pub mod virtual_time;
 use std::fmt;
 use std::future::Future;
 use std::ops::{Add, Sub};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
+
+use pin_project_lite::pin_project;
 
 use self::virtual_time::{VirtualTime, Wait};
 
@@ -136,47 +138,89 @@ impl Clock {
 
     /// Waits for `duration`. Tokio's timers tick once a millisecond, so in real time a wait may be up
     /// to a millisecond longer than asked.
-    pub async fn sleep(&self, duration: Duration) {
-        if duration.is_zero() {
-            return;
-        }
-        match &self.source {
-            Source::Real { .. } => tokio::time::sleep(duration).await,
-            Source::Virtual(time) => Wait::until(Arc::clone(time), time.now() + duration).await,
-        }
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        let kind = match &self.source {
+            _ if duration.is_zero() => SleepKind::Done,
+            Source::Real { .. } => SleepKind::Real {
+                sleep: tokio::time::sleep(duration),
+            },
+            Source::Virtual(time) => SleepKind::Virtual {
+                wait: Wait::until(Arc::clone(time), time.now() + duration),
+            },
+        };
+        Sleep { kind }
     }
 
     /// Waits until `deadline`; returns at once if it has passed.
-    pub async fn sleep_until(&self, deadline: Timestamp) {
-        self.sleep(deadline.since(self.now())).await;
+    pub fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        self.sleep(deadline.since(self.now()))
     }
 
-    /// Runs `future` for at most `limit`.
-    ///
-    /// # Errors
-    /// [`Elapsed`] if `future` was not ready in time; it is dropped then.
-    pub async fn timeout<F: Future>(
-        &self,
-        limit: Duration,
-        future: F,
-    ) -> Result<F::Output, Elapsed> {
-        match &self.source {
-            Source::Real { .. } => tokio::time::timeout(limit, future)
-                .await
-                .map_err(|_| Elapsed),
-            Source::Virtual(time) => {
-                let limit = Wait::until(Arc::clone(time), time.now() + limit);
-                let (mut future, mut limit) = (pin!(future), pin!(limit));
-                // The future first: what is ready in time is never too late.
-                std::future::poll_fn(|context| {
-                    if let Poll::Ready(output) = future.as_mut().poll(context) {
-                        return Poll::Ready(Ok(output));
-                    }
-                    limit.as_mut().poll(context).map(|()| Err(Elapsed))
-                })
-                .await
-            }
+    /// Runs `future` for at most `limit`. Gives [`Elapsed`] if it was not ready in time; it is dropped
+    /// then.
+    pub fn timeout<F: Future>(&self, limit: Duration, future: F) -> Timeout<F> {
+        Timeout {
+            future,
+            limit: self.sleep(limit),
         }
+    }
+}
+
+pin_project! {
+    /// A wait of a [`Clock`].
+    #[must_use = "nobody waits until it is polled"]
+    #[derive(Debug)]
+    pub struct Sleep {
+        #[pin]
+        kind: SleepKind,
+    }
+}
+
+pin_project! {
+    #[project = SleepProjected]
+    #[derive(Debug)]
+    enum SleepKind {
+        Done,
+        Real { #[pin] sleep: tokio::time::Sleep },
+        Virtual { #[pin] wait: Wait },
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.project().kind.project() {
+            SleepProjected::Done => Poll::Ready(()),
+            SleepProjected::Real { sleep } => sleep.poll(context),
+            SleepProjected::Virtual { wait } => wait.poll(context),
+        }
+    }
+}
+
+pin_project! {
+    /// A future that ends at a [`Clock`]'s limit. Holds it once: what bounds what bounds others would
+    /// grow twofold with each layer otherwise.
+    #[must_use = "nothing is run until it is polled"]
+    #[derive(Debug)]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        #[pin]
+        limit: Sleep,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // The future first: what is ready in time is never too late.
+        if let Poll::Ready(output) = this.future.poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        this.limit.poll(context).map(|()| Err(Elapsed))
     }
 }
 

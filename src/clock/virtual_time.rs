@@ -292,14 +292,12 @@ mod tests {
                 late.await.expect("in time");
             }
             assert_eq!(clock.now(), before);
-            let waits = time.waits.lock();
-            assert!(
-                waits.queue.len() <= 2 * STALE_MAX + 2,
-                "{}",
-                waits.queue.len()
-            );
-            assert!(waits.places.len() <= 2, "{}", waits.places.len());
-            drop(waits);
+            let (queued, places) = {
+                let waits = time.waits.lock();
+                (waits.queue.len(), waits.places.len())
+            };
+            assert!(queued <= 2 * STALE_MAX + 2, "{queued}");
+            assert!(places <= 2, "{places}");
             clock.sleep(Duration::from_secs(5)).await;
             assert_eq!(clock.now().since(before), Duration::from_secs(5));
         });

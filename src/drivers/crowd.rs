@@ -230,8 +230,9 @@ impl<C: Caller> Crowd<C> {
         let end = self.schedule.end();
         tokio::select! {
             biased;
-            () = told => false,
+            // First, because it is what nearly always happens.
             () = self.alarm.sleep_until(due.min(end)) => due < end,
+            () = told => false,
         }
     }
 

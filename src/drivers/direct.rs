@@ -107,12 +107,13 @@ impl Caller for DirectCaller {
         let sent = self.clock.now();
         let serving = self.targets[call.instance].serve(operation, data_type, &key, body);
         let served = self.clock.timeout(self.request_timeout, serving).await;
-        let finished = self.clock.now();
+        let answered = self.clock.now();
         let (served, error) = match served {
             Ok(Ok(served)) => (served, None),
             Ok(Err(error)) => (FAILED, Some(error.to_string())),
             Err(_) => (FAILED, Some(TIMED_OUT.to_owned())),
         };
+        let finished = answered + served.way_back;
         Sample {
             phase: call.phase,
             data_type,
@@ -135,4 +136,5 @@ const FAILED: Served = Served {
     outcome: Outcome::Error,
     layer: Layer::Origin,
     version: None,
+    way_back: Duration::ZERO,
 };

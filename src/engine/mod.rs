@@ -242,7 +242,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
             return Err(wrong_strategy("admit", policy));
         };
         let Some(remote) = &self.remote else {
-            return self.admit_at_origin(data_type, key, limit).await;
+            return Box::pin(self.admit_at_origin(data_type, key, limit)).await;
         };
         match remote.admit(key, limit).await {
             Ok(admission) => Ok(admission),
@@ -250,7 +250,7 @@ impl<R: Remote, O: Origin> Engine<R, O> {
                 self.failed(Layer::Remote, &error);
                 match error {
                     LayerError::Unsupported(..) => {
-                        self.admit_at_origin(data_type, key, limit).await
+                        Box::pin(self.admit_at_origin(data_type, key, limit)).await
                     }
                     error => Err(EngineError::Remote(error)),
                 }

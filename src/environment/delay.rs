@@ -55,7 +55,9 @@ impl Delay {
         let Some(&(from, low)) = above.checked_sub(1).and_then(|at| self.quantiles.get(at)) else {
             return high;
         };
-        low + (high - low).mul_f64((share - from) / (to - from))
+        low + high
+            .saturating_sub(low)
+            .mul_f64((share - from) / (to - from))
     }
 }
 

@@ -104,7 +104,7 @@ impl Agreement {
             "database connections, most",
             Kind::Count,
             Some(CONNECTIONS),
-            &|report| Some(report.origin.peak_connections as f64),
+            &|report| Some(report.origin.peak_connections.into()),
         );
         let times = |report: &Report| report.requests.response_time_us;
         add("response time, p50", Kind::TimeUs, Some(P50), &|report| {
@@ -313,7 +313,29 @@ mod tests {
             color: false,
             width: 100,
         };
-        insta::assert_snapshot!(agreement.text(style), @"");
+        insta::assert_snapshot!(agreement.text(style), @"
+        adr-006 · seed 42 · a real run and its simulation
+
+          figure                        real  simulated        apart    allowed  verdict
+          hit ratio, local             57.7%          –            –   2 points  DISAGREES
+          hit ratio, remote            88.9%      88.9%  +0.0 points   2 points  agrees
+          hit ratio, activity              –          –            –          –  not judged
+          hit ratio, customer          97.1%      97.1%  +0.0 points          –  not judged
+          hit ratio, inventory         89.0%      89.0%  +0.0 points          –  not judged
+          hit ratio, product           99.0%      99.0%  +0.0 points          –  not judged
+          hit ratio, quote             81.1%      81.1%  +0.0 points          –  not judged
+          hit ratio, rate_limit            –          –            –          –  not judged
+          hit ratio, session            100%       100%  +0.0 points          –  not judged
+          database queries             2,599      2,780        +7.0%         5%  DISAGREES
+          database connections, most      23         23        +0.0%  10%, or 2  agrees
+          response time, p50          0.5 ms     0.5 ms       +10.0%        15%  agrees
+          response time, p95           61 ms      61 ms        +0.0%          –  not judged
+          response time, p99          402 ms     241 ms       -40.0%        30%  DISAGREES
+          requests                    29,741     29,741        +0.0%          –  not judged
+          Redis keys                  31,842     31,842        +0.0%          –  not judged
+
+        DISAGREE  3 of 6 judged figures agree
+        ");
     }
 
     #[test]

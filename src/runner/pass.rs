@@ -20,6 +20,7 @@ use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
+use crate::environment::instance::simulated::Processor;
 use crate::environment::keyspace::ttl::TtlSample;
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::event_log::Logged;
@@ -86,21 +87,15 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
         .map(|_| Arc::new(EngineObserver::new()))
         .collect();
-    let told = observers.iter().map(|observer| {
-        let told = Arc::new(Both(Arc::clone(observer), Arc::clone(&write_behind)));
-        match stage.time.log() {
-            Some(log) => Arc::new(Both(told, Arc::clone(log))) as Arc<dyn Observer>,
-            None => told,
-        }
-    });
-    let told = told.collect();
+    let told = observers
+        .iter()
+        .map(|observer| told(stage, observer, &write_behind))
+        .collect();
     // Before the instances, which may warm before the first user comes.
     let untouched = Untouched::read(stage, &database).await;
     let (host, instances) = start_instances(stage, kind, &database, told).await?;
 
-    if let Some(metrics) = metrics_of(&instances) {
-        stage.progress.note(&metrics);
-    }
+    note_metrics(stage, &instances);
     let started_at = stage.clock.now();
     let schedule = Arc::new(Schedule::new(started_at, phases(plan, kind)));
     let recorder = Arc::new(Recorder::new(
@@ -116,10 +111,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         database,
         untouched,
         instances: instances.iter().map(AnyInstance::metrics).collect(),
-        processors: instances
-            .iter()
-            .filter_map(AnyInstance::processor)
-            .collect(),
+        processors: processors(&instances),
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
     let (driven, observed, jobs) = Box::pin(drive(stage, kind, &instances, watched)).await?;
@@ -217,13 +209,32 @@ async fn start_instances(
     Ok((Some(host), started))
 }
 
-/// Where the metrics of `instances` are, while they run; `None` if nobody could ask for them.
-fn metrics_of(instances: &[AnyInstance]) -> Option<String> {
-    let urls: Vec<String> = instances
-        .iter()
-        .filter_map(AnyInstance::metrics_url)
-        .collect();
-    (!urls.is_empty()).then(|| format!("metrics: {}", urls.join(" ")))
+/// Who is told of what happens in the engine of an instance.
+fn told(
+    stage: &Stage<'_>,
+    observer: &Arc<EngineObserver>,
+    write_behind: &Arc<WriteBehindOracle>,
+) -> Arc<dyn Observer> {
+    let told = Arc::new(Both(Arc::clone(observer), Arc::clone(write_behind)));
+    match stage.time.log() {
+        Some(log) => Arc::new(Both(told, Arc::clone(log))),
+        None => told,
+    }
+}
+
+fn processors(instances: &[AnyInstance]) -> Vec<Processor> {
+    let processors = instances.iter().filter_map(AnyInstance::processor);
+    processors.collect()
+}
+
+/// Tells where the metrics of `instances` are, while they run.
+fn note_metrics(stage: &Stage<'_>, instances: &[AnyInstance]) {
+    let urls = instances.iter().filter_map(AnyInstance::metrics_url);
+    let urls: Vec<String> = urls.collect();
+    if !urls.is_empty() {
+        let metrics = format!("metrics: {}", urls.join(" "));
+        stage.progress.note(&metrics);
+    }
 }
 
 /// Where samples go: to the recorder, and in virtual time through the log.

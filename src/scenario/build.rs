@@ -88,10 +88,8 @@ pub(super) fn build(
     let baseline = build_baseline(file, errors);
     let simulation = simulation::build(file, errors);
 
-    let users = file
-        .traffic
-        .value()
-        .and_then(|traffic| traffic::users(traffic, errors));
+    let users = file.traffic.value();
+    let users = users.and_then(|traffic| traffic::users(traffic, errors));
     let data_types = data_types::build(file, users, errors);
     let names = data_types::names(file);
     let traffic = file

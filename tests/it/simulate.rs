@@ -54,7 +54,7 @@ data_types:
     popularity: per-user
 layers:
   local: { entries: 100 }
-  remote: { maxmemory: 2MiB, policy: allkeys-lru }
+  remote: { maxmemory: 2MiB, policy: volatile-lru }
 instances: 3
 origin: { connections: 8 }
 resilience: { stampede: lease, ttl_jitter: 10%, negative_ttl: 1s, serve_stale: 5s }
@@ -157,21 +157,21 @@ fn the_same_seed_gives_the_same_report_and_another_seed_another() {
     assert_eq!(hashes.len(), 3, "every seed has a run of its own");
 }
 
-/// A week passes in a moment; a bound far above what it takes, far below what it would.
+/// Hours pass in seconds; a bound far above what it takes, far below what it would.
 #[test]
 fn virtual_time_does_not_wait_for_real_time() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let set = [
         ("traffic.users", "5"),
         ("traffic.think_time", "10m..30m"),
-        ("traffic.phases.1.for", "168h"),
+        ("traffic.phases.1.for", "6h"),
     ];
     let clock = Clock::real();
     let began = clock.now();
     let report = simulate(&plan(BUSY, None, &set), folder.path(), false).expect("a simulation");
-    assert!(report.duration_s > 168.0 * 3_600.0);
-    assert!(report.requests.total > 2_000, "{}", report.requests.total);
-    assert!(clock.now().since(began) < Duration::from_hours(1));
+    assert!(report.duration_s > 6.0 * 3_600.0);
+    assert!(report.requests.total > 60, "{}", report.requests.total);
+    assert!(clock.now().since(began) < Duration::from_mins(30));
 }
 
 #[test]

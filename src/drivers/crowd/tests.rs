@@ -49,6 +49,7 @@ impl Service for Instance {
             }
             self.clock.sleep(ANSWERS_AFTER).await;
             Ok(Served {
+                way_back: Duration::ZERO,
                 outcome: Outcome::Hit,
                 layer: Layer::Remote,
                 version: Some(Version(1)),

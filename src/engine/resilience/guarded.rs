@@ -7,6 +7,7 @@
 //! unguarded: they are few, have their own bounds and back-off, and nobody waits for them.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ impl<R: Remote> Guarded<R> {
         &self,
         call: impl Future<Output = Result<T, LayerError>>,
     ) -> impl Future<Output = Result<T, LayerError>> {
-        self.guard_if(false, call)
+        self.guard_if(false, Box::pin(call))
     }
 
     /// The same for a `call` that asks for the entry at `key`: not before what was missed of that key is
@@ -109,13 +110,15 @@ impl<R: Remote> Guarded<R> {
         key: &Key,
         call: impl Future<Output = Result<T, LayerError>>,
     ) -> impl Future<Output = Result<T, LayerError>> {
-        self.guard_if(self.missed.any() && self.missed.concerns(key), call)
+        let concerned = self.missed.any() && self.missed.concerns(key);
+        self.guard_if(concerned, Box::pin(call))
     }
 
+    /// The call is boxed: every function that a future is handed on to holds it once more, and moves it.
     async fn guard_if<T>(
         &self,
         concerned: bool,
-        call: impl Future<Output = Result<T, LayerError>>,
+        call: Pin<Box<impl Future<Output = Result<T, LayerError>>>>,
     ) -> Result<T, LayerError> {
         let turn = self.enter()?;
         if self.missed.any() {
@@ -130,8 +133,6 @@ impl<R: Remote> Guarded<R> {
                 return Err(error);
             }
         }
-        // By reference: every function that a future is handed on to would hold it once more.
-        let call = std::pin::pin!(call);
         let answer = self.bounded(call).await;
         match &answer {
             Ok(_) => turn.end_well(),

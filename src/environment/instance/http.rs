@@ -238,6 +238,7 @@ fn empty(status: StatusCode, outcome: Outcome, layer: Layer) -> Told {
     Told {
         response,
         served: Served {
+            way_back: Duration::ZERO,
             outcome,
             layer,
             version: None,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -19,6 +20,9 @@ pub struct Served {
     pub layer: Layer,
     /// The version read or written.
     pub version: Option<Version>,
+    /// How long the answer is on its way from here to who asked; none from a real instance, which has
+    /// sent it.
+    pub way_back: Duration,
 }
 
 /// An answer that is under way.
@@ -71,6 +75,7 @@ pub(super) async fn operate<R: Remote, O: Origin>(
         outcome,
         layer,
         version,
+        way_back: Duration::ZERO,
     };
     Ok(match operation {
         Operation::Get => {

@@ -2,7 +2,8 @@
 //! what these take, as calibrated.
 //!
 //! A request is on its way for half of the network's delay, waits for the instance's processor, keeps
-//! it busy, is served by the engine, and is on its way back for the other half. Started and stopped by
+//! it busy, is served by the engine, and is on its way back for the other half: that one nobody waits
+//! for here, it is told with the answer. Started and stopped by
 //! the runner.
 
 use std::future::Future;
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use super::deployed::Deployed;
 use super::metrics::InstanceMetrics;
 use super::running::Running;
-use super::service::{Restarting, Service, Serving, operate};
+use super::service::{Restarting, Served, Service, Serving, operate};
 use super::{InstanceConfig, layer, metrics_of};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::Engine;
@@ -198,8 +199,9 @@ impl Way {
         let way = self.face.way.draw(&mut self.stream);
         let there = now + way / 2;
         let busy = self.dilation.cost(self.face.processor_time);
-        let waited = self.processor.take(there, busy).since(there) - busy;
-        (there + self.dilation.wait(waited), way - way / 2)
+        let done = self.processor.take(there, busy);
+        let waited = done.since(there).saturating_sub(busy);
+        (there + self.dilation.wait(waited), way / 2)
     }
 }
 
@@ -214,13 +216,42 @@ impl<R: Remote, O: Origin> Service for Simulated<R, O> {
         Box::pin(async move {
             let (begins, back) = self.way.lock().take(self.clock.now());
             self.clock.sleep_until(begins).await;
-            let served = operate(&self.engine, operation, data_type, key, value).await;
-            self.clock.sleep(back).await;
-            served
+            match operate(&self.engine, operation, data_type, key, value).await {
+                Ok(served) => Ok(Served {
+                    way_back: back,
+                    ..served
+                }),
+                Err(error) => {
+                    self.clock.sleep(back).await;
+                    Err(error)
+                }
+            }
         })
     }
 
     fn restart(&self) -> Restarting<'_> {
         self.process.restart()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::running::Protected;
+    use super::*;
+    use crate::engine::resilience::guarded::Guarded;
+    use crate::environment::database::{Distant, MockDatabase};
+    use crate::environment::modelled_redis::remote::ModelledRemote;
+
+    /// Each request has a future of its own, which is moved as it is made: its size is time.
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        type Engine0 = Engine<Guarded<ModelledRemote>, Protected<Distant<MockDatabase>>>;
+        fn size_of_future<F>(_: impl FnOnce(&'static Engine0, &'static Key) -> F) -> usize {
+            size_of::<F>()
+        }
+        let id = DataTypeId(0);
+        let size =
+            size_of_future(|engine, key| operate(engine, Operation::Get, id, key, Bytes::new()));
+        assert!(size <= 2_048, "{size} bytes: box what only a miss needs");
     }
 }

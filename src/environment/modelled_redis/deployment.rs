@@ -251,8 +251,13 @@ impl ModelledRedis {
 
     /// How many keys the primaries hold, those included that are due but not gone.
     pub fn keys(&self) -> u64 {
-        let state = self.inner.state.lock();
-        state.shards.iter().map(|shard| shard.server.keys()).sum()
+        let now = self.inner.clock.now();
+        let mut state = self.inner.state.lock();
+        let up = state.shards.iter_mut().filter_map(|shard| {
+            let is_up = shard.is_up(now);
+            is_up.then(|| shard.server.keys())
+        });
+        up.sum()
     }
 
     /// Whether every key has a primary now.
@@ -260,6 +265,11 @@ impl ModelledRedis {
         let now = self.inner.clock.now();
         let mut state = self.inner.state.lock();
         state.shards.iter_mut().all(|shard| shard.is_up(now))
+    }
+
+    /// How many listen to notices.
+    pub fn listeners(&self) -> usize {
+        self.inner.state.lock().hub.len()
     }
 
     /// How many primaries there are; each is a shard by its place.

@@ -134,6 +134,11 @@ impl Server {
         self.keyspace.read(key.as_str(), self.now)
     }
 
+    /// Looks a key up once more within the same command, which counts as another look.
+    pub(super) fn read_again(&mut self, key: &Key) {
+        let _ = self.keyspace.read(key.as_str(), self.now);
+    }
+
     /// Looks a key up without a trace.
     pub(super) fn peek(&self, key: &Key) -> Option<&Value> {
         self.keyspace.peek(key.as_str(), self.now)

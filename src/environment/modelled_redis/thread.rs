@@ -133,7 +133,7 @@ impl Dilation {
     pub fn wait(&self, waited: Duration) -> Duration {
         if self.share < 1.0 {
             let chance = waited.min(self.chance);
-            chance.mul_f64(self.share) + (waited - chance)
+            chance.mul_f64(self.share) + waited.saturating_sub(chance)
         } else {
             waited
         }

@@ -66,6 +66,7 @@ impl Service for Fake {
                 return Err(EngineError::Origin(LayerError::TimedOut("the origin")));
             }
             Ok(Served {
+                way_back: Duration::ZERO,
                 outcome: Outcome::Bypass,
                 layer: Layer::Origin,
                 version: None,

@@ -14,6 +14,7 @@
 mod book;
 mod check;
 mod live;
+mod modelled;
 mod script;
 mod world;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cachestorm::clock::Clock;
 use cachestorm::engine::data_type::{Key, Limit, LimitAlgorithm};
 use cachestorm::engine::invalidation::markers::Scope;
-use cachestorm::engine::layer::{Entry, Generation, Remote, Token, Version};
+use cachestorm::engine::layer::{Entry, Generation, Queue, QueueId, Remote, Token, Version};
 use cachestorm::engine::remote::redis::{RedisOptions, RedisRemote};
 use cachestorm::environment::modelled_redis::deployment::ModelledRedisConfig;
 use cachestorm::environment::modelled_redis::memory::MemoryLayout;
@@ -18,6 +18,10 @@ use crate::conformance::{ITEM, TTL, append, entry, items, policies, until};
 use crate::support::scene;
 
 const PREFIX: &str = "model:";
+/// All that both count, but for what a client says on its own account.
+const COMMANDS: &str = "get getrange set hmget hgetall hset hincrby hvals zadd \
+    zcard zcount zrange xadd xlen xrange xack xdel xclaim \
+    xpending xreadgroup pexpire persist time unlink scan hdel publish";
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the engine does in a run: misses and fills, invalidations, leases, locks, counters, a queue.
@@ -69,8 +73,37 @@ async fn operate(clock: &Clock, remote: &impl Remote) {
             .await
             .expect("accepted");
     }
+    consume(remote).await;
     let raised = remote.raise(&Scope::DataType(ITEM), Generation(0)).await;
-    raised.expect("raised");
+    let raised = raised.expect("raised");
+    let known = remote.reconcile(&[]).await.expect("an answer");
+    assert_eq!(known.len(), 1);
+    remote.reconcile(&known).await.expect("an answer");
+    let everything = remote.raise(&Scope::Everything, raised).await;
+    everything.expect("raised");
+    remote.reconcile(&known).await.expect("an answer");
+    let all = "item:1*".parse().expect("a pattern");
+    let swept = remote.sweep(&[all], |_| true).await;
+    assert!(swept.expect("swept") > 1_000);
+}
+
+/// A few rounds of a consumer, with half of the writes left where they are.
+async fn consume(remote: &impl Remote) {
+    let mut queue = remote.queue("c1").await.expect("a queue");
+    for _ in 0..10 {
+        let given = queue.next_batch(10).await.expect("an answer");
+        let ids: Vec<QueueId> = given.iter().map(|given| given.id.clone()).collect();
+        assert_eq!(ids.len(), 10);
+        queue.acknowledge(&ids[..8]).await.expect("acknowledged");
+        queue.bury(&given[8], "a test").await.expect("buried");
+        assert_eq!(queue.keep(&ids[9..]).await, Ok(true));
+        let back = queue.take_back(None, 5, 100).await.expect("an answer");
+        assert!(!back.deliveries.is_empty());
+        let idle = Some(Duration::from_hours(1));
+        let back = queue.take_back(idle, 5, 100).await.expect("an answer");
+        assert_eq!(back.deliveries, []);
+        queue.waiting().await.expect("an answer");
+    }
 }
 
 async fn count(remote: &impl Remote) {
@@ -141,9 +174,6 @@ async fn live_the_model_weighs_what_a_real_one_does_after_the_same_operations() 
     };
     let off =
         |measured: &RedisInfo| modelled.used_memory.0 as f64 / measured.used_memory.0 as f64 - 1.0;
-    for (name, of) in [("model", &modelled), ("real", &ask().await)] {
-        println!("{name} {of:?}");
-    }
     // Tables move and buffers shrink after a while.
     let measured = until(&clock, "the same memory", ASK_LIMIT, async || {
         let info = ask().await;
@@ -155,10 +185,7 @@ async fn live_the_model_weighs_what_a_real_one_does_after_the_same_operations() 
     assert_eq!(modelled.keyspace(0).expires, measured.keyspace(0).expires);
     assert_eq!(modelled.keyspace_hits, measured.keyspace_hits);
     assert_eq!(modelled.keyspace_misses, measured.keyspace_misses);
-    for command in [
-        "get", "getrange", "set", "hget", "hmget", "hgetall", "hset", "hincrby", "hvals", "zadd",
-        "zcard", "zcount", "zrange", "xadd", "xlen", "pexpire", "persist", "time",
-    ] {
+    for command in COMMANDS.split_whitespace() {
         let calls = |info: &RedisInfo| info.calls_of(command);
         assert_eq!(calls(&modelled), calls(&measured), "{command}");
     }

@@ -94,6 +94,7 @@ pub(in crate::environment::instance) const FAILED: Served = Served {
     outcome: Outcome::Error,
     layer: Layer::Origin,
     version: None,
+    way_back: Duration::ZERO,
 };
 
 /// A service whose answers are counted.

@@ -292,6 +292,7 @@ fn the_documentation_names_every_metric() {
     let metrics = metrics();
     // Series of what was served are made by the first that is.
     let served = Served {
+        way_back: Duration::ZERO,
         outcome: Outcome::Hit,
         layer: Layer::Local,
         version: None,

@@ -259,6 +259,8 @@ impl ModelledStream {
 
     fn read_fresh(&self, server: &mut Server, max: usize) -> Result<Vec<Delivery>, LayerError> {
         let fresh = group(server, Called::Xreadgroup, &self.stream)?.fresh(max);
+        // First for the group, then for the entries.
+        server.read_again(&self.stream);
         if fresh.is_empty() {
             return Ok(Vec::new());
         }
@@ -295,7 +297,10 @@ impl Queue for ModelledStream {
                 break (answer, done);
             }
             let left = until.since(clock.now());
-            let _ = clock.timeout(left, self.redis.queued()).await;
+            let woken = clock.timeout(left, self.redis.queued()).await;
+            if woken.is_err() {
+                break (Ok(Vec::new()), clock.now());
+            }
             if let Err(cut_off) = self.connected() {
                 break (Err(cut_off), clock.now());
             }

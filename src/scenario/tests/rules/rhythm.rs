@@ -22,7 +22,7 @@ fn the_period() {
         ("evry: 24h", "unknown key `evry`", "evry"),
         ("every: 500ms", "`every` cannot be 500ms", "500ms"),
         ("every: 8days", "`every` cannot be 8days", "8days"),
-        ("starts_at: 24h", "1day is not within 1day", "24h"),
+        ("starts_at: 24h", "24h is not within 24h", "24h"),
         ("every: 9h", "9h is not within 9h", "9h"),
     ] {
         wrong(&format!("{keys}, {present}"), message, shown);
@@ -32,7 +32,7 @@ fn the_period() {
 #[test]
 fn who_is_there() {
     for (present, message, shown) in [
-        ("{ 0h: 30%, 25h: 80% }", "1day 1h is not within 1day", "25h"),
+        ("{ 0h: 30%, 25h: 80% }", "1day 1h is not within 24h", "25h"),
         ("{ 0h: 30%, nine: 80% }", "\"nine\" is no moment", "nine"),
         ("{ 0h: 30%, 9: 80% }", "\"9\" is no moment", "9"),
         ("{ 0h: 30%, 9h: 180% }", "\"180%\" is not a share", "180%"),
