@@ -41,6 +41,9 @@ pub struct SampledKeys {
     pub kept: u64,
     /// Those that are asked for less often than in truth.
     pub thinned: Vec<Thinned>,
+    /// The share of the lookups that hit in the sample and would miss in the whole, at the most, because
+    /// somebody dropped the key and it is being loaded.
+    pub loading: f64,
     /// In the cache as a whole: whose misses load from the origin.
     pub cache: Option<Lifetime>,
     /// In the local layer; `None` if it is not kept there.

@@ -91,8 +91,12 @@ pub(super) async fn start<O: Origin + Clone>(
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Vec<AnyInstance>, EnvironmentError> {
     let mut instances = Vec::new();
+    let warming = (kind == PassKind::After).then(|| warming::of(stage.plan));
     for (number, observer) in (0..).zip(observers) {
-        let config = config(stage, kind, number, observer);
+        let config = InstanceConfig {
+            warming: warming.clone().flatten(),
+            ..config(stage, kind, number, observer)
+        };
         instances.push(match &stage.time {
             Time::Real => AnyInstance::Real(Instance::start(config, origin.clone()).await?),
             Time::Virtual { calibration, .. } => {
@@ -129,7 +133,7 @@ fn config(
         aside: remote.and_then(|remote| aside_options(stage, remote)),
         invalidation: remote.map(|remote| remote.invalidation).unwrap_or_default(),
         resilience: plan.resilience,
-        warming: cached.then(|| warming::of(plan)).flatten(),
+        warming: None,
         clock: stage.clock.clone(),
         seed: plan.seed.fork("instances"),
         observer,

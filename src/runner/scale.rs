@@ -110,7 +110,7 @@ mod tests {
     fn what_grows_with_the_users_is_that_of_all() {
         let text = "{ name: a, data_types: { row: { key: 'r:{id}', strategy: cache-aside, ttl: 1m, \
                     population: 9, value_size: 9B, origin: { query_time: { median: 1ms, p99: 2ms }, \
-                    write_time: { median: 1ms, p99: 2ms } } } }, layers: { local: { entries: 9 } }, \
+                    write_time: { median: 1ms, p99: 2ms } } } }, layers: { local: { entries: 9 }, remote: none }, \
                     origin: { connections: 40 }, traffic: { users: 5, think_time: 1s..2s, \
                     phases: [{ name: steady, for: 1s }], mix: { row.get: 1 } } }";
         let plan = scenario::parse("a.yaml", text, &Overrides::default())

@@ -114,6 +114,7 @@ impl Case {
             keys: self.keys,
             kept: strata.kept(),
             thinned: strata.thinned(),
+            loading: 0.0,
             cache: None,
             local: None,
             remote: None,

@@ -129,12 +129,12 @@ mod tests {
     #[test]
     fn what_has_an_estimate_is_judged_by_it() {
         let lost = [Verdict::Fail; 4];
-        insta::assert_snapshot!(told("hit_ratio > 94%", &lost), @"");
-        insta::assert_snapshot!(told("hit_ratio > 95%", &lost), @"");
-        insta::assert_snapshot!(told("hit_ratio{data_type=customer} > 99%", &lost), @"");
-        insta::assert_snapshot!(told("hit_ratio{layer=local} > 9%", &lost), @"");
-        insta::assert_snapshot!(told("p95(response_time) < 1s", &lost), @"");
-        insta::assert_snapshot!(told("rate > 1/s", &lost), @"");
+        insta::assert_snapshot!(told("hit_ratio > 94%", &lost), @"Pass 94.9%");
+        insta::assert_snapshot!(told("hit_ratio > 95%", &lost), @"Inconclusive 94.9% it is between 94.74% and 95.08%: take more, or larger, samples");
+        insta::assert_snapshot!(told("hit_ratio{data_type=customer} > 99%", &lost), @"Fail 97.2%");
+        insta::assert_snapshot!(told("hit_ratio{layer=local} > 9%", &lost), @"Pass 58.3%");
+        insta::assert_snapshot!(told("p95(response_time) < 1s", &lost), @"Pass 61 ms");
+        insta::assert_snapshot!(told("rate > 1/s", &lost), @"Pass 24,797/s");
     }
 
     #[test]

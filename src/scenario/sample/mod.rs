@@ -337,6 +337,8 @@ fn scaled(plan: &Plan, share: Share, seed: Seed) -> (Plan, Sampling) {
         warming.concurrency = part(warming.concurrency);
     }
     capacities.put_into(&mut sample);
+    let mut caveats = rules::caveats(plan, share);
+    caveats.extend(capacities.caveats);
     let sampling = Sampling {
         share,
         users_total: plan.traffic.users,
@@ -345,7 +347,7 @@ fn scaled(plan: &Plan, share: Share, seed: Seed) -> (Plan, Sampling) {
         aside_base_bytes: capacities.aside_base_bytes,
         remote_excess_bytes: capacities.remote_excess_bytes,
         data_types: capacities.data_types,
-        caveats: rules::caveats(plan, share),
+        caveats,
     };
     (sample, sampling)
 }
