@@ -78,10 +78,16 @@ fn operators_may_do_what_a_sample_can_do_as_well() {
     ] {
         sample_of(&large(&[("jobs", &jobs(good))]), 0.02);
     }
-    let told = refused(
-        &[("jobs", &jobs("invalidate_pattern: { product: 3 }"))],
-        0.02,
-    );
+    let recall = jobs("invalidate_pattern: { product: 3 }");
+    let set = [
+        ("data_types.product.key", "product:{id}:{color}"),
+        (
+            "data_types.product.population",
+            "{ id: 100_000, color: 10 }",
+        ),
+        ("jobs", &*recall),
+    ];
+    let told = refused(&set, 0.02);
     assert!(
         told.contains("the job `recall`: it drops a few groups of keys"),
         "{told}"
