@@ -123,6 +123,7 @@ mod tests {
             remote_base_bytes: 1_000,
             aside_base_bytes: 0,
             remote_excess_bytes: 0.0,
+            behind: None,
             caveats: Vec::new(),
         };
         let (none, scale) = (Scale::default(), Scale::of(&sampling, &plan));

@@ -237,6 +237,14 @@ data_types:
     prefilled: false
     value_size: 200B
     origin: { query_time: { median: 5ms, p99: 9ms }, write_time: { median: 5ms, p99: 5ms } }
+  activity:
+    key: 'activity:{user}:{n}'
+    strategy: write-behind
+    ttl: 1m
+    popularity: per-user
+    population: { n: unique }
+    value_size: 200B
+    origin: { query_time: { median: 10ms, p99: 10ms }, write_time: { median: 5ms, p99: 5ms } }
 layers:
   local: { entries: 2_000, policy: lru }
   remote: { maxmemory: 256MiB }
@@ -248,7 +256,7 @@ traffic:
   think_time: 1s..3s
   on_start: [session.put]
   phases: [ { name: warm-up, for: 12s }, { name: steady, for: 12s } ]
-  mix: { product.get: 60, stock.get: 25, stock.put: 2, product.put: 0.5, session.get: 12 }
+  mix: { product.get: 60, stock.get: 25, stock.put: 2, product.put: 0.5, session.get: 12, activity.put: 4 }
 gates:
   - 'hit_ratio > 30%'
   - 'rate > 1000/s'

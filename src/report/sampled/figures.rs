@@ -273,9 +273,17 @@ fn origin_queries(report: &Report, sampling: &Sampling) -> Found {
     // A read that misses is a query at the most: fewer if it joins another's.
     let most = report.origin.queries as f64;
     let whole = |lookups: f64| sampling.share.to_whole(lookups.min(most) / judged_s);
+    // What goes to the database in batches.
+    let batches = report.origin.queries_by_data_type.iter();
+    let too_many: f64 = batches
+        .map(|(name, queries)| {
+            let per_s = *queries as f64 / judged_s;
+            sampling.share.to_whole(per_s) - sampling.queries_of_whole(name, per_s)
+        })
+        .sum();
     Found {
         value: sampling.share.to_whole(report.origin.queries_per_s),
-        bias: -whole(excess.lookups),
+        bias: -whole(excess.lookups) - too_many,
         unsure: whole(excess.unsure),
         ..Found::default()
     }
@@ -337,6 +345,10 @@ fn at_level(times: &Summary, level: f64) -> f64 {
     low + (high - low) * (level - low_at) / (high_at - low_at)
 }
 
+/// The tables in which Redis finds its keys and their TTLs double when they are full: each takes 8 to 16
+/// bytes a key, and nobody knows how full they are in the whole.
+const TABLE_BYTES_UNSURE: f64 = 16.0;
+
 fn remote_memory(report: &Report, sampling: &Sampling) -> Option<Found> {
     let redis = report.redis.as_ref()?;
     let used = redis.used_memory_bytes_max as f64;
@@ -352,6 +364,7 @@ fn remote_memory(report: &Report, sampling: &Sampling) -> Option<Found> {
         } else {
             0.0
         },
+        unsure: sampling.share.to_whole(redis.keys as f64) * TABLE_BYTES_UNSURE,
         ..Found::default()
     })
 }

@@ -43,7 +43,14 @@ pub fn to_whole(report: &mut Report, sampling: &Sampling, whole: Whole) {
             ],
         );
     }
-    origin(&mut report.origin, share, whole.connections);
+    let requests = report.requests.total;
+    origin((&mut report.origin, requests), sampling, whole.connections);
+    if let (Some(improvement), Some(baseline)) = (&mut report.improvement, &report.baseline)
+        && baseline.origin_queries_per_request > 0.0
+    {
+        let after = report.origin.queries_per_request;
+        improvement.origin_query_reduction = 1.0 - after / baseline.origin_queries_per_request;
+    }
     stampede(&mut report.stampede, share);
     if let Some(result) = &mut report.redis {
         redis(result, sampling, whole);
@@ -114,10 +121,23 @@ fn requests(result: &mut Requests, share: Share) {
     map(share, &mut result.outcomes);
 }
 
-fn origin(result: &mut OriginResult, share: Share, whole: u32) {
+fn origin((result, requests): (&mut OriginResult, u64), sampling: &Sampling, whole: u32) {
+    let share = sampling.share;
+    let in_sample = result.queries as f64;
+    let judged_s = in_sample / result.queries_per_s;
     counts(share, [&mut result.queries, &mut result.timeouts]);
     rates(share, [&mut result.queries_per_s]);
-    map(share, &mut result.queries_by_data_type);
+    if judged_s.is_finite() {
+        for (name, queries) in &mut result.queries_by_data_type {
+            let per_s = sampling.queries_of_whole(name, *queries as f64 / judged_s);
+            *queries = rounded(per_s * judged_s);
+        }
+        result.queries = result.queries_by_data_type.values().sum();
+        result.queries_per_s = result.queries as f64 / judged_s;
+        if requests > 0 {
+            result.queries_per_request = result.queries as f64 / requests as f64;
+        }
+    }
     connections(share, &mut result.peak_connections, whole);
     result.connections = whole;
 }

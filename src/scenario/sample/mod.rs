@@ -347,6 +347,7 @@ fn scaled(plan: &Plan, share: Share, seed: Seed) -> (Plan, Sampling) {
         aside_base_bytes: capacities.aside_base_bytes,
         remote_excess_bytes: capacities.remote_excess_bytes,
         data_types: capacities.data_types,
+        behind: rules::behind(plan),
         caveats,
     };
     (sample, sampling)

@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
+use crate::engine::write_behind::GATHER;
+use crate::measure::sampling::Behind;
 use crate::scenario::jobs::{JobAction, JobPlan};
 use crate::scenario::plan::Plan;
 use crate::units::{Ratio, thousands};
@@ -223,6 +225,18 @@ pub(super) fn invalidate_as_often(plan: &Plan, sample: &mut Plan, share: Share) 
             line.weight *= share.step();
         }
     }
+}
+
+/// What is written behind in `plan`.
+pub(super) fn behind(plan: &Plan) -> Option<Behind> {
+    let policies = plan.policies.iter();
+    let behind = policies.filter(|(_, policy)| policy.strategy == Strategy::WriteBehind);
+    let data_types: Vec<String> = behind.map(|(_, policy)| policy.name.to_string()).collect();
+    (!data_types.is_empty()).then(|| Behind {
+        data_types,
+        batches_per_s_max: f64::from(plan.instances) / GATHER.as_secs_f64(),
+        batch_max: plan.resilience.write_behind.batch as f64,
+    })
 }
 
 /// What a reader should know of the sample of `plan`.
