@@ -342,6 +342,8 @@ fn is_told_as_the_whole(sample: &Report, whole: &Report) {
     );
     let keys = |report: &Report| report.redis.as_ref().expect("Redis").keys as f64;
     near("keys", keys(sample), keys(whole));
+    let thread = |report: &Report| report.redis.as_ref().expect("Redis").cpu_cores;
+    near("Redis' thread", thread(sample), thread(whole));
     let limit = |report: &Report| report.redis.as_ref().expect("Redis").maxmemory_bytes;
     assert_eq!(limit(sample), limit(whole));
     let verdicts =

@@ -47,9 +47,14 @@ impl Pace {
         }
     }
 
-    /// Takes one command, and everybody else's beside it; when that one is done.
-    fn take(&self, thread: &mut Thread, arrives: Timestamp, cost: Duration) -> Timestamp {
-        let done = thread.take(arrives, self.dilation.cost(cost));
+    /// Takes one command, and everybody else's beside it; when that one is done. What instances ask of
+    /// their own accord they ask as often in a sample as in the whole, so nothing is left out beside it.
+    fn take(&self, thread: &mut Thread, arrives: Timestamp, cost: Duration, ask: Ask) -> Timestamp {
+        let done = if ask.of_instance {
+            thread.take_waking(arrives, cost, self.costs.wakeup)
+        } else {
+            thread.take(arrives, self.dilation.cost(cost))
+        };
         arrives + self.dilation.wait(done.since(arrives))
     }
 }
@@ -59,15 +64,29 @@ impl Pace {
 pub(super) struct Ask {
     pub(super) command: Command,
     pub(super) brings: usize,
+    /// Whether an instance asks by itself, and not for a user.
+    of_instance: bool,
 }
 
 impl Ask {
     pub(super) const fn new(command: Command) -> Self {
-        Self { command, brings: 0 }
+        Self::bringing(command, 0)
     }
 
     pub(super) const fn bringing(command: Command, brings: usize) -> Self {
-        Self { command, brings }
+        Self {
+            command,
+            brings,
+            of_instance: false,
+        }
+    }
+
+    /// The same of an instance's own accord, however many users there are.
+    pub(super) const fn of_instance(self) -> Self {
+        Self {
+            of_instance: true,
+            ..self
+        }
     }
 }
 
@@ -295,7 +314,10 @@ impl Shard {
         if told * listeners > 0 {
             cost += costs.publish * u32::try_from(told * listeners).unwrap_or(u32::MAX);
         }
-        (answer, self.setup.pace.take(&mut self.thread, at, cost))
+        (
+            answer,
+            self.setup.pace.take(&mut self.thread, at, cost, ask),
+        )
     }
 
     /// What the server does before a command; when that is.
@@ -351,8 +373,9 @@ impl Shard {
             _ => None,
         };
         let bytes = entry.as_ref().map_or(0, entry_bytes) as u64;
-        let cost = self.setup.pace.costs.of(Command::Get, bytes);
-        Some((entry, self.setup.pace.take(&mut replica.thread, at, cost)))
+        let (pace, ask) = (&self.setup.pace, Ask::new(Command::Get));
+        let cost = pace.costs.of(ask.command, bytes);
+        Some((entry, pace.take(&mut replica.thread, at, cost, ask)))
     }
 
     /// What the primary says of itself now, what was counted before it, and by the replicas.

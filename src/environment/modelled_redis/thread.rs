@@ -168,9 +168,19 @@ impl Thread {
     /// Takes a command that `arrives` then and keeps the thread busy for `cost`: when it is done.
     /// Commands are carried out in the order of the calls.
     pub fn take(&mut self, arrives: Timestamp, cost: Duration) -> Timestamp {
+        self.take_waking(arrives, cost, self.wakeup)
+    }
+
+    /// The same with what it costs if the thread is idle.
+    pub fn take_waking(
+        &mut self,
+        arrives: Timestamp,
+        cost: Duration,
+        wakeup: Duration,
+    ) -> Timestamp {
         let cost = if arrives >= self.free_at {
             self.free_at = arrives;
-            cost + self.wakeup
+            cost + wakeup
         } else {
             cost
         };
