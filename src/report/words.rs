@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::model::{GateResult, Report};
+use super::sampled::one_in;
 use crate::gates::Verdict;
 use crate::measure::Summary;
 use crate::units::{Ratio, long, short, thousands};
@@ -178,6 +179,8 @@ pub(super) fn title(report: &Report) -> Vec<String> {
     if report.time != "real" {
         parts.push(format!("{} time", plain(&report.time)));
     }
+    let sampling = report.sampling.as_ref();
+    parts.extend(sampling.map(|sampling| format!("{} simulated", one_in(sampling))));
     parts
 }
 

@@ -267,11 +267,11 @@ fn tiles(report: &Report) -> Vec<Tile> {
     };
     let before_time = baseline.filter(|before| before.response_time_us.count > 0);
     let read: u64 = report.data_types.values().map(|row| row.reads).sum();
-    let hits: f64 = report
-        .data_types
-        .values()
-        .map(|row| row.hit_ratio.unwrap_or(0.0) * row.reads as f64)
-        .sum();
+    let answered = report.data_types.values();
+    let answered = answered.filter_map(|row| Some((row.hit_ratio?, row.reads)));
+    let (hits, of) = answered.fold((0.0, 0), |(hits, of), (ratio, reads)| {
+        (hits + ratio * reads as f64, of + reads)
+    });
     vec![
         Tile {
             name: "p95 response time",
@@ -283,7 +283,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
         },
         Tile {
             name: "hit ratio of all reads",
-            value: measured(read, words::percent(words::share(hits, read as f64))),
+            value: measured(of, words::percent(words::share(hits, of as f64))),
             note: format!("{} reads", thousands(read)),
         },
         Tile {

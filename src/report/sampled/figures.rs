@@ -348,6 +348,8 @@ fn at_level(times: &Summary, level: f64) -> f64 {
 /// The tables in which Redis finds its keys and their TTLs double when they are full: each takes 8 to 16
 /// bytes a key, and nobody knows how full they are in the whole.
 const TABLE_BYTES_UNSURE: f64 = 16.0;
+/// What a server takes for itself and its clients, which is not scaled, is known to about a quarter.
+const BASE_UNSURE: f64 = 0.25;
 
 fn remote_memory(report: &Report, sampling: &Sampling) -> Option<Found> {
     let redis = report.redis.as_ref()?;
@@ -364,7 +366,8 @@ fn remote_memory(report: &Report, sampling: &Sampling) -> Option<Found> {
         } else {
             0.0
         },
-        unsure: sampling.share.to_whole(redis.keys as f64) * TABLE_BYTES_UNSURE,
+        unsure: sampling.share.to_whole(redis.keys as f64) * TABLE_BYTES_UNSURE
+            + (sampling.share.step() - 1.0) * sampling.remote_base_bytes as f64 * BASE_UNSURE,
         ..Found::default()
     })
 }

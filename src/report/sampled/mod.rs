@@ -50,14 +50,18 @@ pub(super) fn table(report: &Report) -> Table {
     table
 }
 
+/// The share that was simulated: `1 in 50`.
+pub(super) fn one_in(sampling: &SamplingResult) -> String {
+    let step = 1.0 / sampling.share;
+    if (step - step.round()).abs() < 0.005 {
+        format!("1 in {step:.0}")
+    } else {
+        format!("1 in {step:.1}")
+    }
+}
+
 /// What was simulated, in a sentence: `1 in 50 users and keys: …`.
 pub(super) fn told(sampling: &SamplingResult) -> String {
-    let step = 1.0 / sampling.share;
-    let step = if (step - step.round()).abs() < 0.005 {
-        format!("{step:.0}")
-    } else {
-        format!("{step:.1}")
-    };
     let hits = sampling
         .figures
         .iter()
@@ -66,7 +70,8 @@ pub(super) fn told(sampling: &SamplingResult) -> String {
         format!("; hit ratio {}", plus_minus(figure))
     });
     format!(
-        "1 in {step} users and keys: {} of {} users, {} of {} shared keys, {} samples{hits}",
+        "{} users and keys: {} of {} users, {} of {} shared keys, {} samples{hits}",
+        one_in(sampling),
         thousands(sampling.users_simulated.into()),
         thousands(sampling.users_total.into()),
         thousands(sampling.keys_simulated),
