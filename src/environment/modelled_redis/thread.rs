@@ -304,7 +304,10 @@ mod tests {
             }
             let arrives = START + Duration::from_secs_f64(at_s);
             let busy = dilation.cost(us(50));
-            let waited = thread.take(arrives, busy).since(arrives) - busy;
+            let waited = thread
+                .take(arrives, busy)
+                .since(arrives)
+                .saturating_sub(busy);
             total += dilation.wait(waited).as_secs_f64() * 1e6;
             calls += 1.0;
         }
