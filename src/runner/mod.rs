@@ -150,7 +150,7 @@ pub async fn run(
     stores::all_known(plan, options)?;
     let clock = Clock::real();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, clock.now())?;
-    let house = House {
+    let mut house = House {
         options,
         progress,
         stop,
@@ -185,7 +185,7 @@ pub fn simulate(
         calibration: Arc::new(options.calibration.clone()),
         log: Arc::new(EventLog::new(clock.clone())),
     };
-    let house = House {
+    let mut house = House {
         options,
         progress,
         stop,
@@ -267,7 +267,7 @@ impl Passes {
 
 impl House<'_> {
     /// Measures `plan` and its variants, and writes the report into `folder`.
-    async fn run(mut self, plan: &Plan, folder: Folder) -> Result<Finished, RunError> {
+    async fn run(&mut self, plan: &Plan, folder: Folder) -> Result<Finished, RunError> {
         let started_at = self.clock.now();
         let passes = match Box::pin(self.measure(plan, None)).await {
             Ok(passes) => passes,
@@ -276,14 +276,14 @@ impl House<'_> {
                 return Err(error);
             }
         };
-        let variants = Box::pin(variants::measure(&mut self, plan)).await;
+        let variants = Box::pin(variants::measure(self, plan)).await;
         self.progress.step("writing the report");
-        let report = assemble::report(plan, &self, started_at, (&passes, &variants));
+        let report = assemble::report(plan, self, started_at, (&passes, &variants));
         write(plan, &folder, &report, &passes)?;
         Ok(Finished {
             report,
             folder: folder.path().to_owned(),
-            leftovers: self.leftovers,
+            leftovers: std::mem::take(&mut self.leftovers),
         })
     }
 

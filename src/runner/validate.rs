@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::calibrate::Calibrating;
 use super::{Finished, House, Progress, RunError, RunOptions, Time, simulate, stores};
 use crate::clock::Clock;
 use crate::report::agreement::Agreement;
 use crate::report::folder::Folder;
 use crate::scenario::plan::Plan;
+use crate::units::short;
 
 /// A simulation held against a real run.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub fn validate(
     let clock = Clock::real();
     let name = format!("{}-validation", plan.name);
     let pair = Folder::prepare_pair(options.out.as_deref(), &name, clock.now())?;
-    let (real, calibration) = runtime.block_on(async {
+    let (real, calibrating) = runtime.block_on(async {
         let mut house = House {
             options,
             progress,
@@ -50,10 +52,17 @@ pub fn validate(
             leftovers: Vec::new(),
         };
         progress.step("calibrating with half the users");
-        let calibration = house.calibrate(plan).await?;
+        let before = house.calibrate(plan).await?;
         let folder = Folder::named(&pair.file("real"))?;
-        Ok::<_, RunError>((house.run(plan, folder).await?, calibration))
+        let mut real = house.run(plan, folder).await?;
+        progress.step("calibrating with half the users, once more");
+        let after = house.calibrate(plan).await?;
+        real.leftovers.append(&mut house.leftovers);
+        Ok::<_, RunError>((real, (before, after)))
     })?;
+    let (before, after) = calibrating;
+    let drift = drift(&before, &after);
+    let calibration = before.and(&after).calibration();
     if *stop.borrow() {
         return Err(RunError::Interrupted);
     }
@@ -68,7 +77,8 @@ pub fn validate(
         progress,
         stop.clone(),
     )?;
-    let agreement = Agreement::of(&real.report, &simulated.report);
+    let mut agreement = Agreement::of(&real.report, &simulated.report);
+    agreement.notes.extend(drift);
     pair.write("validation.json", &agreement.json())?;
     pair.write("validation.md", agreement.markdown().as_bytes())?;
     Ok(Validated {
@@ -77,4 +87,17 @@ pub fn validate(
         simulated,
         folder: pair.path().to_owned(),
     })
+}
+
+/// How far the machine was from itself before and after the run that is predicted.
+fn drift(before: &Calibrating, after: &Calibrating) -> Option<String> {
+    let (before, after) = (before.median()?, after.median()?);
+    let apart = after.as_secs_f64() / before.as_secs_f64() - 1.0;
+    Some(format!(
+        "with half the users a local hit took {} before the run and {} after it, {:+.0}%: no simulation \
+         can be nearer than the machine is to itself",
+        short(before),
+        short(after),
+        apart * 100.0
+    ))
 }
