@@ -12,7 +12,6 @@ use crate::clock::Clock;
 use crate::report::agreement::Agreement;
 use crate::report::folder::Folder;
 use crate::scenario::plan::Plan;
-use crate::units::short;
 
 /// A simulation held against a real run.
 #[derive(Debug)]
@@ -27,8 +26,7 @@ pub struct Validated {
     pub folder: PathBuf,
 }
 
-/// Measures what a simulation must be told with half the users of `plan`, runs `plan`, simulates it,
-/// and compares. `runtime` carries the real runs; to be called outside of it.
+/// Measures what a simulation must be told, runs `plan`, simulates it, and compares. `runtime` carries the real runs; to be called outside of it.
 ///
 /// # Errors
 /// As [`run`](super::run) and [`simulate`].
@@ -51,11 +49,11 @@ pub fn validate(
             time: Time::Real,
             leftovers: Vec::new(),
         };
-        progress.step("calibrating with half the users");
+        progress.step("calibrating");
         let before = house.calibrate(plan).await?;
         let folder = Folder::named(&pair.file("real"))?;
         let mut real = house.run(plan, folder).await?;
-        progress.step("calibrating with half the users, once more");
+        progress.step("calibrating once more");
         let after = house.calibrate(plan).await?;
         real.leftovers.append(&mut house.leftovers);
         Ok::<_, RunError>((real, (before, after)))
@@ -94,10 +92,10 @@ fn drift(before: &Calibrating, after: &Calibrating) -> Option<String> {
     let (before, after) = (before.median()?, after.median()?);
     let apart = after.as_secs_f64() / before.as_secs_f64() - 1.0;
     Some(format!(
-        "with half the users a local hit took {} before the run and {} after it, {:+.0}%: no simulation \
-         can be nearer than the machine is to itself",
-        short(before),
-        short(after),
+        "half of the local hits took {} µs before the run and {} µs after it, {:+.0}%: no simulation can \
+         be nearer than the machine is to itself",
+        before.as_micros(),
+        after.as_micros(),
         apart * 100.0
     ))
 }
