@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::crowd::{Call, Caller, Crowd, STOP_GRACE, Users, becomes_true};
-use super::{Driven, DriverError, key_of};
+use super::{Driven, DriverError, TIMED_OUT, key_of};
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome};
@@ -111,7 +111,7 @@ impl Caller for DirectCaller {
         let (served, error) = match served {
             Ok(Ok(served)) => (served, None),
             Ok(Err(error)) => (FAILED, Some(error.to_string())),
-            Err(_) => (FAILED, Some("timeout".to_owned())),
+            Err(_) => (FAILED, Some(TIMED_OUT.to_owned())),
         };
         let finished = answered + served.way_back;
         Sample {

@@ -16,9 +16,8 @@ use std::time::Duration;
 use reqwest::header::{ETAG, HeaderMap, HeaderName};
 use reqwest::{Client, Method, Response, StatusCode};
 
-use super::DriverError;
 use super::crowd::{Call, Caller};
-use super::key_of;
+use super::{DriverError, TIMED_OUT, key_of};
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
@@ -129,7 +128,7 @@ impl Caller for HttpCaller {
         let answer = match exchange.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Answer::failed(failure_text(&error)),
-            Err(_) => Answer::failed("timeout".to_owned()),
+            Err(_) => Answer::failed(TIMED_OUT.to_owned()),
         };
         let read = answer
             .version
@@ -278,7 +277,7 @@ fn failure_text(error: &reqwest::Error) -> String {
         innermost = error.to_string();
         match kind {
             Some(ErrorKind::ConnectionRefused) => return "connection refused".to_owned(),
-            Some(ErrorKind::TimedOut) => return "timeout".to_owned(),
+            Some(ErrorKind::TimedOut) => return TIMED_OUT.to_owned(),
             Some(
                 ErrorKind::ConnectionReset
                 | ErrorKind::ConnectionAborted
@@ -294,7 +293,7 @@ fn failure_text(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     if error.is_timeout() {
-        return "timeout".to_owned();
+        return TIMED_OUT.to_owned();
     }
     let words: Vec<&str> = innermost.split_whitespace().take(ERROR_WORDS_MAX).collect();
     format!("request failed: {}", words.join(" "))

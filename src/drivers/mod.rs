@@ -14,6 +14,9 @@ pub mod interrupt;
 use crate::engine::data_type::{Key, PolicyTable};
 use crate::workload::Request;
 
+/// The error of a request whose user did not wait longer for the answer.
+pub const TIMED_OUT: &str = "timeout";
+
 /// What a driver did, beside the samples it recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Driven {

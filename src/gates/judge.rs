@@ -121,8 +121,14 @@ pub fn samples_min(percent: f64) -> u64 {
 /// a gate is inconclusive, or there is no gate at all, so that nothing passes on nothing; else
 /// pass.
 pub fn overall(judged: &[Judged<'_>], valid: bool) -> Verdict {
-    let any = |verdict| judged.iter().any(|one| one.verdict == verdict);
-    if !valid || judged.is_empty() {
+    let verdicts: Vec<Verdict> = judged.iter().map(|one| one.verdict).collect();
+    overall_of(&verdicts, valid)
+}
+
+/// The same of the verdicts alone.
+pub fn overall_of(verdicts: &[Verdict], valid: bool) -> Verdict {
+    let any = |verdict| verdicts.contains(&verdict);
+    if !valid || verdicts.is_empty() {
         Verdict::Inconclusive
     } else if any(Verdict::Fail) {
         Verdict::Fail

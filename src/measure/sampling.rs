@@ -22,10 +22,43 @@ pub struct Sampling {
     pub data_types: Vec<SampledKeys>,
     /// The memory that the servers of the remote layer take for themselves: it is not scaled.
     pub remote_base_bytes: u64,
+    /// The same of the server of the store beside it.
+    pub aside_base_bytes: u64,
     /// By how much the scaled memory of the remote layer is too large at most.
     pub remote_excess_bytes: f64,
+    /// What is written behind, in batches; `None` if nothing is.
+    pub behind: Option<Behind>,
     /// What else a reader should know.
     pub caveats: Vec<String>,
+}
+
+/// Writes that the consumers of a queue commit in batches: each batch is a query, and in a sample they
+/// are smaller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Behind {
+    /// Of which data types.
+    pub data_types: Vec<String>,
+    /// How many batches all consumers together can begin in a second, each of them after a pause for more
+    /// writes to come.
+    pub batches_per_s_max: f64,
+    /// The most writes in a batch.
+    pub batch_max: f64,
+}
+
+impl Behind {
+    /// How many batches there are in the whole, if there are so many in a sample. Writes come by chance,
+    /// so of the c batches that could begin, c · (1 − e^(−w/c)) have any of w writes.
+    fn of_whole(&self, batches_per_s: f64, share: Share) -> f64 {
+        let most = self.batches_per_s_max;
+        let used = batches_per_s / most;
+        if used.is_nan() || used >= 1.0 {
+            // They rest no more: batches are full.
+            return share.to_whole(batches_per_s);
+        }
+        let writes_per_s = share.to_whole(-most * (-used).ln_1p());
+        let begun = most * (1.0 - (-writes_per_s / most).exp());
+        begun.max(writes_per_s / self.batch_max)
+    }
 }
 
 /// The sampled keys of one data type.
@@ -39,6 +72,9 @@ pub struct SampledKeys {
     pub kept: u64,
     /// Those that are asked for less often than in truth.
     pub thinned: Vec<Thinned>,
+    /// The share of the lookups that hit in the sample and would miss in the whole, at the most, because
+    /// somebody dropped the key and it is being loaded.
+    pub loading: f64,
     /// In the cache as a whole: whose misses load from the origin.
     pub cache: Option<Lifetime>,
     /// In the local layer; `None` if it is not kept there.
@@ -153,9 +189,27 @@ impl Sampling {
             .find(|keys| keys.data_type == data_type)
     }
 
+    /// How many queries of `data_type` there are in the whole, if a sample has so many a second.
+    pub fn queries_of_whole(&self, data_type: &str, per_s: f64) -> f64 {
+        let behind = self.behind.as_ref();
+        match behind.filter(|behind| behind.data_types.iter().any(|name| name == data_type)) {
+            Some(behind) => behind.of_whole(per_s, self.share),
+            None => self.share.to_whole(per_s),
+        }
+    }
+
     /// The memory of the remote layer as it is in the whole.
     pub fn memory_of_whole(&self, used_bytes: f64) -> f64 {
-        let base = self.remote_base_bytes as f64;
+        self.beyond(self.remote_base_bytes, used_bytes)
+    }
+
+    /// The memory of the store beside it as it is in the whole.
+    pub fn aside_memory_of_whole(&self, used_bytes: f64) -> f64 {
+        self.beyond(self.aside_base_bytes, used_bytes)
+    }
+
+    fn beyond(&self, base_bytes: u64, used_bytes: f64) -> f64 {
+        let base = base_bytes as f64;
         base.min(used_bytes) + self.share.to_whole((used_bytes - base).max(0.0))
     }
 }

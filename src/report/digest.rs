@@ -192,11 +192,11 @@ pub(super) fn data_types(report: &Report) -> Table {
 fn all_data_types(report: &Report, layers: &[&str]) -> Vec<Cell> {
     let reads: u64 = report.data_types.values().map(|row| row.reads).sum();
     let of_reads = |part: &dyn Fn(&DataTypeResult) -> Option<f64>| {
-        let parts = report
-            .data_types
-            .values()
-            .filter_map(|row| Some(part(row)? * row.reads as f64));
-        (reads > 0).then(|| parts.sum::<f64>() / reads as f64)
+        let parts = report.data_types.values();
+        let parts = parts.filter_map(|row| Some(part(row)? * row.reads as f64));
+        // Of reads that all failed nothing is known.
+        let sum = parts.reduce(|sum, part| sum + part)?;
+        (reads > 0).then(|| sum / reads as f64)
     };
     let time = &report.requests.response_time_us;
     let mut cells = vec![

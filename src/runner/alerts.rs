@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::monitor::Reading;
+use super::scale::Scale;
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::Layer;
@@ -34,6 +35,8 @@ pub(super) struct Alarms {
     schedule: Arc<Schedule>,
     /// Whether there should be a Redis, or a memcached in its place.
     has_store: bool,
+    /// Of a sample: how it becomes the whole that is watched.
+    scale: Scale,
 }
 
 /// What became of the alerts of a run.
@@ -45,7 +48,7 @@ impl Alarms {
         policies: &Arc<PolicyTable>,
         recorder: &Arc<Recorder>,
         schedule: &Arc<Schedule>,
-        has_store: bool,
+        (has_store, scale): (bool, Scale),
     ) -> Self {
         let quiet = |alert: &Alert| (alert.clone(), Watch::default());
         Self {
@@ -54,6 +57,7 @@ impl Alarms {
             recorder: Arc::clone(recorder),
             schedule: Arc::clone(schedule),
             has_store,
+            scale,
         }
     }
 
@@ -85,6 +89,7 @@ impl Alarms {
                 has_store: self.has_store,
             };
             let seen = sight.observe(&alert.check);
+            let seen = self.scale.to_whole(alert.check.metric, seen);
             watch.look(alert, now.at, seen);
         }
     }

@@ -13,6 +13,7 @@ use crate::measure::{PhaseId, Staleness};
 use crate::report::model::Improvement;
 
 use super::pass::PassResult;
+use super::scale::Scale;
 
 mod watched;
 
@@ -22,10 +23,23 @@ pub(super) struct RunEvidence<'r> {
     pub(super) improvement: Option<Improvement>,
     /// Whether there should have been a Redis, or a memcached in its place.
     pub(super) has_store: bool,
+    /// Of a sample: how it becomes the whole that is judged.
+    pub(super) scale: &'r Scale,
 }
 
 impl Evidence for RunEvidence<'_> {
     fn observe(&self, check: &Check) -> Observation {
+        self.scale.to_whole(check.metric, self.measured(check))
+    }
+}
+
+const NOTHING: Observation = Observation {
+    value: None,
+    samples: 0,
+};
+
+impl RunEvidence<'_> {
+    fn measured(&self, check: &Check) -> Observation {
         // Names were checked when the plan was made; a name that is unknown all the same has no
         // samples.
         let Some(query) = self.query(check) else {
@@ -47,14 +61,7 @@ impl Evidence for RunEvidence<'_> {
             Metric::Scalar(scalar) => self.scalar(scalar, &query, check),
         }
     }
-}
 
-const NOTHING: Observation = Observation {
-    value: None,
-    samples: 0,
-};
-
-impl RunEvidence<'_> {
     fn query(&self, check: &Check) -> Option<Query> {
         let measurements = &self.after.measurements;
         let data_type = match &check.selectors.data_type {

@@ -7,6 +7,7 @@ use super::memcached_server::MemcachedServer;
 use super::pass::PassKind;
 use super::redis::Redis;
 use super::redis_server::RedisServer;
+use super::scale::share_of;
 use super::{Stage, Time, warming};
 use crate::engine::event::Observer;
 use crate::engine::layer::Origin;
@@ -23,7 +24,7 @@ use crate::environment::instance::simulated::{
 };
 use crate::environment::instance::{Aside, Instance, InstanceConfig};
 use crate::environment::modelled_redis::remote::ModelledRemote;
-use crate::scenario::plan::{Driver, RemotePlan};
+use crate::scenario::plan::{Driver, Plan, RemotePlan};
 
 /// A running instance.
 pub(super) enum AnyInstance {
@@ -90,13 +91,17 @@ pub(super) async fn start<O: Origin + Clone>(
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Vec<AnyInstance>, EnvironmentError> {
     let mut instances = Vec::new();
+    let warming = (kind == PassKind::After).then(|| warming::of(stage.plan));
     for (number, observer) in (0..).zip(observers) {
-        let config = config(stage, kind, number, observer);
+        let config = InstanceConfig {
+            warming: warming.clone().flatten(),
+            ..config(stage, kind, number, observer)
+        };
         instances.push(match &stage.time {
             Time::Real => AnyInstance::Real(Instance::start(config, origin.clone()).await?),
             Time::Virtual { calibration, .. } => {
                 let stores = modelled_stores(stage, kind);
-                let face = face(calibration, stage.plan.traffic.driver);
+                let face = face(calibration, stage.plan);
                 let start = SimulatedInstance::start(config, stores, origin.clone(), face);
                 AnyInstance::Simulated(start.await?)
             }
@@ -128,7 +133,7 @@ fn config(
         aside: remote.and_then(|remote| aside_options(stage, remote)),
         invalidation: remote.map(|remote| remote.invalidation).unwrap_or_default(),
         resilience: plan.resilience,
-        warming: cached.then(|| warming::of(plan)).flatten(),
+        warming: None,
         clock: stage.clock.clone(),
         seed: plan.seed.fork("instances"),
         observer,
@@ -190,8 +195,8 @@ fn modelled_stores(stage: &Stage<'_>, kind: PassKind) -> Option<Stores<ModelledR
 }
 
 /// What stands between users and a simulated instance: HTTP, unless the plan leaves it out.
-fn face(calibration: &Calibration, driver: Driver) -> Face {
-    let http = driver == Driver::Closed;
+fn face(calibration: &Calibration, plan: &Plan) -> Face {
+    let http = plan.traffic.driver == Driver::Closed;
     Face {
         way: if http {
             calibration.http.clone()
@@ -203,6 +208,6 @@ fn face(calibration: &Calibration, driver: Driver) -> Face {
         } else {
             Duration::ZERO
         },
-        share: 1.0,
+        share: share_of(plan),
     }
 }

@@ -15,12 +15,13 @@ use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::scale::share_of;
 use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::Operation;
 use crate::environment::instance::service::Service;
 use crate::measure::Schedule;
-use crate::scenario::jobs::{Deployment, JobAction, JobPlan, schedule};
+use crate::scenario::jobs::{Deployment, JobAction, JobPlan, Keys, schedule};
 use crate::scenario::plan::Plan;
 use crate::units::ByteSize;
 use crate::workload::KeyParams;
@@ -34,7 +35,7 @@ const STOP_GRACE: Duration = Duration::from_millis(300);
 /// How long a restart may take beside the warming.
 const RESTART_LIMIT: Duration = Duration::from_secs(10);
 
-/// One run of a job.
+/// One run of a job. Of a sample, an operation on a key counts for all keys that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JobRun {
     /// Which job.
@@ -60,6 +61,8 @@ pub(super) struct Jobs {
     value_sizes: Vec<ByteSize>,
     operation_limit: Duration,
     restart_limit: Duration,
+    /// How many operations of one job are under way at once.
+    at_once: usize,
     clock: Clock,
     start: Timestamp,
     end: Timestamp,
@@ -70,8 +73,19 @@ pub(super) struct Jobs {
 
 /// What one operation of a job is.
 enum Task {
-    OnKey(Operation, DataTypeId, KeyParams),
+    /// On a key, which stands for so many.
+    OnKey(Operation, DataTypeId, KeyParams, u64),
     Restart,
+}
+
+impl Task {
+    /// For how many operations it stands.
+    fn counts_for(task: Option<&Self>) -> u64 {
+        match task {
+            Some(Self::OnKey(_, _, _, keys)) => *keys,
+            Some(Self::Restart) | None => 1,
+        }
+    }
 }
 
 impl Jobs {
@@ -93,6 +107,7 @@ impl Jobs {
             value_sizes: tables.map(|table| table.value_size).collect(),
             operation_limit: plan.traffic.request_timeout,
             restart_limit: RESTART_LIMIT + warming.map_or(Duration::ZERO, |warming| warming.limit),
+            at_once: at_once(plan),
             clock: clock.clone(),
             start: schedule.start(),
             end: schedule.end(),
@@ -190,7 +205,7 @@ impl Jobs {
                 at,
                 operations: 0,
                 failed: 0,
-                left: run.count,
+                left: run.all(),
                 took: Duration::ZERO,
             });
         }
@@ -200,9 +215,22 @@ impl Jobs {
     /// How many operations `job` takes.
     fn operations(&self, job: &JobPlan) -> u64 {
         match &job.action {
-            JobAction::OnKeys { keys, .. } => keys.iter().map(|(_, keys)| keys.count()).sum(),
+            JobAction::OnKeys { operation, keys } => {
+                let counts = keys
+                    .iter()
+                    .map(|(id, keys)| self.kept_of(*operation, *id, *keys));
+                counts.sum()
+            }
             JobAction::InvalidateAll(ids) => ids.len() as u64,
             JobAction::Deploy(_) => self.services.len() as u64,
+        }
+    }
+
+    /// How many of `keys` there are to operate on.
+    fn kept_of(&self, operation: Operation, id: DataTypeId, keys: Keys) -> u64 {
+        match operation {
+            Operation::InvalidatePattern => keys.count(),
+            _ => self.traffic.kept_of(id, keys.count()),
         }
     }
 
@@ -211,21 +239,22 @@ impl Jobs {
         match &job.action {
             JobAction::OnKeys { operation, keys } => {
                 for (id, keys) in keys {
-                    if at < keys.count() {
-                        let params = match operation {
-                            Operation::InvalidatePattern => self.traffic.of_group(*id, at),
-                            _ => self.traffic.of_rank(*id, at),
+                    let count = self.kept_of(*operation, *id, *keys);
+                    if at < count {
+                        let (params, keys) = match operation {
+                            Operation::InvalidatePattern => (self.traffic.of_group(*id, at)?, 1),
+                            _ => self.traffic.nth_kept(*id, at)?,
                         };
-                        return Some(Task::OnKey(*operation, *id, params?));
+                        return Some(Task::OnKey(*operation, *id, params, keys));
                     }
-                    at -= keys.count();
+                    at -= count;
                 }
                 None
             }
             JobAction::InvalidateAll(ids) => {
                 let id = ids.get(usize::try_from(at).ok()?)?;
                 let params = KeyParams::default();
-                Some(Task::OnKey(Operation::InvalidateAll, *id, params))
+                Some(Task::OnKey(Operation::InvalidateAll, *id, params, 1))
             }
             JobAction::Deploy(_) => Some(Task::Restart),
         }
@@ -248,7 +277,7 @@ impl Run<'_> {
         let at_once = match self.job.action {
             JobAction::Deploy(Deployment::Rolling) => 1,
             JobAction::Deploy(Deployment::AllAtOnce) => usize::MAX,
-            _ => AT_ONCE,
+            _ => self.jobs.at_once,
         };
         let mut under_way = FuturesUnordered::new();
         for at in 0..self.count {
@@ -273,32 +302,40 @@ impl Run<'_> {
         while let Some(()) = under_way.next().await {}
     }
 
+    /// For how many operations all of its own stand.
+    fn all(&self) -> u64 {
+        let tasks = (0..self.count).map(|at| self.jobs.task(self.job, at));
+        tasks.map(|task| Task::counts_for(task.as_ref())).sum()
+    }
+
     /// Does the operation numbered `at`, and counts it.
     async fn operate(&self, at: u64) {
-        let done = self.act(at).await;
         let jobs = self.jobs;
+        let task = jobs.task(self.job, at);
+        let counts_for = Task::counts_for(task.as_ref());
+        let done = self.act(at, task).await;
         if let Some(run) = jobs.runs.lock().get_mut(self.number) {
-            run.operations += 1;
-            run.failed += u64::from(!done);
-            run.left = run.left.saturating_sub(1);
+            run.operations += counts_for;
+            run.failed += if done { 0 } else { counts_for };
+            run.left = run.left.saturating_sub(counts_for);
             run.took = jobs.clock.now().since(self.began);
         }
     }
 
     /// Whether it succeeded.
-    async fn act(&self, at: u64) -> bool {
+    async fn act(&self, at: u64, task: Option<Task>) -> bool {
         let jobs = self.jobs;
         let services = jobs.services.len().max(1) as u64;
         let Some(service) = jobs.services.get((at % services) as usize) else {
             return false;
         };
-        match jobs.task(self.job, at) {
+        match task {
             Some(Task::Restart) => {
                 let restarting = service.restart();
                 let done = jobs.clock.timeout(jobs.restart_limit, restarting).await;
                 done.is_ok()
             }
-            Some(Task::OnKey(operation, id, params)) => {
+            Some(Task::OnKey(operation, id, params, _)) => {
                 let key = jobs.policies.get(id).key.render(params.as_slice(), None);
                 let body = match operation {
                     Operation::Put => self.value(id, at),
@@ -318,6 +355,14 @@ impl Run<'_> {
         let writer = u64::MAX - self.number as u64;
         value(size.copied().unwrap_or_default(), writer, at)
     }
+}
+
+/// How many operations of one job are under way at once: of a sample, its share of them, so that the job
+/// takes as long.
+fn at_once(plan: &Plan) -> usize {
+    #[allow(clippy::cast_sign_loss, reason = "a share is not negative")]
+    let at_once = (AT_ONCE as f64 * share_of(plan)).round() as usize;
+    at_once.max(1)
 }
 
 /// When the one numbered `at` of `count` is due, of all that are spread evenly over `over`.

@@ -17,6 +17,8 @@ mod readings;
 mod redis;
 mod redis_model;
 mod redis_server;
+mod sampled;
+mod scale;
 mod stores;
 mod validate;
 mod variants;
@@ -33,15 +35,17 @@ use crate::clock::{Clock, Timestamp, virtual_time};
 use crate::drivers::DriverError;
 use crate::environment::calibration::Calibration;
 use crate::environment::error::EnvironmentError;
-use crate::measure::event_log::EventLog;
+use crate::measure::event_log::{EventLog, LogHash};
 use crate::measure::hlog::write_response_time_hlog;
 use crate::measure::recorder::Live;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::model::Report;
 use crate::report::{self, ReportError};
 use crate::scenario::plan::Plan;
+use crate::scenario::sample::{Choice, SampleError};
 use pass::{PassKind, PassResult};
 use redis::Redis;
+use scale::{OfWhole, Scale};
 use stores::Stores;
 pub use validate::{Validated, validate};
 
@@ -109,6 +113,9 @@ pub enum RunError {
         /// Which there are.
         known: String,
     },
+    /// There are too many users to simulate all of them, and a share would not be true to the whole.
+    #[error("{0}")]
+    Sample(#[from] SampleError),
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -156,34 +163,52 @@ pub async fn run(
         stop,
         clock,
         time: Time::Real,
+        sample: None,
         leftovers: Vec::new(),
     };
-    house.run(plan, folder).await
+    let outcome = Box::pin(house.measured(plan)).await;
+    write(plan, folder, outcome)
 }
 
-/// Simulates `plan` in virtual time until it is done or `stop` turns true. To be called outside of any
-/// runtime: it brings its own.
+/// Simulates `plan` in virtual time until it is done or `stop` turns true: all users, or samples of them
+/// where the plan says so or there are too many. To be called outside of any runtime: it brings its own.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; and if there are too many users, and a share of them would not be true to the whole.
 pub fn simulate(
     plan: &Plan,
     options: &RunOptions,
     progress: &dyn Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
+    let choice = sampled::choice(plan)?;
+    if let Some(told) = choice.told() {
+        progress.note(&told);
+    }
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, Clock::real().now())?;
-    let (runtime, clock) = match virtual_time::runtime(VIRTUAL_START) {
-        Ok(made) => made,
-        Err(error) => {
-            folder.give_up();
-            let no_runtime = EnvironmentError::io("starting virtual time");
-            return Err(no_runtime(error).into());
-        }
+    let house = (options, progress, stop);
+    let outcome = match choice {
+        Choice::Whole => in_virtual_time(plan, house, None),
+        Choice::Sample { share, because } => sampled::simulate(plan, (share, &because), house),
     };
+    write(plan, folder, outcome)
+}
+
+/// How a simulation is to be made, who is told of it, and who may stop it.
+type Orders<'r> = (&'r RunOptions, &'r dyn Progress, watch::Receiver<bool>);
+
+/// Simulates all of `plan` in a virtual time of its own.
+fn in_virtual_time(
+    plan: &Plan,
+    (options, progress, stop): Orders<'_>,
+    sample: Option<OfWhole<'_>>,
+) -> Result<Outcome, RunError> {
+    let no_runtime = EnvironmentError::io("starting virtual time");
+    let (runtime, clock) = virtual_time::runtime(VIRTUAL_START).map_err(no_runtime)?;
+    let log = Arc::new(EventLog::new(clock.clone()));
     let time = Time::Virtual {
         calibration: Arc::new(options.calibration.clone()),
-        log: Arc::new(EventLog::new(clock.clone())),
+        log: Arc::clone(&log),
     };
     let mut house = House {
         options,
@@ -191,9 +216,14 @@ pub fn simulate(
         stop,
         clock,
         time,
+        sample,
         leftovers: Vec::new(),
     };
-    runtime.block_on(house.run(plan, folder))
+    let outcome = runtime.block_on(house.measured(plan))?;
+    Ok(Outcome {
+        log: Some(log.hash()),
+        ..outcome
+    })
 }
 
 /// Whether time passes by itself, or as fast as it is simulated.
@@ -232,6 +262,8 @@ struct House<'r> {
     stop: watch::Receiver<bool>,
     clock: Clock,
     time: Time,
+    /// What the plans are a sample of, if they are one.
+    sample: Option<OfWhole<'r>>,
     /// What could not be cleaned up so far.
     leftovers: Vec<String>,
 }
@@ -245,6 +277,7 @@ struct Stage<'r> {
     stop: watch::Receiver<bool>,
     clock: Clock,
     time: Time,
+    scale: Scale,
     stores: Stores,
 }
 
@@ -266,25 +299,29 @@ impl Passes {
 }
 
 impl House<'_> {
-    /// Measures `plan` and its variants, and writes the report into `folder`.
-    async fn run(&mut self, plan: &Plan, folder: Folder) -> Result<Finished, RunError> {
+    /// Measures `plan` and its variants.
+    async fn measured(&mut self, plan: &Plan) -> Result<Outcome, RunError> {
         let started_at = self.clock.now();
-        let passes = match Box::pin(self.measure(plan, None)).await {
-            Ok(passes) => passes,
-            Err(error) => {
-                folder.give_up();
-                return Err(error);
-            }
-        };
+        let passes = Box::pin(self.measure(plan, None)).await?;
         let variants = Box::pin(variants::measure(self, plan)).await;
         self.progress.step("writing the report");
         let report = assemble::report(plan, self, started_at, (&passes, &variants));
-        write(plan, &folder, &report, &passes)?;
-        Ok(Finished {
+        let mut hlog = Vec::new();
+        // Writing into memory fails only on a defect of the format's own, and the other files matter
+        // more than this one.
+        let written = write_response_time_hlog(&passes.after.measurements, &mut hlog);
+        Ok(Outcome {
             report,
-            folder: folder.path().to_owned(),
+            hlog: written.is_ok().then_some(hlog),
+            log: None,
             leftovers: std::mem::take(&mut self.leftovers),
         })
+    }
+
+    /// How the figures of the plan, or of one of its variants, become those of the whole.
+    fn scale(&self, variant: Option<&str>) -> Scale {
+        let sample = self.sample.as_ref();
+        sample.map_or_else(Scale::default, |sample| sample.scale(variant))
     }
 
     /// Brings the remote layer's stores up, runs the passes of `plan`, and takes them down again. A
@@ -298,6 +335,7 @@ impl House<'_> {
             stop: self.stop.clone(),
             clock: self.clock.clone(),
             time: self.time.clone(),
+            scale: self.scale(variant),
             stores,
         };
         let passes = Box::pin(run_passes(&mut stage)).await;
@@ -336,18 +374,35 @@ async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
     })
 }
 
+/// What became of a plan.
+struct Outcome {
+    report: Report,
+    /// The response times in the format of `HdrHistogram`'s logs.
+    hlog: Option<Vec<u8>>,
+    /// What happened, in virtual time.
+    log: Option<LogHash>,
+    leftovers: Vec<String>,
+}
+
+/// Writes what became of `plan` into `folder`; without anything to write the folder goes.
 fn write(
     plan: &Plan,
-    folder: &Folder,
-    report: &Report,
-    passes: &Passes,
-) -> Result<(), ReportError> {
-    let mut hlog = Vec::new();
+    folder: Folder,
+    outcome: Result<Outcome, RunError>,
+) -> Result<Finished, RunError> {
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            folder.give_up();
+            return Err(error);
+        }
+    };
     let mut extras = vec![("scenario.yaml", plan.resolved_yaml.clone().into_bytes())];
-    // Writing into memory fails only on a defect of the format's own, and the other files matter
-    // more than this one.
-    if write_response_time_hlog(&passes.after.measurements, &mut hlog).is_ok() {
-        extras.push(("response_time.hlog", hlog));
-    }
-    report::write_all(folder, report, &extras).map(|_| ())
+    extras.extend(outcome.hlog.map(|hlog| ("response_time.hlog", hlog)));
+    report::write_all(&folder, &outcome.report, &extras)?;
+    Ok(Finished {
+        report: outcome.report,
+        folder: folder.path().to_owned(),
+        leftovers: outcome.leftovers,
+    })
 }

@@ -32,6 +32,7 @@ use crate::measure::recorder::Recorder;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
 use crate::scenario::plan::{Driver, PhasePlan, Plan};
+use crate::workload::TRAFFIC_SEED;
 use crate::workload::user::Traffic;
 
 /// What is told when the users have gone and the instances are still there.
@@ -169,7 +170,7 @@ fn alarms(
         &plan.policies,
         recorder,
         schedule,
-        stage.stores.any(),
+        (stage.stores.any(), stage.scale.clone()),
     )
 }
 
@@ -259,7 +260,7 @@ async fn drive(
     let plan = stage.plan;
     let (stop, stopped) = watch::channel(*stage.stop.borrow());
     let users = Users {
-        traffic: Traffic::new(&plan.workload, &plan.policies, plan.seed.fork("users")),
+        traffic: Traffic::new(&plan.workload, &plan.policies, plan.seed.fork(TRAFFIC_SEED)),
         policies: Arc::clone(&plan.policies),
         count: plan.traffic.users,
         ramp: plan.traffic.ramp,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::redis_server::{Identity, RedisReading};
+use super::scale::share_of;
 use crate::clock::Clock;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::invalidation::{Transport, tracked_prefixes};
@@ -47,7 +48,7 @@ impl RedisModel {
             costs: calibration.costs,
             prefix_len: RunPrefix::new(plan.seed, clock.now()).as_str().len(),
             instances: plan.instances,
-            share: 1.0,
+            share: share_of(plan),
             pubsub: PubSubModel {
                 delay: calibration.pubsub.clone(),
                 loss: Ratio(0.0),

@@ -7,11 +7,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::calibrate::Calibrating;
-use super::{Finished, House, Progress, RunError, RunOptions, Time, simulate, stores};
+use super::{Finished, House, Progress, RunError, RunOptions, Time, simulate, stores, write};
 use crate::clock::Clock;
 use crate::report::agreement::Agreement;
 use crate::report::folder::Folder;
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{Plan, SampleShare};
 
 /// A simulation held against a real run.
 #[derive(Debug)]
@@ -47,12 +47,14 @@ pub fn validate(
             stop: stop.clone(),
             clock,
             time: Time::Real,
+            sample: None,
             leftovers: Vec::new(),
         };
         progress.step("calibrating");
         let before = house.calibrate(plan).await?;
         let folder = Folder::named(&pair.file("real"))?;
-        let mut real = house.run(plan, folder).await?;
+        let outcome = Box::pin(house.measured(plan)).await;
+        let mut real = write(plan, folder, outcome)?;
         progress.step("calibrating once more");
         let after = house.calibrate(plan).await?;
         real.leftovers.append(&mut house.leftovers);
@@ -65,8 +67,11 @@ pub fn validate(
         return Err(RunError::Interrupted);
     }
     progress.step("simulating");
+    // As many users as have come in real time, and no sample of them.
+    let mut whole = plan.clone();
+    whole.simulation.sample = SampleShare::Whole;
     let simulated = simulate(
-        plan,
+        &whole,
         &RunOptions {
             out: Some(pair.file("virtual")),
             calibration,

@@ -6,6 +6,7 @@ use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::warming::Warming;
 use crate::environment::instance::InstanceWarming;
 use crate::scenario::plan::Plan;
+use crate::workload::TRAFFIC_SEED;
 use crate::workload::user::Traffic;
 
 /// What each instance of `plan` warms; `None`: nothing.
@@ -26,7 +27,7 @@ pub(super) fn of(plan: &Plan) -> Option<InstanceWarming> {
 /// The keys by popularity, the data types taking turns: a round that is cut short has the best of
 /// each.
 fn popular(plan: &Plan, wanted: &[(DataTypeId, u64)]) -> Vec<(DataTypeId, Key)> {
-    let traffic = Traffic::new(&plan.workload, &plan.policies, plan.seed.fork("users"));
+    let traffic = Traffic::new(&plan.workload, &plan.policies, plan.seed.fork(TRAFFIC_SEED));
     let mut ranked: Vec<(usize, DataTypeId, Key)> = Vec::new();
     for (data_type, count) in wanted {
         let pattern = &plan.policies.get(*data_type).key;

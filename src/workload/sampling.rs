@@ -166,6 +166,24 @@ impl Strata {
             .map(|(at, ranks)| self.drawn(at as u64, &ranks))
     }
 
+    /// How many strata end below the rank `end`: so many keys are kept of those before it.
+    pub fn count_below(&self, end: u64) -> u64 {
+        let head = self.head.len() as u64;
+        if end >= self.items {
+            self.kept()
+        } else if end >= self.tail {
+            head + self.share.stratum_of(end - self.tail)
+        } else {
+            (self.head.partition_point(|start| *start <= end) as u64).saturating_sub(1)
+        }
+    }
+
+    /// The kept rank of the `at`-th stratum, and for how many ranks it stands.
+    pub fn nth(&self, at: u64) -> Option<(u64, u64)> {
+        let ranks = (at < self.kept()).then(|| self.ranks_of(at))?;
+        Some((self.drawn(at, &ranks), ranks.end - ranks.start))
+    }
+
     /// All strata, as ranges of ranks.
     pub fn iter(&self) -> impl Iterator<Item = Range<u64>> {
         (0..self.kept()).map(|at| self.ranks_of(at))

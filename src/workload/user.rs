@@ -95,8 +95,8 @@ impl Traffic {
     }
 
     /// The parameters of the keys of `data_type` that are asked for most, the most popular first:
-    /// `count` of them, or all there are; of a sample, those that it keeps of them. None if no key is more anybody's than another's: where
-    /// each user has its own, or each is new.
+    /// `count` of them, or all there are; of a sample, those that it keeps of them. None if no key is more
+    /// anybody's than another's: where each user has its own, or each is new.
     pub fn most_popular(&self, data_type: DataTypeId, count: u64) -> Vec<KeyParams> {
         let Some(keys) = self.key_spaces.get(data_type.index()) else {
             return Vec::new();
@@ -115,6 +115,25 @@ impl Traffic {
         let shared = keys.own.is_none() && !keys.dimensions.contains(&Dimension::Unique);
         let found = shared && rank < keys.ranks.items();
         found.then(|| keys.params_of(keys.bijection.map(rank), 0, 0))
+    }
+
+    /// How many of the `count` most popular keys of `data_type` there are to ask for: all of them, or of
+    /// a sample those that it keeps.
+    pub fn kept_of(&self, data_type: DataTypeId, count: u64) -> u64 {
+        let keys = self.key_spaces.get(data_type.index());
+        let strata = keys.and_then(|keys| keys.strata.as_ref());
+        strata.map_or(count, |strata| strata.count_below(count))
+    }
+
+    /// The parameters of the one of them numbered `at`, the most popular first, and for how many keys it
+    /// stands; `None` as for [`Traffic::of_rank`].
+    pub fn nth_kept(&self, data_type: DataTypeId, at: u64) -> Option<(KeyParams, u64)> {
+        let keys = self.key_spaces.get(data_type.index())?;
+        let (rank, keys) = match &keys.strata {
+            Some(strata) => strata.nth(at)?,
+            None => (at, 1),
+        };
+        Some((self.of_rank(data_type, rank)?, keys))
     }
 
     /// The parameters of the first key of a group of `data_type`: of those keys that share all parameters

@@ -206,3 +206,218 @@ fn what_has_no_model_is_refused_and_said() {
         "nothing is left behind"
     );
 }
+
+/// So many users that the mean of their samples is close, so few that all of them can be simulated here.
+const CROWD: &str = "
+name: crowd
+seed: 11
+data_types:
+  product:
+    key: 'product:{id}'
+    strategy: cache-aside
+    ttl: 10s
+    local_ttl: 3s
+    population: 20_000
+    popularity: { zipf: 0.9 }
+    value_size: 256B
+    origin: { query_time: { median: 10ms, p99: 20ms }, write_time: { median: 5ms, p99: 5ms } }
+  stock:
+    key: 'stock:{id}'
+    strategy: write-through
+    ttl: 20s
+    population: 5_000
+    popularity: { zipf: 0.6 }
+    value_size: 128B
+    origin: { query_time: { median: 10ms, p99: 20ms }, write_time: { median: 5ms, p99: 5ms } }
+  session:
+    key: 'session:{user}'
+    strategy: write-through
+    ttl: 1h
+    popularity: per-user
+    prefilled: false
+    value_size: 200B
+    origin: { query_time: { median: 5ms, p99: 9ms }, write_time: { median: 5ms, p99: 5ms } }
+  activity:
+    key: 'activity:{user}:{n}'
+    strategy: write-behind
+    ttl: 1m
+    popularity: per-user
+    population: { n: unique }
+    value_size: 200B
+    origin: { query_time: { median: 10ms, p99: 10ms }, write_time: { median: 5ms, p99: 5ms } }
+layers:
+  local: { entries: 2_000, policy: lru }
+  remote: { maxmemory: 256MiB }
+instances: 2
+origin: { connections: 200 }
+traffic:
+  users: 4_000
+  ramp: 2s
+  think_time: 1s..3s
+  on_start: [session.put]
+  phases: [ { name: warm-up, for: 12s }, { name: steady, for: 12s } ]
+  mix: { product.get: 60, stock.get: 25, stock.put: 2, product.put: 0.5, session.get: 12, activity.put: 4 }
+gates:
+  - 'hit_ratio > 30%'
+  - 'rate > 1000/s'
+  - 'users >= 4000'
+  - 'origin_queries_per_s < 1900/s'
+  - 'error_ratio == 0%'
+alerts: [{ check: 'rate > 1000/s' }]
+jobs: [{ name: catalogue, at: 8s, over: 10s, put: { product: all } }]
+";
+
+fn crowd(set: &[(&str, &str)]) -> Plan {
+    plan(CROWD, None, set)
+}
+
+const TENTH: (&str, &str) = ("simulation", "{ sample: 10%, samples: 4 }");
+
+/// What is estimated from a tenth of the users and keys is what all of them give.
+#[test]
+fn estimates_of_a_sample_hold_the_whole() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = simulate(&crowd(&[]), &folder.path().join("whole"), false).expect("all of it");
+    assert_eq!(whole.sampling, None);
+    let sample = simulate(&crowd(&[TENTH]), &folder.path().join("sample"), false);
+    let sample = sample.expect("a sample");
+    let estimates = sample.sampling.as_ref().expect("estimates");
+    assert_eq!(
+        (
+            estimates.users_simulated,
+            estimates.users_total,
+            estimates.samples
+        ),
+        (400, 4_000, 4)
+    );
+    let ratio = |layer: &str| whole.layers[layer].hit_ratio.expect("lookups");
+    let of_type = |name: &str| whole.data_types[name].hit_ratio.expect("reads");
+    let truths = [
+        ("local layer's hit ratio", ratio("local")),
+        ("remote layer's hit ratio", ratio("remote")),
+        ("product hit ratio", of_type("product")),
+        ("stock hit ratio", of_type("stock")),
+        ("origin queries", whole.origin.queries_per_s),
+        ("requests", whole.requests.rate_per_s),
+    ];
+    let mut missed = Vec::new();
+    for (name, truth) in truths {
+        let figure = estimates.figures.iter().find(|figure| figure.name == name);
+        let figure = figure.unwrap_or_else(|| panic!("no {name}"));
+        if !(figure.low..=figure.high).contains(&truth) {
+            missed.push(format!(
+                "{name}: {truth}, not {} to {}",
+                figure.low, figure.high
+            ));
+        }
+        // A bar that holds everything would say nothing.
+        let close = if figure.unit == "ratio" {
+            0.03
+        } else {
+            0.05 * truth
+        };
+        assert!(
+            (figure.mean - truth).abs() < close,
+            "{name}: {truth}, not {}",
+            figure.mean
+        );
+    }
+    // With 95% each, one of six may be out of its bar.
+    assert!(missed.len() <= 1, "{missed:#?}");
+    is_told_as_the_whole(&sample, &whole);
+}
+
+fn is_told_as_the_whole(sample: &Report, whole: &Report) {
+    assert_eq!(sample.seed, whole.seed);
+    assert_eq!(sample.environment.users, 4_000);
+    assert_eq!(sample.environment.origin_connections, 200);
+    assert_eq!(sample.validity.users_live_max, 4_000);
+    let near = |name: &str, one: f64, other: f64| {
+        assert!((one / other - 1.0).abs() < 0.15, "{name}: {one} of {other}");
+    };
+    near(
+        "requests",
+        sample.requests.total as f64,
+        whole.requests.total as f64,
+    );
+    let keys = |report: &Report| report.redis.as_ref().expect("Redis").keys as f64;
+    near("keys", keys(sample), keys(whole));
+    let thread = |report: &Report| report.redis.as_ref().expect("Redis").cpu_cores;
+    near("Redis' thread", thread(sample), thread(whole));
+    let limit = |report: &Report| report.redis.as_ref().expect("Redis").maxmemory_bytes;
+    assert_eq!(limit(sample), limit(whole));
+    let verdicts =
+        |report: &Report| -> Vec<_> { report.gates.iter().map(|gate| gate.verdict).collect() };
+    assert_eq!(verdicts(sample), verdicts(whole));
+    assert_eq!(sample.verdict, whole.verdict);
+    assert_eq!(sample.alerts.len(), whole.alerts.len());
+    let job = |report: &Report| (report.jobs[0].operations, report.jobs[0].failed);
+    assert_eq!(job(sample), job(whole));
+    near("a job's time", sample.jobs[0].took_s, whole.jobs[0].took_s);
+    for (name, oracle) in &sample.oracles {
+        assert_eq!(oracle.violations, 0, "{name}: {:?}", oracle.worst);
+    }
+}
+
+/// Samples are simulated side by side, and what becomes of them depends on nothing else.
+#[test]
+fn a_sample_is_the_same_each_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let set = [
+        TENTH,
+        ("traffic.phases.0.for", "3s"),
+        ("traffic.phases.1.for", "4s"),
+        ("jobs", "[]"),
+        ("baseline", "{ for: 2s }"),
+    ];
+    let [once, again] = ["once", "again"].map(|name| {
+        let out = folder.path().join(name);
+        let report = simulate(&crowd(&set), &out, false).expect("a sample");
+        (report.event_log.expect("a log"), files(&out))
+    });
+    assert!(once.0.events > 4_000, "{}", once.0.events);
+    assert_eq!(once.0, again.0);
+    assert_eq!(
+        once.1.keys().collect::<Vec<_>>(),
+        again.1.keys().collect::<Vec<_>>()
+    );
+    for (name, bytes) in &once.1 {
+        assert!(again.1[name] == *bytes, "{name} differs");
+    }
+    let other = plan(CROWD, Some(12), &set);
+    let other = simulate(&other, &folder.path().join("other"), false).expect("a sample");
+    assert_ne!(other.event_log.expect("a log").hash, once.0.hash);
+}
+
+#[test]
+fn a_sample_can_be_stopped() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    match simulate(&crowd(&[TENTH]), &folder.path().join("out"), true) {
+        Ok(report) => assert!(report.validity.interrupted),
+        Err(error) => assert!(matches!(error, RunError::Interrupted), "{error}"),
+    }
+}
+
+#[test]
+fn what_no_sample_is_true_to_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("out");
+    let refused = |set: &[(&str, &str)]| -> String {
+        let error = simulate(&crowd(set), &out, false).expect_err("it cannot be sampled");
+        assert!(matches!(error, RunError::Sample(_)), "{error}");
+        assert!(!out.exists(), "nothing is left behind");
+        error.to_string()
+    };
+    let few = refused(&[TENTH, ("origin.connections", "20")]);
+    assert!(few.contains("2.0 of 20 are left"), "{few}");
+    assert!(
+        few.contains("a share of 20% would do: 800 of 4,000 users"),
+        "{few}"
+    );
+    let memcached = [TENTH, ("layers.remote", "{ store: memcached }")];
+    let never = refused(&memcached);
+    assert!(
+        never.contains("no share would do: simulate it whole"),
+        "{never}"
+    );
+}

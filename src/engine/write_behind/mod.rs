@@ -20,7 +20,7 @@ use super::queue::{Delivery, Queue, QueueId, Waiting};
 use crate::clock::Timestamp;
 
 /// How long writes are gathered, so that a transaction of the origin carries more than one.
-const GATHER: Duration = Duration::from_millis(250);
+pub const GATHER: Duration = Duration::from_millis(250);
 /// The first wait after a failure; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);

@@ -25,7 +25,7 @@ use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::layer::{Operation, Origin, Remote};
 use crate::environment::delay::Delay;
 use crate::environment::error::EnvironmentError;
-use crate::environment::modelled_redis::thread::Thread;
+use crate::environment::modelled_redis::thread::{Dilation, Thread};
 use crate::seed::Stream;
 
 /// What stands between users and the engine of an instance, and takes time.
@@ -41,6 +41,9 @@ pub struct Face {
     /// with all, and nobody waits longer for it.
     pub share: f64,
 }
+
+/// As many requests wait at once for a processor that is nearly always, but not overly, busy.
+const QUEUE_OF_CHANCE: u32 = 64;
 
 /// A store that an instance reaches, and how long it waits for it.
 pub struct Reached<R> {
@@ -120,7 +123,9 @@ impl SimulatedInstance {
         let stream = config.seed.stream_of("way", number);
         let clock = config.clock.clone();
         let running = Running::start(remote, config, origin, &metrics).await;
+        let chance = face.processor_time * QUEUE_OF_CHANCE;
         let way = Arc::new(Mutex::new(Way {
+            dilation: Dilation::new(face.share, chance),
             face,
             processor: Thread::new(clock.now(), Duration::ZERO),
             stream,
@@ -183,6 +188,7 @@ struct Simulated<R, O> {
 /// The way to an engine and back.
 struct Way {
     face: Face,
+    dilation: Dilation,
     processor: Thread,
     stream: Stream,
 }
@@ -191,11 +197,11 @@ impl Way {
     /// When the engine begins with a request that is sent now, and how long its answer is on the way.
     fn take(&mut self, now: Timestamp) -> (Timestamp, Duration) {
         let way = self.face.way.draw(&mut self.stream);
-        let (there, share) = (now + way / 2, self.face.share);
-        let busy = self.face.processor_time.div_f64(share);
+        let there = now + way / 2;
+        let busy = self.dilation.cost(self.face.processor_time);
         let done = self.processor.take(there, busy);
         let waited = done.since(there).saturating_sub(busy);
-        (there + waited.mul_f64(share), way / 2)
+        (there + self.dilation.wait(waited), way / 2)
     }
 }
 

@@ -141,10 +141,7 @@ impl ModelledRedis {
                 prefix_len: config.prefix_len,
             },
             topology: config.topology.clone(),
-            pace: Pace {
-                costs: config.costs,
-                share: config.share,
-            },
+            pace: Pace::new(config.costs, config.share),
             lag: config.replication_lag,
             seed: seed.fork("shard").fork_index(u64::from(at)),
         };

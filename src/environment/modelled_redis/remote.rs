@@ -187,6 +187,10 @@ impl Remote for ModelledRemote {
 
     async fn publish(&self, notice: &Notice) -> Result<(), LayerError> {
         let ask = Ask::bringing(Command::Publish, notice_bytes(notice));
+        let ask = match notice {
+            Notice::Alive { .. } => ask.of_instance(),
+            _ => ask,
+        };
         let publish = |server: &mut super::server::Server| {
             server.publish(notice.clone());
             Ok(())

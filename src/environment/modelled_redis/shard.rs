@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::calls::{Called, Calls};
 use super::keyspace::KeyspaceConfig;
 use super::server::Server;
-use super::thread::{Command, CommandCosts, Thread};
+use super::thread::{Command, CommandCosts, Dilation, Thread};
 use super::value::{Value, entry_bytes};
 use crate::clock::Timestamp;
 use crate::engine::data_type::Key;
@@ -32,29 +32,30 @@ const RECONNECT: Duration = Duration::from_millis(210);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     pub(super) costs: CommandCosts,
-    /// The share of all traffic that is simulated.
-    pub(super) share: f64,
+    /// How the simulated commands stand for all.
+    pub(super) dilation: Dilation,
 }
 
 impl Pace {
-    /// What everybody's commands cost, if one of them costs so much.
-    fn of_all(&self, cost: Duration) -> Duration {
-        if self.share < 1.0 {
-            cost.div_f64(self.share)
-        } else {
-            cost
+    /// That of a `share` of all traffic.
+    pub(super) fn new(costs: CommandCosts, share: f64) -> Self {
+        // A cycle of expiry takes a quarter of a tick, and behind it there may be a few commands.
+        let chance = super::expiry::TICK / 4 + costs.script * 64;
+        Self {
+            costs,
+            dilation: Dilation::new(share, chance),
         }
     }
 
-    /// Takes one command, and everybody else's beside it; when that one is done. A queue of few that
-    /// stand for many is too long by as much.
-    fn take(&self, thread: &mut Thread, arrives: Timestamp, cost: Duration) -> Timestamp {
-        let done = thread.take(arrives, self.of_all(cost));
-        if self.share < 1.0 {
-            arrives + done.since(arrives).mul_f64(self.share)
+    /// Takes one command, and everybody else's beside it; when that one is done. What instances ask of
+    /// their own accord they ask as often in a sample as in the whole, so nothing is left out beside it.
+    fn take(&self, thread: &mut Thread, arrives: Timestamp, cost: Duration, ask: Ask) -> Timestamp {
+        let done = if ask.of_instance {
+            thread.take_waking(arrives, cost, self.costs.wakeup)
         } else {
-            done
-        }
+            thread.take(arrives, self.dilation.cost(cost))
+        };
+        arrives + self.dilation.wait(done.since(arrives))
     }
 }
 
@@ -63,15 +64,29 @@ impl Pace {
 pub(super) struct Ask {
     pub(super) command: Command,
     pub(super) brings: usize,
+    /// Whether an instance asks by itself, and not for a user.
+    of_instance: bool,
 }
 
 impl Ask {
     pub(super) const fn new(command: Command) -> Self {
-        Self { command, brings: 0 }
+        Self::bringing(command, 0)
     }
 
     pub(super) const fn bringing(command: Command, brings: usize) -> Self {
-        Self { command, brings }
+        Self {
+            command,
+            brings,
+            of_instance: false,
+        }
+    }
+
+    /// The same of an instance's own accord, however many users there are.
+    pub(super) const fn of_instance(self) -> Self {
+        Self {
+            of_instance: true,
+            ..self
+        }
     }
 }
 
@@ -163,7 +178,7 @@ pub(super) struct Setup {
 
 impl Setup {
     fn thread(&self, now: Timestamp) -> Thread {
-        Thread::new(now, self.pace.of_all(self.pace.costs.wakeup))
+        Thread::new(now, self.pace.dilation.cost(self.pace.costs.wakeup))
     }
 
     fn server(&self, is_followed: bool, epoch: u64, now: Timestamp) -> Server {
@@ -299,7 +314,10 @@ impl Shard {
         if told * listeners > 0 {
             cost += costs.publish * u32::try_from(told * listeners).unwrap_or(u32::MAX);
         }
-        (answer, self.setup.pace.take(&mut self.thread, at, cost))
+        (
+            answer,
+            self.setup.pace.take(&mut self.thread, at, cost, ask),
+        )
     }
 
     /// What the server does before a command; when that is.
@@ -316,7 +334,11 @@ impl Shard {
         if spent == spent_before {
             return;
         }
-        let work = self.setup.pace.of_all(spent.saturating_sub(spent_before));
+        let work = self
+            .setup
+            .pace
+            .dilation
+            .cost(spent.saturating_sub(spent_before));
         let ticks = ticked_at.since(ticked_before).as_nanos() / super::expiry::TICK.as_nanos();
         let last = work / u32::try_from(ticks.max(1)).unwrap_or(u32::MAX);
         self.thread.was_busy(work.saturating_sub(last));
@@ -351,8 +373,9 @@ impl Shard {
             _ => None,
         };
         let bytes = entry.as_ref().map_or(0, entry_bytes) as u64;
-        let cost = self.setup.pace.costs.of(Command::Get, bytes);
-        Some((entry, self.setup.pace.take(&mut replica.thread, at, cost)))
+        let (pace, ask) = (&self.setup.pace, Ask::new(Command::Get));
+        let cost = pace.costs.of(ask.command, bytes);
+        Some((entry, pace.take(&mut replica.thread, at, cost, ask)))
     }
 
     /// What the primary says of itself now, what was counted before it, and by the replicas.

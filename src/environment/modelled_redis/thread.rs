@@ -95,6 +95,51 @@ impl CommandCosts {
     }
 }
 
+/// How one thread stands for that of all, where only a share of its commands is simulated.
+///
+/// With so much longer costs it is as busy as with all. A queue of chance, which comes and goes, is then
+/// the same queue in slower time: everybody waits so much longer, and in truth by the share of that. A
+/// queue of overload is not: it grows by what arrives and is not done, in the sample as fast as in truth.
+/// What is longer than chance makes it counts as overload. Between the two it is not exact; both ends are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dilation {
+    share: f64,
+    /// How long a queue of chance is at the most, in the time of the sample.
+    chance: Duration,
+}
+
+impl Dilation {
+    /// That of a `share`, 0 to 1, of the commands for a thread at which, were all of them simulated,
+    /// nobody would wait longer than `chance` unless it is overloaded.
+    pub fn new(share: f64, chance: Duration) -> Self {
+        let share = share.clamp(f64::MIN_POSITIVE, 1.0);
+        let chance = Duration::try_from_secs_f64(chance.as_secs_f64() / share);
+        Self {
+            share,
+            chance: chance.unwrap_or(Duration::MAX),
+        }
+    }
+
+    /// What a command costs the thread, and those that are left out beside it.
+    pub fn cost(&self, cost: Duration) -> Duration {
+        if self.share < 1.0 {
+            cost.div_f64(self.share)
+        } else {
+            cost
+        }
+    }
+
+    /// How long somebody waits in truth who waits for so long in the sample.
+    pub fn wait(&self, waited: Duration) -> Duration {
+        if self.share < 1.0 {
+            let chance = waited.min(self.chance);
+            chance.mul_f64(self.share) + waited.saturating_sub(chance)
+        } else {
+            waited
+        }
+    }
+}
+
 /// One thread with a queue in front of it.
 #[derive(Clone, Debug)]
 pub struct Thread {
@@ -123,9 +168,19 @@ impl Thread {
     /// Takes a command that `arrives` then and keeps the thread busy for `cost`: when it is done.
     /// Commands are carried out in the order of the calls.
     pub fn take(&mut self, arrives: Timestamp, cost: Duration) -> Timestamp {
+        self.take_waking(arrives, cost, self.wakeup)
+    }
+
+    /// The same with what it costs if the thread is idle.
+    pub fn take_waking(
+        &mut self,
+        arrives: Timestamp,
+        cost: Duration,
+        wakeup: Duration,
+    ) -> Timestamp {
         let cost = if arrives >= self.free_at {
             self.free_at = arrives;
-            cost + self.wakeup
+            cost + wakeup
         } else {
             cost
         };
@@ -234,6 +289,40 @@ mod tests {
             let used = thread.utilisation(arrives).map_or(0.0, |used| used.0);
             assert!((used - load).abs() < 0.01, "{load}: {used}");
         }
+    }
+
+    /// What a share of the arrivals, each at so much greater a cost, says of the waits of all.
+    fn mean_wait_us(share: f64, load: f64, seconds: f64) -> f64 {
+        let mut stream = Seed(7).stream("arrivals");
+        let dilation = Dilation::new(share, us(50 * 64));
+        let mut thread = Thread::new(START, Duration::ZERO);
+        let (mut at_s, mut total, mut calls) = (0.0, 0.0, 0.0);
+        loop {
+            at_s += -(1.0 - stream.random::<f64>()).ln() * 50e-6 / load / share;
+            if at_s > seconds {
+                return total / calls;
+            }
+            let arrives = START + Duration::from_secs_f64(at_s);
+            let busy = dilation.cost(us(50));
+            let waited = thread.take(arrives, busy).since(arrives) - busy;
+            total += dilation.wait(waited).as_secs_f64() * 1e6;
+            calls += 1.0;
+        }
+    }
+
+    #[test]
+    fn a_share_of_the_commands_waits_as_all_do_at_ease_and_overloaded() {
+        for load in [0.5, 0.8] {
+            let (whole, sample) = (mean_wait_us(1.0, load, 40.0), mean_wait_us(0.1, load, 40.0));
+            assert!(
+                (sample / whole - 1.0).abs() < 0.1,
+                "{load}: {whole} {sample}"
+            );
+        }
+        // Twice what it can do: after 2 s the backlog is 2 s, and on the average 1 s.
+        let (whole, sample) = (mean_wait_us(1.0, 2.0, 2.0), mean_wait_us(0.1, 2.0, 2.0));
+        assert!((whole / 1e6 - 1.0).abs() < 0.02, "{whole}");
+        assert!((sample / whole - 1.0).abs() < 0.05, "{whole} {sample}");
     }
 
     proptest! {

@@ -114,6 +114,7 @@ impl Case {
             keys: self.keys,
             kept: strata.kept(),
             thinned: strata.thinned(),
+            loading: 0.0,
             cache: None,
             local: None,
             remote: None,
@@ -283,4 +284,24 @@ fn the_table_of_errors() {
         }
     }
     println!("{held} of {all}");
+}
+
+#[test]
+fn batches_of_the_whole_are_fewer_than_those_of_samples_together() {
+    let behind = Behind {
+        data_types: vec!["activity".to_owned()],
+        batches_per_s_max: 24.0,
+        batch_max: 100.0,
+    };
+    let share = share(10);
+    let begun = |writes_per_s: f64| 24.0 * (1.0 - (-writes_per_s / 24.0).exp());
+    for whole in [1.0, 80.0, 300.0] {
+        let told = behind.of_whole(begun(whole / 10.0), share);
+        assert!((told - begun(whole)).abs() < 1e-9, "{whole}: {told}");
+    }
+    // More than batches hold at that pace.
+    assert!((behind.of_whole(begun(480.0), share) - 48.0).abs() < 1e-6);
+    assert!((behind.of_whole(30.0, share) - 300.0).abs() < 1e-9);
+    let told = behind.of_whole(0.0, share);
+    assert!(told.abs() < 1e-12, "{told}");
 }

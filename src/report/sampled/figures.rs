@@ -184,6 +184,21 @@ fn cache(keys: &SampledKeys) -> Option<Lifetime> {
     keys.cache
 }
 
+/// How many lookups hit that would find their key being loaded in the whole.
+fn loading_of(sampling: &Sampling, (name, result): (&str, &DataTypeResult)) -> f64 {
+    let keys = sampling.keys_of(name);
+    let hits = result.reads as f64 * result.hit_ratio.unwrap_or(0.0);
+    keys.map_or(0.0, |keys| keys.loading * result.reads as f64)
+        .min(hits)
+}
+
+fn loading(report: &Report, sampling: &Sampling) -> f64 {
+    let data_types = report.data_types.iter();
+    data_types
+        .map(|(name, result)| loading_of(sampling, (name, result)))
+        .sum()
+}
+
 fn hit_ratio(report: &Report, sampling: &Sampling) -> Option<Found> {
     let rows = || {
         report
@@ -200,6 +215,7 @@ fn hit_ratio(report: &Report, sampling: &Sampling) -> Option<Found> {
         value: hits / reads,
         bias: excess.lookups / reads,
         unsure: excess.unsure / reads,
+        below: loading(report, sampling) / reads,
         ..Found::default()
     })
 }
@@ -212,6 +228,7 @@ fn type_hit_ratio(report: &Report, sampling: &Sampling, name: &str) -> Option<Fo
         value: result.hit_ratio?,
         bias: excess.lookups / reads,
         unsure: excess.unsure / reads,
+        below: loading_of(sampling, (name, result)) / reads,
         ..Found::default()
     })
 }
@@ -231,6 +248,7 @@ fn layer_hit_ratio(report: &Report, sampling: &Sampling, layer: &str) -> Option<
             value,
             bias: (local.lookups / lookups).min(1.0 - value),
             unsure: local.unsure / lookups,
+            below: loading(report, sampling) / lookups,
             ..Found::default()
         });
     }
@@ -242,7 +260,7 @@ fn layer_hit_ratio(report: &Report, sampling: &Sampling, layer: &str) -> Option<
     let without_misses = found / (lookups - fewer_misses).max(1.0);
     Some(Found {
         value,
-        below: (value - without_hits).max(0.0),
+        below: (value - without_hits).max(0.0) + loading(report, sampling) / lookups,
         above: (without_misses - value).max(0.0),
         unsure: remote.unsure / lookups,
         ..Found::default()
@@ -255,9 +273,17 @@ fn origin_queries(report: &Report, sampling: &Sampling) -> Found {
     // A read that misses is a query at the most: fewer if it joins another's.
     let most = report.origin.queries as f64;
     let whole = |lookups: f64| sampling.share.to_whole(lookups.min(most) / judged_s);
+    // What goes to the database in batches.
+    let batches = report.origin.queries_by_data_type.iter();
+    let too_many: f64 = batches
+        .map(|(name, queries)| {
+            let per_s = *queries as f64 / judged_s;
+            sampling.share.to_whole(per_s) - sampling.queries_of_whole(name, per_s)
+        })
+        .sum();
     Found {
         value: sampling.share.to_whole(report.origin.queries_per_s),
-        bias: -whole(excess.lookups),
+        bias: -whole(excess.lookups) - too_many,
         unsure: whole(excess.unsure),
         ..Found::default()
     }
@@ -284,10 +310,12 @@ fn percentile(
     let excess = excess(report, sampling, cache);
     (times.count > 0 && requests > 0.0).then(|| {
         let slow = (excess.lookups + excess.unsure) / requests;
+        let waiting = loading(report, sampling) / requests;
         let (value, lower) = (of(times), at_level(times, level - slow));
         Found {
             value,
             below: (value - lower).max(0.0),
+            above: (at_level(times, level + waiting) - value).max(0.0),
             ..Found::default()
         }
     })
@@ -317,6 +345,10 @@ fn at_level(times: &Summary, level: f64) -> f64 {
     low + (high - low) * (level - low_at) / (high_at - low_at)
 }
 
+/// The tables in which Redis finds its keys and their TTLs double when they are full: each takes 8 to 16
+/// bytes a key, and nobody knows how full they are in the whole.
+const TABLE_BYTES_UNSURE: f64 = 16.0;
+
 fn remote_memory(report: &Report, sampling: &Sampling) -> Option<Found> {
     let redis = report.redis.as_ref()?;
     let used = redis.used_memory_bytes_max as f64;
@@ -332,6 +364,7 @@ fn remote_memory(report: &Report, sampling: &Sampling) -> Option<Found> {
         } else {
             0.0
         },
+        unsure: sampling.share.to_whole(redis.keys as f64) * TABLE_BYTES_UNSURE,
         ..Found::default()
     })
 }

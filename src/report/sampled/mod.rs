@@ -5,13 +5,15 @@
 //! that is shown. `table` and `told` say it to people, the same in every exporter. Pure.
 
 mod figures;
+mod judge;
 mod scale;
 
 #[cfg(test)]
 mod tests;
 
 pub use figures::estimates;
-pub use scale::{Whole, to_whole};
+pub use judge::judge_again;
+pub use scale::{Whole, to_whole, variant_to_whole};
 
 use super::model::{Report, SampledFigure, SamplingResult};
 use super::table::{Column, Table};

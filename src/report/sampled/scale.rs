@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::measure::Staleness;
 use crate::measure::sampling::Sampling;
 use crate::report::model::{
-    Baseline, OriginResult, RedisResult, Report, Requests, Second, Stampede,
+    Baseline, OriginResult, RedisResult, Report, Requests, Second, Stampede, StoreResult,
+    VariantResult,
 };
 use crate::workload::sampling::Share;
 
@@ -41,10 +43,17 @@ pub fn to_whole(report: &mut Report, sampling: &Sampling, whole: Whole) {
             ],
         );
     }
-    origin(&mut report.origin, share, whole.connections);
+    let requests = report.requests.total;
+    origin((&mut report.origin, requests), sampling, whole.connections);
+    if let (Some(improvement), Some(baseline)) = (&mut report.improvement, &report.baseline)
+        && baseline.origin_queries_per_request > 0.0
+    {
+        let after = report.origin.queries_per_request;
+        improvement.origin_query_reduction = 1.0 - after / baseline.origin_queries_per_request;
+    }
     stampede(&mut report.stampede, share);
     if let Some(result) = &mut report.redis {
-        redis(result, sampling, whole.maxmemory_bytes);
+        redis(result, sampling, whole);
     }
     if let Some(result) = &mut report.baseline {
         baseline(result, share);
@@ -70,6 +79,8 @@ pub struct Whole {
     pub connections: u32,
     /// The memory that the servers of the remote layer may use; `None` without a limit.
     pub maxmemory_bytes: Option<u64>,
+    /// The same of the store beside it.
+    pub aside_maxmemory_bytes: Option<u64>,
 }
 
 #[allow(
@@ -110,10 +121,23 @@ fn requests(result: &mut Requests, share: Share) {
     map(share, &mut result.outcomes);
 }
 
-fn origin(result: &mut OriginResult, share: Share, whole: u32) {
+fn origin((result, requests): (&mut OriginResult, u64), sampling: &Sampling, whole: u32) {
+    let share = sampling.share;
+    let in_sample = result.queries as f64;
+    let judged_s = in_sample / result.queries_per_s;
     counts(share, [&mut result.queries, &mut result.timeouts]);
     rates(share, [&mut result.queries_per_s]);
-    map(share, &mut result.queries_by_data_type);
+    if judged_s.is_finite() {
+        for (name, queries) in &mut result.queries_by_data_type {
+            let per_s = sampling.queries_of_whole(name, *queries as f64 / judged_s);
+            *queries = rounded(per_s * judged_s);
+        }
+        result.queries = result.queries_by_data_type.values().sum();
+        result.queries_per_s = result.queries as f64 / judged_s;
+        if requests > 0 {
+            result.queries_per_request = result.queries as f64 / requests as f64;
+        }
+    }
     connections(share, &mut result.peak_connections, whole);
     result.connections = whole;
 }
@@ -129,11 +153,11 @@ fn stampede(result: &mut Stampede, share: Share) {
     );
 }
 
-fn redis(result: &mut RedisResult, sampling: &Sampling, maxmemory_bytes: Option<u64>) {
+fn redis(result: &mut RedisResult, sampling: &Sampling, whole: Whole) {
     let share = sampling.share;
     memory(sampling, &mut result.used_memory_bytes);
     memory(sampling, &mut result.used_memory_bytes_max);
-    result.maxmemory_bytes = maxmemory_bytes;
+    result.maxmemory_bytes = whole.maxmemory_bytes;
     counts(
         share,
         [
@@ -146,14 +170,72 @@ fn redis(result: &mut RedisResult, sampling: &Sampling, maxmemory_bytes: Option<
         ],
     );
     rates(share, [&mut result.evictions_per_s_max]);
+    for aside in result.stores.values_mut() {
+        store(aside, sampling, whole.aside_maxmemory_bytes);
+    }
+}
+
+fn store(result: &mut StoreResult, sampling: &Sampling, maxmemory_bytes: Option<u64>) {
+    let share = sampling.share;
+    for bytes in [
+        &mut result.used_memory_bytes,
+        &mut result.used_memory_bytes_max,
+    ] {
+        *bytes = rounded(sampling.aside_memory_of_whole(*bytes as f64));
+    }
+    result.maxmemory_bytes = maxmemory_bytes;
+    counts(
+        share,
+        [
+            &mut result.keys,
+            &mut result.evictions,
+            &mut result.expired,
+            &mut result.commands,
+        ],
+    );
+    rates(share, [&mut result.evictions_per_s_max]);
+}
+
+/// The same for a variant of the plan.
+pub fn variant_to_whole(result: &mut VariantResult, sampling: &Sampling, whole: Whole) {
+    let share = sampling.share;
+    let Staleness { checked, stale, .. } = &mut result.staleness_ms;
+    counts(
+        share,
+        [
+            &mut result.requests,
+            &mut result.errors,
+            checked,
+            stale,
+            &mut result.origin_queries,
+        ],
+    );
+    map(share, &mut result.unsupported);
+    rates(
+        share,
+        [&mut result.rate_per_s, &mut result.origin_queries_per_s],
+    );
+    connections(
+        share,
+        &mut result.origin_peak_connections,
+        whole.connections,
+    );
+    stampede(&mut result.stampede, share);
+    if let Some(bytes) = &mut result.remote_memory_bytes_max {
+        memory(sampling, bytes);
+    }
+}
+
+fn memory(sampling: &Sampling, bytes: &mut u64) {
+    *bytes = rounded(sampling.memory_of_whole(*bytes as f64));
 }
 
 #[allow(
     clippy::cast_sign_loss,
     reason = "memory is not negative, and the cast saturates"
 )]
-fn memory(sampling: &Sampling, bytes: &mut u64) {
-    *bytes = sampling.memory_of_whole(*bytes as f64).round() as u64;
+fn rounded(bytes: f64) -> u64 {
+    bytes.round() as u64
 }
 
 fn baseline(result: &mut Baseline, share: Share) {

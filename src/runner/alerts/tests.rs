@@ -12,6 +12,7 @@ use crate::gates::alert::check;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseId, PhaseKind, Sample};
 use crate::runner::redis_server::RedisReading;
+use crate::runner::scale::Scale;
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
 
@@ -83,7 +84,13 @@ fn alarms(checks: &[&str], window_s: u64) -> Alarms {
         Arc::clone(&policies),
         None,
     );
-    Alarms::new(&alerts, &policies, &Arc::new(recorder), &schedule, true)
+    Alarms::new(
+        &alerts,
+        &policies,
+        &Arc::new(recorder),
+        &schedule,
+        (true, Scale::default()),
+    )
 }
 
 /// From when to when each alert fired, in tenths of a second.

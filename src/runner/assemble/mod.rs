@@ -42,11 +42,12 @@ pub(super) fn report(
     let mut validity = validity(plan, passes, &house.time);
     // The main variant's verdict stands, but the run did not come to its end.
     validity.interrupted |= variants::interrupted(measured);
-    let variants = variants::results((plan, &house.time), passes, measured, baseline.as_ref());
+    let variants = variants::results((plan, house), passes, measured, baseline.as_ref());
     let evidence = RunEvidence {
         after,
         improvement,
         has_store: passes.has_store(),
+        scale: &house.scale(None),
     };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     Report {
@@ -95,7 +96,8 @@ pub(super) fn report(
     }
 }
 
-fn event_log(log: LogHash) -> EventLogResult {
+/// What happened in virtual time, in one number.
+pub(super) fn event_log(log: LogHash) -> EventLogResult {
     EventLogResult {
         events: log.events,
         hash: format!("{:016x}", log.hash),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::drivers::TIMED_OUT;
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::{Layer, Operation};
 use crate::environment::database::QueryCacheStats;
 use crate::measure::histogram::summary_of_us;
 use crate::measure::measurements::Measurements;
-use crate::measure::oracle::{Finding, accounting};
+use crate::measure::oracle::Finding;
+use crate::measure::oracle::accounting::{self, Open};
 use crate::measure::query::{Phases, Query};
 use crate::report::model::{
     DataTypeResult, LayerResult, MemcachedResult, OracleResult, OriginResult, Phase,
@@ -304,6 +306,20 @@ pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleRe
         .collect()
 }
 
+/// What the engines, of whose calls so many failed, cannot know of.
+fn open(pass: &PassResult, failed: u64) -> Open {
+    let all = Query {
+        phases: Phases::All,
+        ..Query::default()
+    };
+    let errors = pass.measurements.errors_by_kind(&all);
+    let timed_out = errors.get(TIMED_OUT).copied().unwrap_or(0);
+    Open {
+        failed,
+        given_up: timed_out + pass.driven.requests_abandoned,
+    }
+}
+
 /// The engines' loads against the database's reads, over the whole pass.
 fn origin_queries(pass: &PassResult) -> Finding {
     let asked = pass.engine.layer(Layer::Origin, Phases::All);
@@ -314,7 +330,7 @@ fn origin_queries(pass: &PassResult) -> Finding {
     };
     let observed = &pass.observed;
     let ran = reads(&observed.last.database).saturating_sub(reads(&observed.untouched.database));
-    accounting::origin_queries_ran(asked.lookups, asked.failures, ran)
+    accounting::origin_queries_ran(asked.lookups, open(pass, asked.failures), ran)
 }
 
 /// The engines' remote lookups against the count of `GET` of all Redis servers, those of a store
@@ -328,7 +344,7 @@ fn remote_lookups(pass: &PassResult) -> Option<Finding> {
     }
     Some(accounting::remote_lookups_arrived(
         asked.lookups,
-        asked.failures,
+        open(pass, asked.failures),
         gets,
     ))
 }
@@ -350,7 +366,7 @@ fn memcached_lookups(pass: &PassResult) -> Option<Finding> {
     let gets = last.info.since(&first.info).gets;
     Some(accounting::remote_lookups_arrived(
         asked.lookups + compared,
-        asked.failures,
+        open(pass, asked.failures),
         gets,
     ))
 }

@@ -12,12 +12,12 @@ use crate::report::model::{Baseline, Stampede, VariantResult};
 use crate::runner::evidence::RunEvidence;
 use crate::runner::pass::PassResult;
 use crate::runner::variants::Measured;
-use crate::runner::{Passes, RunError, Time};
+use crate::runner::{House, Passes, RunError};
 use crate::scenario::plan::{Plan, Variant};
 
 /// Every variant of `plan`, the main one from its own passes.
 pub(super) fn results(
-    (plan, time): (&Plan, &Time),
+    (plan, house): (&Plan, &House<'_>),
     main: &Passes,
     measured: &Measured,
     baseline: Option<&Baseline>,
@@ -27,8 +27,8 @@ pub(super) fn results(
         .map(|(variant, measured)| {
             let own = variant.plan.as_ref().unwrap_or(plan);
             match measured {
-                None => result(variant, (own, time), main, baseline),
-                Some(Ok(passes)) => result(variant, (own, time), passes, baseline),
+                None => result(variant, (own, house), main, baseline),
+                Some(Ok(passes)) => result(variant, (own, house), passes, baseline),
                 Some(Err(error)) => not_run(variant, own, error),
             }
         })
@@ -37,18 +37,20 @@ pub(super) fn results(
 
 fn result(
     variant: &Variant,
-    (plan, time): (&Plan, &Time),
+    (plan, house): (&Plan, &House<'_>),
     passes: &Passes,
     baseline: Option<&Baseline>,
 ) -> VariantResult {
     let pass = &passes.after;
     let all = Query::default();
     let improvement = baseline.and_then(|baseline| improvement(baseline, pass));
-    let validity = validity(plan, passes, time);
+    let validity = validity(plan, passes, &house.time);
+    let name = variant.plan.as_ref().map(|_| &*variant.name);
     let evidence = RunEvidence {
         after: pass,
         improvement,
         has_store: passes.has_store(),
+        scale: &house.scale(name),
     };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     let requests = parts::requests(pass);

@@ -10,6 +10,7 @@ use crate::measure::PhaseKind;
 use crate::scenario::jobs::Keys;
 use crate::scenario::{Overrides, parse};
 use crate::seed::Seed;
+use crate::workload::sampling::{KeySample, Share};
 use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
@@ -99,7 +100,7 @@ impl Scene {
     }
 }
 
-fn traffic(policies: &PolicyTable) -> Arc<Traffic> {
+fn traffic(policies: &PolicyTable, sample: Option<KeySample>) -> Arc<Traffic> {
     let population = |dimensions: &[u64]| Population {
         dimensions: dimensions
             .iter()
@@ -109,7 +110,7 @@ fn traffic(policies: &PolicyTable) -> Arc<Traffic> {
         popularity: Popularity::Uniform,
     };
     let workload = Workload {
-        sample: None,
+        sample,
         think_time: "1s".parse().expect("a range"),
         on_start: Vec::new(),
         mix: vec![MixEntry {
@@ -146,6 +147,16 @@ fn run(planned: Vec<JobPlan>, takes: Duration, fails: usize) -> Scene {
 
 /// The same, but the driver ends after `driven_for`.
 fn run_for(driven_for: Duration, planned: Vec<JobPlan>, takes: Duration, fails: usize) -> Scene {
+    run_sampled(None, driven_for, planned, (takes, fails))
+}
+
+/// The same with a sample of the keys.
+fn run_sampled(
+    sample: Option<KeySample>,
+    driven_for: Duration,
+    planned: Vec<JobPlan>,
+    (takes, fails): (Duration, usize),
+) -> Scene {
     let (runtime, clock) = virtual_time::runtime(START).expect("a runtime");
     let row = |name: &str, key: &str| {
         let key = key.parse().expect("a pattern");
@@ -170,11 +181,12 @@ fn run_for(driven_for: Duration, planned: Vec<JobPlan>, takes: Duration, fails: 
     let jobs = Jobs {
         planned,
         services: services.into(),
-        traffic: traffic(&policies),
+        traffic: traffic(&policies, sample),
         policies,
         value_sizes: vec![ByteSize(128), ByteSize(16)],
         operation_limit: ms(500),
         restart_limit: ms(2_000),
+        at_once: AT_ONCE,
         clock: clock.clone(),
         start: schedule.start(),
         end: schedule.end(),
@@ -229,6 +241,26 @@ fn a_catalogue_is_written_evenly_by_all_instances() {
         scene.took,
         ms(10_000),
         "nobody waits for jobs that are done"
+    );
+}
+
+/// A tenth of the keys, at a tenth of the rate; each counts for those that it stands for.
+#[test]
+fn a_sample_is_written_as_its_whole() {
+    let share = Share::new(1, 10).expect("a share");
+    let names = Seed(42);
+    let sample = Some(KeySample { share, names });
+    let all = vec![job(1_000, 5_000, put(KEYS)), job(8_000, 0, put(100))];
+    let whole = run(all.clone(), ms(20), 0);
+    let scene = run_sampled(sample, ms(10_000), all, (ms(20), 0));
+    assert_eq!(scene.asked.len(), 110);
+    assert_eq!(counts(&scene.runs[0]), (KEYS, 0, 0));
+    assert_eq!(counts(&scene.runs[1]), (100, 0, 0));
+    assert_eq!(scene.runs[0].took, ms(4_950 + 20));
+    let whole = whole.whats();
+    assert!(
+        scene.whats().iter().all(|key| whole.contains(key)),
+        "the same names"
     );
 }
 
@@ -392,4 +424,9 @@ fn a_plan_is_carried_out() {
     assert_eq!(jobs.restart_limit, RESTART_LIMIT + ms(30_000));
     assert_eq!(jobs.value_sizes.len(), plan.policies.len());
     assert_eq!(jobs.none().planned, []);
+    let mut sampled = plan;
+    let share = Share::new(1, 30).expect("a share");
+    let names = sampled.seed;
+    sampled.workload.sample = Some(KeySample { share, names });
+    assert_eq!((at_once(&sampled), AT_ONCE), (2, 64));
 }

@@ -10,9 +10,9 @@ use crate::environment::modelled_redis::memory::MemoryLayout;
 use crate::measure::sampling::{Lifetime, SampledKeys};
 use crate::scenario::plan::{LocalPlan, Plan, RemotePlan};
 use crate::seed::Seed;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, Ratio};
 use crate::workload::residency::{Fitted, MISSED_MORE_MAX, Tenant, fit, missed_more};
-use crate::workload::sampling::{Share, Strata};
+use crate::workload::sampling::{Share, Strata, Thinned};
 
 use super::rules::{ENTRIES_MIN, Problem};
 
@@ -22,6 +22,8 @@ const WIRE_HEAD_BYTES: u64 = 57;
 const LOCAL_ENTRY_BYTES: u64 = 128;
 /// A counter's state, roughly.
 const COUNTER_BYTES: u64 = 100;
+/// What is worth telling of lookups that miss in the whole and hit in a sample.
+const TOLD_FROM: f64 = 0.002;
 /// Clients and kinds of commands of one instance at a server, roughly.
 const CLIENTS_OF_INSTANCE: u64 = 3;
 const COMMAND_KINDS: u64 = 10;
@@ -34,9 +36,12 @@ pub(super) struct Capacities {
     maxmemory: Option<u64>,
     aside_maxmemory: Option<u64>,
     pub(super) remote_base_bytes: u64,
+    pub(super) aside_base_bytes: u64,
     pub(super) remote_excess_bytes: f64,
     pub(super) data_types: Vec<SampledKeys>,
     pub(super) problems: Vec<Problem>,
+    /// What is no problem, but should be known.
+    pub(super) caveats: Vec<String>,
 }
 
 /// A cache under its tenants.
@@ -56,6 +61,7 @@ impl Capacities {
         let main = remote
             .map(|remote| redis_room(plan, &remote.redis, servers(remote), Store::Main, share));
         let aside = remote.and_then(|remote| remote.aside.as_ref());
+        let aside_base_bytes = aside.map_or(0, |_| base_bytes(plan));
         let aside = aside.map(|aside| redis_room(plan, &aside.redis, 1, Store::Aside, share));
         let capacity = |room: &Room| whole(room.fitted.capacity);
         let (entries, bytes) = local.as_ref().map_or((None, None), |(entries, bytes)| {
@@ -67,9 +73,11 @@ impl Capacities {
             maxmemory: main.as_ref().and_then(|(_, maxmemory)| *maxmemory),
             aside_maxmemory: aside.as_ref().and_then(|(_, maxmemory)| *maxmemory),
             remote_base_bytes: remote.map_or(0, |remote| base_bytes(plan) * servers(remote)),
+            aside_base_bytes,
             remote_excess_bytes: 0.0,
             data_types: Vec::new(),
             problems: Vec::new(),
+            caveats: Vec::new(),
         };
         let rooms = [
             (
@@ -146,6 +154,15 @@ impl Capacities {
         });
         let strata = Strata::new(population.drawn_items(), population.skew(), share, Seed(0));
         let thinned = strata.thinned();
+        let loading = loading(plan, id, &thinned, share);
+        if loading > TOLD_FROM {
+            self.caveats.push(format!(
+                "`{}`: its popular keys are dropped so often that up to {} of its lookups hit and would find \
+                 them being loaded in the whole",
+                policy.name,
+                Ratio(loading)
+            ));
+        }
         if store == Some(Store::Main) {
             // A head key counts as one of a whole stratum when it is scaled.
             let excess: f64 = thinned
@@ -159,6 +176,7 @@ impl Capacities {
             keys: population.drawn_items(),
             kept: strata.kept(),
             thinned,
+            loading,
             cache: in_remote.or(local),
             local,
             remote: in_remote,
@@ -235,6 +253,28 @@ fn weight(plan: &Plan, id: DataTypeId, wanted: impl Fn(Operation) -> bool) -> f6
         .iter()
         .filter(|line| line.data_type == id && wanted(line.operation));
     lines.map(|line| line.weight).sum::<f64>() / sum.max(f64::MIN_POSITIVE)
+}
+
+/// The share of the lookups of a data type that hit in the sample and miss in the whole, because the key
+/// was dropped and is being loaded: popular keys are dropped as much less often in a sample as they are
+/// asked for, and loading them takes as long as ever. At the most: if everybody is answered at once.
+fn loading(plan: &Plan, id: DataTypeId, thinned: &[Thinned], share: Share) -> f64 {
+    let aside = plan.policies.get(id).strategy == Strategy::CacheAside;
+    let drops = |operation| match operation {
+        Operation::Invalidate => true,
+        Operation::Put => aside,
+        _ => false,
+    };
+    let per_s = requests_per_s(plan) * weight(plan, id, drops) * share.as_f64();
+    let load_s = plan.database.tables[id.index()]
+        .read_time
+        .median
+        .as_secs_f64();
+    let missed = thinned.iter().map(|key| {
+        let loaded = per_s * key.draws * load_s;
+        key.draws * ((-loaded).exp() - (-loaded / key.rate).exp())
+    });
+    missed.sum()
 }
 
 fn key_bytes(policy: &DataType) -> u64 {

@@ -13,7 +13,7 @@
 //! | local entries and bytes, maxmemory | so that keys stay as long: [`workload::residency`](crate::workload::residency) |
 //! | database connections, calls of an instance at once, keys warmed at once | the share of them |
 //! | the write-behind queue, calls that wait | the share of their room |
-//! | a single thread: Redis, an instance's processor | [`Dilation`], by whoever models it |
+//! | a single thread: Redis, an instance's processor | [`Dilation`](crate::environment::modelled_redis::thread::Dilation), by whoever models it |
 //! | instances, TTLs, timeouts, limits per user, phases | as they are |
 
 mod capacities;
@@ -85,28 +85,6 @@ impl fmt::Display for SampleError {
 fn percent_up(share: f64) -> String {
     let percent = (share * 1e4 - 1e-6).ceil() / 100.0;
     format!("{}%", percent.min(100.0))
-}
-
-/// How a server that does one thing after another is scaled: with so much longer costs it is as busy
-/// as in the whole, and everybody waits so much longer for a turn, in the same proportion. A model
-/// multiplies its costs by `cost`, and what it makes its caller wait by `wait`, so that the caller
-/// waits as in the whole. That is exact: it is the same queue in slower time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Dilation {
-    /// What a command or request costs, by its true cost.
-    pub cost: f64,
-    /// The true time until it is done, by the time in the model.
-    pub wait: f64,
-}
-
-impl Dilation {
-    /// That of a sample.
-    pub fn of(share: Share) -> Self {
-        Self {
-            cost: share.step(),
-            wait: share.as_f64(),
-        }
-    }
 }
 
 /// What is simulated.
@@ -359,14 +337,18 @@ fn scaled(plan: &Plan, share: Share, seed: Seed) -> (Plan, Sampling) {
         warming.concurrency = part(warming.concurrency);
     }
     capacities.put_into(&mut sample);
+    let mut caveats = rules::caveats(plan, share);
+    caveats.extend(capacities.caveats);
     let sampling = Sampling {
         share,
         users_total: plan.traffic.users,
         users_simulated,
         remote_base_bytes: capacities.remote_base_bytes,
+        aside_base_bytes: capacities.aside_base_bytes,
         remote_excess_bytes: capacities.remote_excess_bytes,
         data_types: capacities.data_types,
-        caveats: rules::caveats(plan, share),
+        behind: rules::behind(plan),
+        caveats,
     };
     (sample, sampling)
 }

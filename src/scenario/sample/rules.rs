@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
+use crate::engine::write_behind::GATHER;
+use crate::measure::sampling::Behind;
+use crate::scenario::jobs::{JobAction, JobPlan};
 use crate::scenario::plan::Plan;
 use crate::units::{Ratio, thousands};
 use crate::workload::sampling::Share;
@@ -119,11 +122,36 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
         }
     }
     found.extend(invalidations(plan, share));
+    found.extend(jobs(plan));
     found
 }
 
-/// Whether users change or drop what is in it.
+/// What operators do that no sample does as well.
+fn jobs(plan: &Plan) -> impl Iterator<Item = Problem> {
+    let patterns = plan.jobs.iter().filter(|job| {
+        matches!(
+            job.action,
+            JobAction::OnKeys {
+                operation: Operation::InvalidatePattern,
+                ..
+            }
+        )
+    });
+    patterns.map(|job| Problem::Impossible {
+        what: format!("the job `{}`", job.name),
+        why: "it drops a few groups of keys, of which a sample has about none",
+    })
+}
+
+/// Whether users or operators change or drop keys in it.
 fn is_changed(plan: &Plan, id: DataTypeId) -> bool {
+    let by_operators = |job: &JobPlan| match &job.action {
+        JobAction::OnKeys { keys, .. } => keys.iter().any(|(of, _)| *of == id),
+        JobAction::InvalidateAll(_) | JobAction::Deploy(_) => false,
+    };
+    if plan.jobs.iter().any(by_operators) {
+        return true;
+    }
     let mut lines = plan.workload.mix.iter().filter(|line| line.data_type == id);
     lines.any(|line| {
         line.weight > 0.0 && !matches!(line.operation, Operation::Get | Operation::Admit)
@@ -199,6 +227,18 @@ pub(super) fn invalidate_as_often(plan: &Plan, sample: &mut Plan, share: Share) 
     }
 }
 
+/// What is written behind in `plan`.
+pub(super) fn behind(plan: &Plan) -> Option<Behind> {
+    let policies = plan.policies.iter();
+    let behind = policies.filter(|(_, policy)| policy.strategy == Strategy::WriteBehind);
+    let data_types: Vec<String> = behind.map(|(_, policy)| policy.name.to_string()).collect();
+    (!data_types.is_empty()).then(|| Behind {
+        data_types,
+        batches_per_s_max: f64::from(plan.instances) / GATHER.as_secs_f64(),
+        batch_max: plan.resilience.write_behind.batch as f64,
+    })
+}
+
 /// What a reader should know of the sample of `plan`.
 pub(super) fn caveats(plan: &Plan, share: Share) -> Vec<String> {
     if share.is_whole() {
@@ -224,6 +264,9 @@ pub(super) fn caveats(plan: &Plan, share: Share) -> Vec<String> {
         let policy = plan.policies.get(line.data_type);
         policy.strategy == Strategy::WriteBehind && line.weight > 0.0
     };
+    if plan.warming.is_some() {
+        told.push("what warming loaded is told as it was in the sample".to_owned());
+    }
     if plan.workload.mix.iter().any(|line| writes_behind(&line)) {
         told.push(
             "consumers of the write-behind queue are as many as in the whole: its lag is understated \

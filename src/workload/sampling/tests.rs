@@ -122,6 +122,27 @@ fn another_seed_keeps_other_keys_of_the_same_strata() {
     assert!((8..100).contains(&both), "{both} in both, of {}", one.len());
 }
 
+#[test]
+fn kept_keys_can_be_counted_and_numbered() {
+    for (skew, of) in [(0.99, 50), (1.2, 10), (0.0, 7), (0.99, 1)] {
+        let strata = Strata::new(5_000, skew, share(1, of), Seed(3));
+        let numbered: Vec<(u64, u64)> =
+            (0..=strata.kept()).map_while(|at| strata.nth(at)).collect();
+        let ranks = numbered.iter().map(|(rank, _)| *rank);
+        assert!(ranks.eq(strata.kept_below(u64::MAX)), "{skew} 1/{of}");
+        let stands_for: u64 = numbered.iter().map(|(_, keys)| keys).sum();
+        assert_eq!(stands_for, 5_000);
+        for end in (0..300).chain(4_900..5_001).chain([u64::MAX]) {
+            let counted = strata.kept_below(end).count() as u64;
+            assert_eq!(
+                strata.count_below(end),
+                counted,
+                "{skew} 1/{of} below {end}"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn strata_are_complete_and_keep_one_key_each(

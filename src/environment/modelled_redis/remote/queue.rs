@@ -254,6 +254,7 @@ impl ModelledStream {
         act: impl FnOnce(&mut Server) -> Result<T, LayerError>,
     ) -> Result<T, LayerError> {
         self.connected()?;
+        let ask = ask.of_instance();
         self.redis.call(self.shard, COMMAND_LIMIT, ask, act).await
     }
 
@@ -290,7 +291,7 @@ impl Queue for ModelledStream {
         let mut at = arrives;
         let (answer, done) = loop {
             let read = |server: &mut Server| self.read_fresh(server, max);
-            let ask = Ask::new(Command::StreamRead);
+            let ask = Ask::new(Command::StreamRead).of_instance();
             let (answer, done) = self.redis.carry_out(self.shard, at, ask, read);
             let is_empty = answer.as_ref().is_ok_and(Vec::is_empty);
             if !is_empty || self.own.is_none() || clock.now() >= until {
