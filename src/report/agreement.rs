@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::Report;
-use super::table::{Cell, Column, Table, Tone};
+use super::table::{Cell, Column, Table, Tone, markdown_text, wrap};
 use super::terminal::Style;
 use super::words;
 use crate::units::thousands;
@@ -63,6 +63,8 @@ pub struct Agreement {
     pub seed: u64,
     /// Why the real run is no measure; empty if it is one.
     pub doubts: Vec<String>,
+    /// What a reader should know beside the figures.
+    pub notes: Vec<String>,
     /// Figure by figure.
     pub figures: Vec<Compared>,
 }
@@ -126,6 +128,7 @@ impl Agreement {
             scenario: real.scenario.name.clone(),
             seed: real.seed,
             doubts,
+            notes: Vec::new(),
             figures,
         }
     }
@@ -150,7 +153,13 @@ impl Agreement {
         ];
         lines.extend(self.table().lines(style.width, style.color));
         lines.push(String::new());
-        lines.extend(self.doubts.iter().map(|doubt| format!("  doubt  {doubt}")));
+        for (label, text) in self.remarks() {
+            let mut label = label;
+            for line in wrap(text, style.width.saturating_sub(9).max(30)) {
+                lines.push(format!("  {label:<7}{line}"));
+                label = "";
+            }
+        }
         lines.push(self.verdict());
         lines.join("\n") + "\n"
     }
@@ -170,9 +179,16 @@ impl Agreement {
             ),
             self.table().markdown(),
         ];
-        parts.extend(self.doubts.iter().map(|doubt| format!("- doubt: {doubt}")));
+        let remarks = self.remarks();
+        let remarks = remarks.map(|(label, text)| format!("- {label}: {}", markdown_text(text)));
+        parts.push(remarks.collect::<Vec<_>>().join("\n"));
         parts.push(self.verdict());
         parts.join("\n\n") + "\n"
+    }
+
+    fn remarks(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let doubts = self.doubts.iter().map(|doubt| ("doubt", doubt));
+        doubts.chain(self.notes.iter().map(|note| ("note", note)))
     }
 
     fn verdict(&self) -> String {

@@ -1,6 +1,8 @@
-//! What a simulation must be told of this machine, measured by a short real run with half the users.
+//! What a simulation must be told of this machine, measured by short real runs of the same users.
 //!
-//! Half the users and not all, so that validation predicts what it has not seen.
+//! One before the run that is predicted and one after it, because a machine with other work on it is
+//! another from minute to minute. With all the users: an idle machine wakes up more slowly, so delays
+//! measured at another load are not those of this one.
 
 use std::time::Duration;
 
@@ -40,7 +42,6 @@ fn short(plan: &Plan) -> Plan {
     short.baseline = None;
     short.variants.clear();
     short.alerts.clear();
-    short.traffic.users = (plan.traffic.users / 2).max(1);
     short.traffic.phases = vec![
         phase(
             "warm-up",
@@ -56,44 +57,81 @@ fn short(plan: &Plan) -> Plan {
     short
 }
 
+/// What a short run says of this machine.
+pub(super) struct Calibrating {
+    /// Response times of local hits: all that a request takes beside the engine.
+    local_hits: Histogram,
+    /// Lookups in Redis, as the engine waited for them.
+    lookups: Histogram,
+    /// The instances' processor time for a request, each weighed by its run's requests.
+    processor_time: Option<Duration>,
+    requests: u64,
+}
+
 impl House<'_> {
-    /// Measures what a simulation of `plan` must be told; what could not be measured is as by default.
-    pub(super) async fn calibrate(&mut self, plan: &Plan) -> Result<Calibration, RunError> {
+    /// Measures what a simulation of `plan` must be told.
+    pub(super) async fn calibrate(&mut self, plan: &Plan) -> Result<Calibrating, RunError> {
         let passes = Box::pin(self.measure(&short(plan), Some("calibration"))).await?;
-        Ok(of(&passes.after))
+        Ok(Calibrating::of(&passes.after))
     }
 }
 
-/// What `pass` says of this machine.
-fn of(pass: &PassResult) -> Calibration {
-    let by_default = Calibration::default();
-    let local_hits = pass.measurements.response_time(&Query {
-        operation: Some(Operation::Get),
-        outcome: Some(Outcome::Hit),
-        layer: Some(Layer::Local),
-        ..Query::default()
-    });
-    let mut lookups = Histogram::new();
-    for (id, _) in pass.measurements.policies().iter() {
-        lookups.merge(
-            &pass
-                .engine
-                .service_time(id, Layer::Remote, Phases::Measured),
-        );
-    }
-    let of_thread = by_default.costs.get + by_default.costs.wakeup;
-    let requests = pass.measurements.count(&Query::default());
-    let processor_time = super::assemble::cores(pass, "instance")
-        .filter(|_| requests > 0)
-        .map(|cores| {
-            let lasted = pass.measurements.duration(Phases::Measured);
-            lasted.mul_f64(cores / requests as f64)
+impl Calibrating {
+    fn of(pass: &PassResult) -> Self {
+        let local_hits = pass.measurements.response_time(&Query {
+            operation: Some(Operation::Get),
+            outcome: Some(Outcome::Hit),
+            layer: Some(Layer::Local),
+            ..Query::default()
         });
-    Calibration {
-        http: delay(&local_hits, Duration::ZERO).unwrap_or(by_default.http),
-        processor_time: processor_time.unwrap_or(by_default.processor_time),
-        redis: delay(&lookups, of_thread).unwrap_or(by_default.redis),
-        ..by_default
+        let mut lookups = Histogram::new();
+        for (id, _) in pass.measurements.policies().iter() {
+            lookups.merge(
+                &pass
+                    .engine
+                    .service_time(id, Layer::Remote, Phases::Measured),
+            );
+        }
+        let requests = pass.measurements.count(&Query::default());
+        let lasted = pass.measurements.duration(Phases::Measured);
+        let cores = super::assemble::cores(pass, "instance").filter(|_| requests > 0);
+        Self {
+            local_hits,
+            lookups,
+            processor_time: cores.map(|cores| lasted.mul_f64(cores / requests as f64)),
+            requests,
+        }
+    }
+
+    /// Both together.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        self.local_hits.merge(&other.local_hits);
+        self.lookups.merge(&other.lookups);
+        let all = (self.requests + other.requests).max(1);
+        let share = other.requests as f64 / all as f64;
+        self.processor_time = match (self.processor_time, other.processor_time) {
+            (Some(one), Some(two)) => Some(one.mul_f64(1.0 - share) + two.mul_f64(share)),
+            (one, two) => one.or(two),
+        };
+        self.requests += other.requests;
+        self
+    }
+
+    /// The median of a local hit's response time.
+    pub(super) fn median(&self) -> Option<Duration> {
+        (self.local_hits.count() >= VALUES_MIN).then(|| self.local_hits.quantile(0.5))
+    }
+
+    /// What a simulation is told; what could not be measured is as by default.
+    pub(super) fn calibration(&self) -> Calibration {
+        let by_default = Calibration::default();
+        let of_thread = by_default.costs.get + by_default.costs.wakeup;
+        Calibration {
+            http: delay(&self.local_hits, Duration::ZERO).unwrap_or(by_default.http),
+            processor_time: self.processor_time.unwrap_or(by_default.processor_time),
+            redis: delay(&self.lookups, of_thread).unwrap_or(by_default.redis),
+            ..by_default
+        }
     }
 }
 

@@ -157,7 +157,7 @@ pub async fn run(
     stores::all_known(plan, options)?;
     let clock = Clock::real();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, clock.now())?;
-    let house = House {
+    let mut house = House {
         options,
         progress,
         stop,
@@ -210,7 +210,7 @@ fn in_virtual_time(
         calibration: Arc::new(options.calibration.clone()),
         log: Arc::clone(&log),
     };
-    let house = House {
+    let mut house = House {
         options,
         progress,
         stop,
@@ -300,12 +300,12 @@ impl Passes {
 
 impl House<'_> {
     /// Measures `plan` and its variants.
-    async fn measured(mut self, plan: &Plan) -> Result<Outcome, RunError> {
+    async fn measured(&mut self, plan: &Plan) -> Result<Outcome, RunError> {
         let started_at = self.clock.now();
         let passes = Box::pin(self.measure(plan, None)).await?;
-        let variants = Box::pin(variants::measure(&mut self, plan)).await;
+        let variants = Box::pin(variants::measure(self, plan)).await;
         self.progress.step("writing the report");
-        let report = assemble::report(plan, &self, started_at, (&passes, &variants));
+        let report = assemble::report(plan, self, started_at, (&passes, &variants));
         let mut hlog = Vec::new();
         // Writing into memory fails only on a defect of the format's own, and the other files matter
         // more than this one.
@@ -314,7 +314,7 @@ impl House<'_> {
             report,
             hlog: written.is_ok().then_some(hlog),
             log: None,
-            leftovers: self.leftovers,
+            leftovers: std::mem::take(&mut self.leftovers),
         })
     }
 

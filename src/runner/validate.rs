@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::calibrate::Calibrating;
 use super::{Finished, House, Progress, RunError, RunOptions, Time, simulate, stores, write};
 use crate::clock::Clock;
 use crate::report::agreement::Agreement;
@@ -25,8 +26,7 @@ pub struct Validated {
     pub folder: PathBuf,
 }
 
-/// Measures what a simulation must be told with half the users of `plan`, runs `plan`, simulates it,
-/// and compares. `runtime` carries the real runs; to be called outside of it.
+/// Measures what a simulation must be told, runs `plan`, simulates it, and compares. `runtime` carries the real runs; to be called outside of it.
 ///
 /// # Errors
 /// As [`run`](super::run) and [`simulate`].
@@ -40,7 +40,7 @@ pub fn validate(
     let clock = Clock::real();
     let name = format!("{}-validation", plan.name);
     let pair = Folder::prepare_pair(options.out.as_deref(), &name, clock.now())?;
-    let (real, calibration) = runtime.block_on(async {
+    let (real, calibrating) = runtime.block_on(async {
         let mut house = House {
             options,
             progress,
@@ -50,12 +50,19 @@ pub fn validate(
             sample: None,
             leftovers: Vec::new(),
         };
-        progress.step("calibrating with half the users");
-        let calibration = house.calibrate(plan).await?;
+        progress.step("calibrating");
+        let before = house.calibrate(plan).await?;
         let folder = Folder::named(&pair.file("real"))?;
         let outcome = Box::pin(house.measured(plan)).await;
-        Ok::<_, RunError>((write(plan, folder, outcome)?, calibration))
+        let mut real = write(plan, folder, outcome)?;
+        progress.step("calibrating once more");
+        let after = house.calibrate(plan).await?;
+        real.leftovers.append(&mut house.leftovers);
+        Ok::<_, RunError>((real, (before, after)))
     })?;
+    let (before, after) = calibrating;
+    let drift = drift(&before, &after);
+    let calibration = before.and(&after).calibration();
     if *stop.borrow() {
         return Err(RunError::Interrupted);
     }
@@ -73,7 +80,8 @@ pub fn validate(
         progress,
         stop.clone(),
     )?;
-    let agreement = Agreement::of(&real.report, &simulated.report);
+    let mut agreement = Agreement::of(&real.report, &simulated.report);
+    agreement.notes.extend(drift);
     pair.write("validation.json", &agreement.json())?;
     pair.write("validation.md", agreement.markdown().as_bytes())?;
     Ok(Validated {
@@ -82,4 +90,17 @@ pub fn validate(
         simulated,
         folder: pair.path().to_owned(),
     })
+}
+
+/// How far the machine was from itself before and after the run that is predicted.
+fn drift(before: &Calibrating, after: &Calibrating) -> Option<String> {
+    let (before, after) = (before.median()?, after.median()?);
+    let apart = after.as_secs_f64() / before.as_secs_f64() - 1.0;
+    Some(format!(
+        "half of the local hits took {} µs before the run and {} µs after it, {:+.0}%: no simulation can \
+         be nearer than the machine is to itself",
+        before.as_micros(),
+        after.as_micros(),
+        apart * 100.0
+    ))
 }
