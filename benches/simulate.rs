@@ -35,8 +35,9 @@ data_types:
     population: 1000
     value_size: 512B
     origin: { query_time: { median: 1ms, p99: 1ms }, write_time: { median: 1ms, p99: 1ms } }
-layers: { local: { entries: 1000 } }
+layers: { local: { entries: 1000 }, remote: none }
 instances: 3
+origin: { connections: 10 }
 traffic:
   users: 1000
   think_time: 1s..3s

@@ -7,7 +7,7 @@
 //! `Send`, and nobody ever waits for it.
 //!
 //! Tokio's own paused clock would do the same, but its timers tick once a millisecond, and a wait
-//! costs three times as much (`benches/simulate.rs`).
+//! costs more than twice as much (`benches/simulate.rs`).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
