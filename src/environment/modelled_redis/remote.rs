@@ -20,6 +20,7 @@ use std::time::Duration;
 pub use self::queue::ModelledStream;
 pub use self::subscription::ModelledSubscription;
 use super::deployment::ModelledRedis;
+use super::server::Server;
 use super::shard::Ask;
 use super::thread::Command;
 use crate::engine::data_type::{Key, Limit, PolicyTable};
@@ -83,6 +84,17 @@ impl ModelledRemote {
         } else {
             Cow::Borrowed(key)
         }
+    }
+
+    /// Does `act` where `key` stands, spelled as there, in one call.
+    async fn at_key<T>(
+        &self,
+        key: &Key,
+        ask: Ask,
+        act: impl FnOnce(&mut Server) -> Result<T, LayerError>,
+    ) -> Result<T, LayerError> {
+        let shard = self.redis.shard_of(key);
+        self.redis.call(shard, self.timeout, ask, act).await
     }
 
     fn lock_key(&self, key: &Key) -> Key {
@@ -191,7 +203,7 @@ impl Remote for ModelledRemote {
             Notice::Alive { .. } => ask.of_instance(),
             _ => ask,
         };
-        let publish = |server: &mut super::server::Server| {
+        let publish = |server: &mut Server| {
             server.publish(notice.clone());
             Ok(())
         };

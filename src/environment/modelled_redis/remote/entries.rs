@@ -88,8 +88,7 @@ impl ModelledRemote {
             Ok(Fill::Stored)
         };
         let ask = Ask::bringing(Command::Script, entry_bytes(entry));
-        let shard = self.redis.shard_of(&key);
-        self.redis.call(shard, self.timeout, ask, fill).await
+        self.at_key(&key, ask, fill).await
     }
 
     pub(super) async fn fill_sliding_entry(
@@ -125,8 +124,7 @@ impl ModelledRemote {
             Ok(Fill::Stored)
         };
         let ask = Ask::bringing(Command::Script, entry_bytes(entry));
-        let shard = self.redis.shard_of(&key);
-        self.redis.call(shard, self.timeout, ask, fill).await
+        self.at_key(&key, ask, fill).await
     }
 
     pub(super) async fn overwrite_entry(
@@ -141,8 +139,7 @@ impl ModelledRemote {
             server.store(&key, Value::Entry(entry.clone()), Ttl::For(ttl))
         };
         let ask = Ask::bringing(Command::Set, entry_bytes(entry));
-        let shard = self.redis.shard_of(&key);
-        self.redis.call(shard, self.timeout, ask, put).await
+        self.at_key(&key, ask, put).await
     }
 
     pub(super) async fn invalidate_entries(

@@ -38,8 +38,7 @@ impl ModelledRemote {
             Ok(Leased::Granted)
         };
         let ask = Ask::bringing(Command::Script, LEASE_BYTES);
-        let shard = self.redis.shard_of(&key);
-        self.redis.call(shard, self.timeout, ask, look).await
+        self.at_key(&key, ask, look).await
     }
 
     pub(super) async fn fill_leased_entry(
@@ -76,8 +75,7 @@ impl ModelledRemote {
         };
         let brings = entry.map_or(LEASE_BYTES, |(entry, _)| LEASE_BYTES + entry_bytes(entry));
         let ask = Ask::bringing(Command::Script, brings);
-        let shard = self.redis.shard_of(&key);
-        self.redis.call(shard, self.timeout, ask, fill).await
+        self.at_key(&key, ask, fill).await
     }
 
     pub(super) async fn take_lock(
@@ -96,8 +94,7 @@ impl ModelledRemote {
             Ok(true)
         };
         let ask = Ask::bringing(Command::Set, LOCK_BYTES);
-        let shard = self.redis.shard_of(&key);
-        self.redis.call(shard, self.timeout, ask, lock).await
+        self.at_key(&key, ask, lock).await
     }
 
     pub(super) async fn hold_lock(
@@ -112,8 +109,7 @@ impl ModelledRemote {
             Ok(is_ours(server, &key, token) && server.expire(&key, Ttl::For(ttl)))
         };
         let ask = Ask::bringing(Command::Script, LOCK_BYTES);
-        let shard = self.redis.shard_of(&key);
-        self.redis.call(shard, self.timeout, ask, renew).await
+        self.at_key(&key, ask, renew).await
     }
 
     pub(super) async fn give_lock_back(
