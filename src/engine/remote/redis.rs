@@ -382,10 +382,7 @@ impl Remote for RedisRemote {
         ttl: Duration,
         queue_max: u64,
     ) -> Result<Appended, LayerError> {
-        let stream = self.keys.stream_of(&write.key).ok_or_else(|| {
-            let why = format!("{} is of no data type that is written behind", write.key);
-            LayerError::Refused(NAME, why)
-        })?;
+        let stream = self.keys.stream_for(&write.key)?;
         let mut call = self.scripts.append.key(self.key(&write.key));
         call.key(stream)
             .arg(&wire::encode(entry)[..])

@@ -8,9 +8,11 @@
 //! chosen so that the partitions lie evenly over the slots, and so over the primaries. Every other
 //! key is left as it is, and spreads over all slots. Pure.
 
+use super::NAME;
 use super::slots::{SLOTS, slot_of};
 use crate::engine::data_type::{Key, PolicyTable, Strategy};
 use crate::engine::invalidation::glob::{Glob, escape};
+use crate::engine::layer::LayerError;
 
 /// The streams of a Cluster's queue: enough to keep every primary busy, few enough to read each of
 /// them several times a second.
@@ -122,6 +124,14 @@ impl Keys {
             (false, _) => Some(self.stream()),
             (true, tag) => tag.map(|tag| self.tagged_stream(tag)),
         }
+    }
+
+    /// The same for who must append.
+    pub(crate) fn stream_for(&self, key: &Key) -> Result<String, LayerError> {
+        self.stream_of(key).ok_or_else(|| {
+            let why = format!("{key} is of no data type that is written behind");
+            LayerError::Refused(NAME, why)
+        })
     }
 
     /// All streams of the queue.

@@ -48,10 +48,7 @@ impl ModelledRemote {
         ttl: Duration,
         queue_max: u64,
     ) -> Result<Appended, LayerError> {
-        let stream = self.keys.stream_of(&write.key).ok_or_else(|| {
-            let why = format!("{} is of no data type that is written behind", write.key);
-            LayerError::Refused(NAME, why)
-        })?;
+        let stream = self.keys.stream_for(&write.key)?;
         let stream = Key::new(stream);
         let key = self.spelled(&write.key);
         let queue_max = self.keys.share_of(queue_max);
