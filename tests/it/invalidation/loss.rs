@@ -11,9 +11,6 @@ use super::{HEARTBEAT, Instance, ask, instance, notice, on, publish, remote};
 use crate::support::signal::{self, Signal};
 use crate::support::{CUSTOMER, Stage};
 
-/// Longer than it takes to find out.
-const PAUSE: Duration = Duration::from_millis(2_500);
-
 /// `changed` and `same` are in every layer; then `changed` is written by somebody whose notice,
 /// the second of its life, is lost.
 async fn lose_a_notice(stage: &Stage, reader: &Instance) -> [Key; 2] {
@@ -127,7 +124,8 @@ async fn live_a_cut_connection_costs_what_changed_or_everything() {
     }
 }
 
-/// The connection stands and says nothing: the server is paused, or its process is stopped.
+/// The connection stands and says nothing: the server lets nobody publish, or its process is
+/// stopped. Both last until they are ended, however slow the machine is.
 #[tokio::test]
 async fn live_a_subscription_that_is_dead_but_connected_is_found() {
     for stopped in [false, true] {
@@ -145,15 +143,14 @@ async fn live_a_subscription_that_is_dead_but_connected_is_found() {
         if stopped {
             signal::send(Signal::STOP, pid);
         } else {
-            let pause_ms = PAUSE.as_millis().to_string();
-            ask::<()>(&stage, &["CLIENT", "PAUSE", &pause_ms, "ALL"]).await;
+            ask::<()>(&stage, &["CLIENT", "PAUSE", "60000", "WRITE"]).await;
         }
         stage.until(async || reader.counts.of("silent") >= 1).await;
         stage.until(async || reader.counts.of("flushed") == 1).await;
         if stopped {
             signal::send(Signal::CONT, pid);
         } else {
-            stage.clock.sleep(PAUSE).await;
+            ask::<()>(&stage, &["CLIENT", "UNPAUSE"]).await;
         }
         // It hears again: a write elsewhere reaches it.
         let writer = instance(&stage, 1, on(OnLoss::Flush)).await;
