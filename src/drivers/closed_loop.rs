@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::crowd::{Crowd, STOP_GRACE, Users, becomes_true};
 use super::http::HttpCaller;
+use super::http::face::InstanceFace;
 use super::{Driven, DriverError, interrupt};
 use crate::clock::{Clock, Timestamp};
 
@@ -67,9 +68,13 @@ impl ClosedLoop {
 
         let (halt, halted) = watch::channel(false);
         let (host, request_timeout) = (targets.first().cloned(), users.request_timeout);
+        let face = InstanceFace {
+            policies: Arc::clone(&users.policies),
+            value_sizes: users.value_sizes.clone(),
+        };
         let caller = HttpCaller::new(
+            face,
             Arc::clone(&users.policies),
-            users.value_sizes.clone(),
             request_timeout,
             users.clock.clone(),
             targets,
@@ -131,7 +136,7 @@ fn refusal(error: &GooseError) -> DriverError {
 
 /// A goose attack in which each user lives one life of `crowd`.
 fn prepare(
-    crowd: &Arc<Crowd<HttpCaller>>,
+    crowd: &Arc<Crowd<HttpCaller<InstanceFace>>>,
     host: Option<String>,
     request_timeout: Duration,
 ) -> Result<GooseAttack, GooseError> {

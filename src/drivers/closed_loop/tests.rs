@@ -275,7 +275,10 @@ async fn users_ask_what_the_machine_says_and_arrive_evenly() {
         let Step::Request(login) = User::new(Arc::clone(&traffic), index).next() else {
             panic!("no login");
         };
-        let line = format!("GET {}", super::super::http::build_path(&policies, &login));
+        let line = format!(
+            "GET {}",
+            super::super::http::face::build_path(&policies, &login)
+        );
         assert!(seen.contains_key(&line), "{line}");
     }
 }

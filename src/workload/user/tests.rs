@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::{Popularity, Population};
 use super::*;
 use crate::engine::data_type::{DataType, KeyPattern, Strategy as CacheStrategy};
 use crate::workload::MixEntry;

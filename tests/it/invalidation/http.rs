@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachestorm::drivers::http::{build_path, method_of};
+use cachestorm::drivers::http::face::{build_path, method_of};
 use cachestorm::engine::event::Unobserved;
 use cachestorm::engine::invalidation::InvalidationConfig;
 use cachestorm::engine::layer::Operation;
