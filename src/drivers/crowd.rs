@@ -202,6 +202,8 @@ impl<C: Caller> Crowd<C> {
                         return None;
                     }
                 }
+                // Only arrivals end by themselves.
+                Step::End => return None,
                 Step::Request(request) => {
                     let phase = self.schedule.phase_at(due)?;
                     let asked = self.ask(user, &request, phase, due);

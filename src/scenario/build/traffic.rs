@@ -13,8 +13,8 @@ use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, rhythm, span, 
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
 use crate::measure::PhaseKind;
-use crate::units::{Span, SpanRange};
-use crate::workload::{MixEntry, Population, Workload};
+use crate::units::Span;
+use crate::workload::{MixEntry, Population, UserKind, What, Workload};
 
 const USERS_MAX: u64 = 1_000_000;
 /// A phase's place is a byte.
@@ -25,9 +25,7 @@ const WARM_UP: &str = "warm-up";
 /// The traffic, as far as it does not belong to the workload alone.
 pub(super) struct Traffic {
     pub(super) plan: TrafficPlan,
-    pub(super) think_time: SpanRange,
-    pub(super) on_start: Vec<(DataTypeId, Operation)>,
-    pub(super) mix: Vec<MixEntry>,
+    pub(super) kinds: Vec<UserKind>,
 }
 
 impl Traffic {
@@ -35,9 +33,7 @@ impl Traffic {
     pub(super) fn among(self, populations: Vec<Population>) -> (TrafficPlan, Workload) {
         let workload = Workload {
             sample: None,
-            think_time: self.think_time,
-            on_start: self.on_start,
-            mix: self.mix,
+            kinds: self.kinds,
             populations,
         };
         (self.plan, workload)
@@ -92,18 +88,24 @@ pub(super) fn build(
         .mix
         .given()
         .and_then(|mix| build_mix(mix, names, errors));
+    let users = users?;
+    let kind = UserKind {
+        name: UserKind::ALL.to_owned(),
+        users,
+        think_time: think_time?,
+        on_start: on_start?,
+        what: What::Mix(mix?),
+    };
     Some(Traffic {
         plan: TrafficPlan {
             driver: driver?,
-            users: users?,
+            users,
             ramp: ramp?,
             rhythm: rhythm?,
             request_timeout: request_timeout?,
             phases: phases?,
         },
-        think_time: think_time?,
-        on_start: on_start?,
-        mix: mix?,
+        kinds: vec![kind],
     })
 }
 
