@@ -112,5 +112,5 @@ fn shares(weights: impl Iterator<Item = f64> + Clone) -> impl Iterator<Item = f6
 }
 
 fn mean_s(span: SpanRange) -> f64 {
-    (span.min.as_secs_f64() + span.max.as_secs_f64()) / 2.0
+    f64::midpoint(span.min.as_secs_f64(), span.max.as_secs_f64())
 }

@@ -9,14 +9,14 @@ use super::super::file::{PhaseFile, TrafficFile};
 use super::super::plan::{Driver, PhasePlan, TrafficPlan};
 use super::super::yaml::short;
 use super::data_types::Names;
-use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, rhythm, span, span_within};
+use super::kinds::{Known, Users};
+use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, kinds, rhythm, span, span_within};
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
 use crate::measure::PhaseKind;
 use crate::units::Span;
-use crate::workload::{MixEntry, Population, UserKind, What, Workload};
+use crate::workload::{MixEntry, Population, UserKind, Workload};
 
-const USERS_MAX: u64 = 1_000_000;
 /// A phase's place is a byte.
 const PHASES_MAX: usize = 200;
 const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -40,11 +40,6 @@ impl Traffic {
     }
 }
 
-/// How many users there are; populations need it too.
-pub(super) fn users(file: &TrafficFile, errors: &mut Errors) -> Built<u32> {
-    count("users", &file.users, None, 1..=USERS_MAX, errors).map(|users| users as u32)
-}
-
 /// The names of all phases, if each has one.
 pub(super) fn phase_names(file: &TrafficFile) -> Option<Vec<Arc<str>>> {
     let phases = file.phases.value()?.iter();
@@ -56,19 +51,11 @@ pub(super) fn phase_names(file: &TrafficFile) -> Option<Vec<Arc<str>>> {
 /// Builds the traffic of `users`; `duration` is how long to measure in all.
 pub(super) fn build(
     file: &TrafficFile,
-    users: Option<u32>,
-    names: &Names,
+    users: Option<&Users>,
+    known: &Known<'_>,
     duration: Option<Duration>,
     errors: &mut Errors,
 ) -> Built<Traffic> {
-    let think_time = file.think_time.given().and_then(|given| {
-        let max = Located {
-            value: Span(given.value.max),
-            place: given.place.clone(),
-        };
-        span_within("think_time", &max, Duration::ZERO..=TIMEOUT_MAX, errors)?;
-        Some(given.value)
-    });
     let request_timeout = span(
         "request_timeout",
         &file.request_timeout,
@@ -83,29 +70,17 @@ pub(super) fn build(
     let driver = file.driver.or(Driver::default());
     let rhythm = rhythm::build(&file.rhythm, errors);
     let ramp = build_ramp(&file.ramp, phases.as_deref(), errors);
-    let on_start = build_on_start(&file.on_start, names, errors);
-    let mix = file
-        .mix
-        .given()
-        .and_then(|mix| build_mix(mix, names, errors));
-    let users = users?;
-    let kind = UserKind {
-        name: UserKind::ALL.to_owned(),
-        users,
-        think_time: think_time?,
-        on_start: on_start?,
-        what: What::Mix(mix?),
-    };
+    let kinds = kinds::build(file, users, known, errors);
     Some(Traffic {
         plan: TrafficPlan {
             driver: driver?,
-            users,
+            users: users?.all,
             ramp: ramp?,
             rhythm: rhythm?,
             request_timeout: request_timeout?,
             phases: phases?,
         },
-        kinds: vec![kind],
+        kinds: kinds?,
     })
 }
 
@@ -239,7 +214,7 @@ fn stretch(phases: &mut [PhasePlan], wanted: Duration, errors: &mut Errors) -> B
     Some(())
 }
 
-fn build_on_start(
+pub(super) fn build_on_start(
     field: &Field<List<Arc<str>>>,
     names: &Names,
     errors: &mut Errors,
@@ -254,7 +229,11 @@ fn build_on_start(
     operations.into_iter().collect()
 }
 
-fn build_mix(mix: &Located<Map<f64>>, names: &Names, errors: &mut Errors) -> Built<Vec<MixEntry>> {
+pub(super) fn build_mix(
+    mix: &Located<Map<f64>>,
+    names: &Names,
+    errors: &mut Errors,
+) -> Built<Vec<MixEntry>> {
     let entries: Vec<Option<MixEntry>> = mix
         .value
         .0
@@ -308,7 +287,7 @@ pub(super) fn fitting(strategy: Strategy) -> &'static [Operation] {
 }
 
 /// What `customer.get` means.
-fn operation(
+pub(super) fn operation(
     written: &Located<Arc<str>>,
     names: &Names,
     errors: &mut Errors,

@@ -91,15 +91,11 @@ fn step(plan: &Plan, journey: &Journey, step: &JourneyStep) -> Yaml {
         let used = used.map(|one| (param(one).to_owned(), Yaml::name(value(one))));
         add("use", Yaml::Map(used.collect()));
     }
-    let default = JourneyStep::once(step.data_type, step.operation);
-    for (key, ratio, default) in [
-        ("chance", step.chance, default.chance),
-        ("leave", step.leave, default.leave),
-    ] {
-        let Ratio(given) = ratio;
-        if given != default.0 {
-            add(key, Yaml::word(share(ratio)));
-        }
+    if step.chance < Ratio(1.0) {
+        add("chance", Yaml::word(share(step.chance)));
+    }
+    if step.leave > Ratio(0.0) {
+        add("leave", Yaml::word(share(step.leave)));
     }
     Yaml::Map(written)
 }
