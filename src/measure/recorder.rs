@@ -76,6 +76,7 @@ impl Shard {
     fn count(&mut self, sample: &Sample, second: u32, closed: &Mutex<ClosedSeconds>) {
         let kind = Kind {
             phase: sample.phase,
+            user_kind: sample.user_kind,
             data_type: sample.data_type,
             operation: sample.operation,
             outcome: sample.outcome,

@@ -11,6 +11,7 @@ use crate::measure::histogram::Histogram;
 use crate::measure::query::{Phases, Query};
 use crate::measure::{PhaseId, Staleness};
 use crate::report::model::Improvement;
+use crate::workload::UserKindId;
 
 use super::pass::PassResult;
 use super::scale::Scale;
@@ -75,8 +76,13 @@ impl RunEvidence<'_> {
             }
             None => Phases::Measured,
         };
+        let user_kind = match check.user_kind() {
+            Some(name) => Some(self.after.user_kind(name)?),
+            None => None,
+        };
         Some(Query {
             phases,
+            user_kind,
             data_type,
             operation: check.selectors.operation,
             outcome: check.selectors.outcome,
@@ -151,6 +157,10 @@ impl RunEvidence<'_> {
 
     /// Of the users' reads, or if a layer is named, of the lookups in that layer.
     fn hit_ratio(&self, query: &Query) -> Observation {
+        // Who caused a lookup, a layer does not know.
+        if query.layer.is_some() && query.user_kind.is_some() {
+            return NOTHING;
+        }
         let Some(layer) = query.layer else {
             let found = self.after.measurements.hit_ratio(query);
             return found.map_or(NOTHING, |(ratio, samples)| Observation {
@@ -308,6 +318,12 @@ impl PassResult {
     /// The most evictions in one second of the judged time.
     pub(super) fn evictions_per_s_max(&self) -> Option<f64> {
         self.observed.looks.judged.evictions_per_s_max()
+    }
+
+    /// The kind of users called `name`.
+    fn user_kind(&self, name: &str) -> Option<UserKindId> {
+        let at = self.user_kinds.iter().position(|(kind, _)| kind == name)?;
+        u8::try_from(at).ok().map(UserKindId)
     }
 
     /// The phase called `name`, for tables by phase.

@@ -49,6 +49,8 @@ pub(super) enum PassKind {
 
 /// What a pass measured.
 pub(super) struct PassResult {
+    /// The kinds of users by name, and how many there are of each.
+    pub(super) user_kinds: Vec<(String, u32)>,
     pub(super) measurements: Measurements,
     pub(super) engine: EngineMeasurements,
     pub(super) oracle: Arc<StalenessOracle>,
@@ -84,9 +86,8 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     for data_type in plan.keys_come_once() {
         database.keys_come_once(data_type);
     }
-    let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
-        .map(|_| Arc::new(EngineObserver::new()))
-        .collect();
+    let observer = |_| Arc::new(EngineObserver::new());
+    let observers: Vec<_> = (0..plan.instances).map(observer).collect();
     let told = observers
         .iter()
         .map(|observer| told(stage, observer, &write_behind))
@@ -127,6 +128,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         .all(|done| done);
     drop(host);
     Ok(PassResult {
+        user_kinds: user_kinds(plan),
         measurements,
         engine,
         oracle,
@@ -138,6 +140,11 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         ttls,
         aside_ttls,
     })
+}
+
+fn user_kinds(plan: &Plan) -> Vec<(String, u32)> {
+    let kinds = plan.workload.kinds.iter();
+    kinds.map(|kind| (kind.name.clone(), kind.users)).collect()
 }
 
 /// Before the instances go: their metrics can still be asked for.

@@ -9,16 +9,17 @@ use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
 use super::super::file::{File, GateFile};
 use super::super::yaml::short;
 use super::data_types::Names;
-use super::{Built, alerts, traffic};
+use super::{Built, alerts, kinds, traffic};
 use crate::gates::Gate;
 use crate::gates::grammar::Check;
 
-/// What checks may name. Phases and alerts are unset if their names are not all known; then they are
+/// What checks may name. Phases, alerts and kinds of users are unset if their names are not all known; then they are
 /// not checked.
 struct Known<'n> {
     data_types: &'n Names,
     phases: Option<Vec<Arc<str>>>,
     alerts: Option<Vec<Arc<str>>>,
+    user_kinds: Option<Vec<Arc<str>>>,
 }
 
 /// Builds the gates of `file`, whose data types are called `names`.
@@ -36,6 +37,7 @@ pub(super) fn build(
         data_types: names,
         phases: file.traffic.value().and_then(traffic::phase_names),
         alerts: alerts::names(&file.alerts),
+        user_kinds: file.traffic.value().and_then(kinds::names),
     };
     let mut seen = Vec::new();
     let mut built = Vec::new();
@@ -143,7 +145,9 @@ fn build_one(file: &GateFile, known: &Known<'_>, source: &str, errors: &mut Erro
     };
     let in_phase = named("phase", check.phase(), known.phases.as_deref());
     let of_alert = named("alert", check.alert(), known.alerts.as_deref());
-    if !of_data_type || !in_phase || !of_alert {
+    let user_kinds = known.user_kinds.as_deref();
+    let of_kind = named("kind of users", check.user_kind(), user_kinds);
+    if !of_data_type || !in_phase || !of_alert || !of_kind {
         return None;
     }
     Some(Gate {
