@@ -86,8 +86,8 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     for data_type in plan.keys_come_once() {
         database.keys_come_once(data_type);
     }
-    let observer = |_| Arc::new(EngineObserver::new());
-    let observers: Vec<_> = (0..plan.instances).map(observer).collect();
+    let new = |_| Arc::new(EngineObserver::new());
+    let observers: Vec<_> = (0..plan.instances).map(new).collect();
     let told = observers
         .iter()
         .map(|observer| told(stage, observer, &write_behind))
