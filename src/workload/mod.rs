@@ -78,6 +78,8 @@ pub enum Step {
     Think(Duration),
     /// Asks.
     Request(Request),
+    /// Has done what it came for; only of an arrival, never of a user of a closed loop.
+    End,
 }
 
 /// Which keys of a data type are asked for how often.

@@ -59,7 +59,13 @@ fn shapes_have_their_rates() {
     let counts = |shape, parts_of| parts(&of_one(phase, even(shape), 1), phase, parts_of);
     let (low, high) = (rate(100.0), rate(500.0));
     assert_eq!(
-        counts(Shape::Ramp { from: low, to: high }, 4),
+        counts(
+            Shape::Ramp {
+                from: low,
+                to: high
+            },
+            4
+        ),
         [3_750, 6_250, 8_750, 11_250]
     );
     let steps = Shape::Step {
