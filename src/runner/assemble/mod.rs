@@ -71,7 +71,7 @@ pub(super) fn report(
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
         environment: environment(plan, passes),
         requests: parts::requests(after),
-        phases: parts::phases(after),
+        phases: parts::phases(after, plan.traffic.driver),
         data_types: parts::data_types(after),
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
