@@ -187,6 +187,7 @@ impl<F: Face> Caller for HttpCaller<F> {
             outcome,
             layer,
             intended_start: call.intended_start,
+            waited: call.waited,
             sent,
             finished: answer.finished,
             read,
