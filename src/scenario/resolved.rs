@@ -64,7 +64,11 @@ impl Yaml {
 /// A mapping in the order written.
 fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Yaml)>) -> Yaml {
     let entries = entries.into_iter();
-    Yaml::Map(entries.map(|(key, value)| (key.to_owned(), value)).collect())
+    Yaml::Map(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 /// A size in the largest unit that keeps it exact: the short form for people would round it.

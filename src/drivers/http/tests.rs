@@ -65,6 +65,7 @@ async fn ask_for(
         sequence: 2,
         phase: PhaseId(0),
         intended_start: caller.clock.now(),
+        waited: Duration::ZERO,
     };
     caller.call(call).await
 }
