@@ -22,6 +22,7 @@ use crate::drivers::http::face::InstanceFace;
 use crate::drivers::open_loop::OpenLoop;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
+use crate::environment::CommitListener;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
@@ -79,16 +80,8 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     });
     let oracle = Arc::new(StalenessOracle::new(Arc::clone(&plan.policies)));
     let write_behind = Arc::new(WriteBehindOracle::new(Arc::clone(&plan.policies)));
-    let database = MockDatabase::new(
-        plan.database.clone(),
-        Arc::clone(&plan.policies),
-        plan.seed.fork("database"),
-        stage.clock.clone(),
-        Arc::new(Both(Arc::clone(&oracle), Arc::clone(&write_behind))),
-    );
-    for data_type in plan.keys_come_once() {
-        database.keys_come_once(data_type);
-    }
+    let listener = Both(Arc::clone(&oracle), Arc::clone(&write_behind));
+    let database = database(stage, Arc::new(listener));
     let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
         .map(|_| Arc::new(EngineObserver::new()))
         .collect();
@@ -145,6 +138,22 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     })
 }
 
+/// The database of a pass, which tells `listener` of its commits.
+pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> MockDatabase {
+    let plan = stage.plan;
+    let database = MockDatabase::new(
+        plan.database.clone(),
+        Arc::clone(&plan.policies),
+        plan.seed.fork("database"),
+        stage.clock.clone(),
+        listener,
+    );
+    for data_type in plan.keys_come_once() {
+        database.keys_come_once(data_type);
+    }
+    database
+}
+
 /// Before the instances go: their metrics can still be asked for.
 async fn ttls(stage: &mut Stage<'_>, kind: PassKind) -> (Option<TtlSample>, Option<TtlSample>) {
     if kind == PassKind::Before || stage.stores.redis.is_none() {
@@ -195,7 +204,7 @@ fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Dur
 }
 
 /// The instances, and where the database runs, if not among them: to be kept for as long as they are.
-async fn start_instances(
+pub(super) async fn start_instances(
     stage: &Stage<'_>,
     kind: PassKind,
     database: &MockDatabase,
