@@ -210,6 +210,13 @@ pub struct Requests {
     pub outcomes: BTreeMap<String, u64>,
 }
 
+impl Report {
+    /// Whether requests arrived by a schedule.
+    pub fn is_open(&self) -> bool {
+        self.driver == "open"
+    }
+}
+
 /// One phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
@@ -229,6 +236,26 @@ pub struct Phase {
     pub hit_ratio: Option<f64>,
     /// From the intended start.
     pub response_time_us: Summary,
+    /// What was offered in it, if the driver was open.
+    #[serde(default)]
+    pub offered: Option<Offered>,
+}
+
+/// What was offered in a phase of an open loop, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Offered {
+    /// Requests that were due.
+    pub due: u64,
+    /// As many per second.
+    pub rate_per_s: f64,
+    /// Those that were sent before the phase ended, per second.
+    pub sent_per_s: f64,
+    /// Those that were never sent.
+    pub dropped: u64,
+    /// What one request of 100 waited at least, because too many were under way.
+    pub waited_us_p99: f64,
+    /// Whether the offered rate was sustained: nearly all that was due was sent before the phase ended.
+    pub sustained: bool,
 }
 
 /// One data type over the judged phases.
@@ -447,6 +474,9 @@ pub struct Second {
     pub response_time_us_p95: Option<f64>,
     /// 99th percentile.
     pub response_time_us_p99: Option<f64>,
+    /// Mean service time: from sending to the end.
+    #[serde(default)]
+    pub service_time_us_mean: Option<f64>,
     /// Reads by data type and then by answer: `local`, `remote`, `origin` or `error`.
     pub answers: BTreeMap<String, BTreeMap<String, u64>>,
     /// Queries that ran at the database.

@@ -19,6 +19,7 @@ mod redis_model;
 mod redis_server;
 mod sampled;
 mod scale;
+mod serve;
 mod stores;
 mod validate;
 mod variants;
@@ -46,6 +47,7 @@ use crate::scenario::sample::{Choice, SampleError};
 use pass::{PassKind, PassResult};
 use redis::Redis;
 use scale::{OfWhole, Scale};
+pub use serve::{Example, Served, serve};
 use stores::Stores;
 pub use validate::{Validated, validate};
 
@@ -68,6 +70,8 @@ pub struct RunOptions {
     pub memcached: Option<String>,
     /// The report's folder; `None` makes one under `reports/`.
     pub out: Option<PathBuf>,
+    /// Where the first instance listens, the others on the ports that follow; `None`: on any free ones.
+    pub port: Option<u16>,
     /// What a simulation takes for the parts that it does not carry out.
     pub calibration: Calibration,
 }
@@ -142,6 +146,10 @@ pub trait Progress: Send + Sync {
     fn moment(&self, moment: &Moment);
     /// Something that is worth knowing while the run goes on.
     fn note(&self, _text: &str) {}
+    /// Lets `print` print, which must not mix with what is shown.
+    fn aside(&self, print: &dyn Fn()) {
+        print();
+    }
 }
 
 /// Runs `plan` until it is done or `stop` turns true.
@@ -279,6 +287,8 @@ struct Stage<'r> {
     time: Time,
     scale: Scale,
     stores: Stores,
+    /// Where the first instance listens, if that is said.
+    port: Option<u16>,
 }
 
 /// What a plan measured: the users without and with the cache.
@@ -324,11 +334,12 @@ impl House<'_> {
         sample.map_or_else(Scale::default, |sample| sample.scale(variant))
     }
 
-    /// Brings the remote layer's stores up, runs the passes of `plan`, and takes them down again. A
-    /// variant beside the main one has no baseline of its own.
-    async fn measure(&mut self, plan: &Plan, variant: Option<&str>) -> Result<Passes, RunError> {
-        let stores = Box::pin(Stores::up(self, plan)).await?;
-        let mut stage = Stage {
+    /// What the passes of `plan` share, over `stores`.
+    fn stage<'p>(&self, plan: &'p Plan, variant: Option<&'p str>, stores: Stores) -> Stage<'p>
+    where
+        Self: 'p,
+    {
+        Stage {
             plan,
             variant,
             progress: self.progress,
@@ -337,7 +348,15 @@ impl House<'_> {
             time: self.time.clone(),
             scale: self.scale(variant),
             stores,
-        };
+            port: self.options.port,
+        }
+    }
+
+    /// Brings the remote layer's stores up, runs the passes of `plan`, and takes them down again. A
+    /// variant beside the main one has no baseline of its own.
+    async fn measure(&mut self, plan: &Plan, variant: Option<&str>) -> Result<Passes, RunError> {
+        let stores = Box::pin(Stores::up(self, plan)).await?;
+        let mut stage = self.stage(plan, variant, stores);
         let passes = Box::pin(run_passes(&mut stage)).await;
         let stores = stage.stores;
         if stores.any() {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::alerts::Alarms;
@@ -13,11 +14,15 @@ use super::jobs::{JobRun, Jobs};
 use super::monitor::{Monitor, Observed, Untouched, Watched};
 use super::redis::Redis;
 use super::{RunError, Stage, Time};
+use crate::drivers::arrivals::Source;
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
+use crate::drivers::http::face::InstanceFace;
+use crate::drivers::open_loop::OpenLoop;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
+use crate::environment::CommitListener;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
@@ -33,6 +38,7 @@ use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
 use crate::scenario::plan::{Driver, PhasePlan, Plan};
 use crate::workload::TRAFFIC_SEED;
+use crate::workload::arrivals::PhaseArrivals;
 use crate::workload::user::Traffic;
 
 /// What is told when the users have gone and the instances are still there.
@@ -76,18 +82,11 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     });
     let oracle = Arc::new(StalenessOracle::new(Arc::clone(&plan.policies)));
     let write_behind = Arc::new(WriteBehindOracle::new(Arc::clone(&plan.policies)));
-    let database = MockDatabase::new(
-        plan.database.clone(),
-        Arc::clone(&plan.policies),
-        plan.seed.fork("database"),
-        stage.clock.clone(),
-        Arc::new(Both(Arc::clone(&oracle), Arc::clone(&write_behind))),
-    );
-    for data_type in plan.keys_come_once() {
-        database.keys_come_once(data_type);
-    }
-    let new = |_| Arc::new(EngineObserver::new());
-    let observers: Vec<_> = (0..plan.instances).map(new).collect();
+    let listener = Both(Arc::clone(&oracle), Arc::clone(&write_behind));
+    let database = database(stage, Arc::new(listener));
+    let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
+        .map(|_| Arc::new(EngineObserver::new()))
+        .collect();
     let told = observers
         .iter()
         .map(|observer| told(stage, observer, &write_behind))
@@ -147,6 +146,22 @@ fn user_kinds(plan: &Plan) -> Vec<(String, u32)> {
     kinds.map(|kind| (kind.name.clone(), kind.users)).collect()
 }
 
+/// The database of a pass, which tells `listener` of its commits.
+pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> MockDatabase {
+    let plan = stage.plan;
+    let database = MockDatabase::new(
+        plan.database.clone(),
+        Arc::clone(&plan.policies),
+        plan.seed.fork("database"),
+        stage.clock.clone(),
+        listener,
+    );
+    for data_type in plan.keys_come_once() {
+        database.keys_come_once(data_type);
+    }
+    database
+}
+
 /// Before the instances go: their metrics can still be asked for.
 async fn ttls(stage: &mut Stage<'_>, kind: PassKind) -> (Option<TtlSample>, Option<TtlSample>) {
     if kind == PassKind::Before || stage.stores.redis.is_none() {
@@ -197,7 +212,7 @@ fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Dur
 }
 
 /// The instances, and where the database runs, if not among them: to be kept for as long as they are.
-async fn start_instances(
+pub(super) async fn start_instances(
     stage: &Stage<'_>,
     kind: PassKind,
     database: &MockDatabase,
@@ -298,18 +313,73 @@ async fn drive(
     } else {
         jobs
     };
-    // In real time on the generator's threads, apart from the thread that watches. In virtual time
-    // nobody listens, and what HTTP takes is part of the instances.
-    let driving = if plan.traffic.driver == Driver::Closed && !stage.clock.is_virtual() {
-        let targets = instances.iter().filter_map(AnyInstance::url).collect();
-        tokio::spawn(jobs.beside(ClosedLoop { users, targets }.run()))
-    } else {
-        let targets = instances.iter().map(AnyInstance::service).collect();
-        tokio::spawn(jobs.beside(Direct { users, targets }.run()))
-    };
+    let driving = tokio::spawn(jobs.beside(driving(stage, kind, instances, users)));
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
     let (driven, jobs) = driving
         .await
         .map_err(|lost| DriverError::Attack(lost.to_string()))?;
     Ok((driven?, observed, jobs))
+}
+
+/// Drives `users` in the way that the plan wants. In real time that is on the generator's threads, apart
+/// from the thread that watches. In virtual time nobody listens to HTTP, and what it takes is part of
+/// the instances.
+fn driving(
+    stage: &Stage<'_>,
+    kind: PassKind,
+    instances: &[AnyInstance],
+    users: Users,
+) -> BoxFuture<'static, Result<Driven, DriverError>> {
+    let traffic = &stage.plan.traffic;
+    let services = instances.iter().map(AnyInstance::service).collect();
+    let urls: Vec<String> = instances.iter().filter_map(AnyInstance::url).collect();
+    let real = !stage.clock.is_virtual();
+    match traffic.driver {
+        Driver::Open => {
+            let open = OpenLoop {
+                source: Source::Paced {
+                    traffic: Arc::clone(&users.traffic),
+                    phases: arrivals(stage.plan, kind),
+                    start: users.schedule.start(),
+                },
+                in_flight: traffic.in_flight,
+                users,
+            };
+            if real {
+                let face = InstanceFace {
+                    policies: Arc::clone(&open.users.policies),
+                    value_sizes: open.users.value_sizes.clone(),
+                };
+                Box::pin(async move { open.run(|| face.clone(), &urls).await })
+            } else {
+                Box::pin(open.run_directly(services))
+            }
+        }
+        Driver::Closed if real => {
+            let targets = urls;
+            Box::pin(ClosedLoop { users, targets }.run())
+        }
+        Driver::Closed | Driver::Direct => {
+            let targets = services;
+            Box::pin(Direct { users, targets }.run())
+        }
+    }
+}
+
+/// What arrives in the phases of a pass. Without the cache as much as in the first phase that is
+/// measured with it.
+fn arrivals(plan: &Plan, kind: PassKind) -> Vec<PhaseArrivals> {
+    let planned = &plan.traffic.phases;
+    let first = planned
+        .iter()
+        .find(|phase| phase.kind == PhaseKind::Measure && phase.arrivals.is_some());
+    let phases = phases(plan, kind).into_iter().enumerate();
+    let of = |(at, (_, _, duration)): (usize, (String, PhaseKind, _))| PhaseArrivals {
+        duration,
+        arrivals: match kind {
+            PassKind::Before => first.and_then(|phase| phase.arrivals),
+            PassKind::After => planned.get(at).and_then(|phase| phase.arrivals),
+        },
+    };
+    phases.map(of).collect()
 }

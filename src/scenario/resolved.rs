@@ -3,6 +3,7 @@
 //! Made from the plan and not from the file, so that it says what is run and not what was meant;
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
+mod arrivals;
 mod day;
 mod durability;
 mod kinds;
@@ -61,8 +62,13 @@ impl Yaml {
 }
 
 /// A mapping in the order written.
-fn map<const N: usize>(entries: [(&str, Yaml); N]) -> Yaml {
-    Yaml::Map(entries.map(|(key, value)| (key.to_owned(), value)).into())
+fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Yaml)>) -> Yaml {
+    let entries = entries.into_iter();
+    Yaml::Map(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 /// A size in the largest unit that keeps it exact: the short form for people would round it.
@@ -314,16 +320,21 @@ fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static s
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
     let phases = traffic.phases.iter().map(|phase| {
-        map([
+        let mut keys = vec![
             ("name", Yaml::name(&phase.name)),
             ("for", Yaml::span(phase.duration)),
-        ])
+        ];
+        // A phase without them is a phase to which nobody comes.
+        let arrivals = phase.arrivals.as_ref();
+        keys.extend(arrivals.map(|arrivals| ("arrivals", arrivals::arrivals(arrivals))));
+        map(keys)
     });
     let mut written = vec![
         ("driver", Yaml::name(traffic.driver.name())),
         ("ramp", Yaml::span(traffic.ramp)),
         ("rhythm", day::rhythm(traffic.rhythm.as_ref())),
         ("request_timeout", Yaml::span(traffic.request_timeout)),
+        ("in_flight", Yaml::word(traffic.in_flight)),
         ("phases", Yaml::List(phases.collect())),
     ];
     written.extend(kinds::write(plan));

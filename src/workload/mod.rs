@@ -4,6 +4,7 @@
 //! Everything here is pure and drawn from the run's seed: a user is a state machine that drivers
 //! step. Knows no driver, no network and no clock.
 
+pub mod arrivals;
 pub mod demand;
 mod keys;
 pub mod kinds;

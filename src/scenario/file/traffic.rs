@@ -6,6 +6,7 @@ use super::super::decode::{Decode, Field, Fields, List, Map, Switch};
 use super::super::diagnostics::Errors;
 use super::super::plan::Driver;
 use super::super::yaml::Node;
+use super::arrivals::ArrivalsFile;
 use super::kinds::{DoingFile, KindFile};
 use super::rhythm::RhythmFile;
 use crate::units::Span;
@@ -17,6 +18,8 @@ pub(in crate::scenario) struct TrafficFile {
     pub(in crate::scenario) ramp: Field<Span>,
     pub(in crate::scenario) rhythm: Field<Switch<RhythmFile>>,
     pub(in crate::scenario) request_timeout: Field<Span>,
+    pub(in crate::scenario) arrivals: Field<Switch<ArrivalsFile>>,
+    pub(in crate::scenario) in_flight: Field<u64>,
     pub(in crate::scenario) phases: Field<List<PhaseFile>>,
     /// What the only kind of users does.
     pub(in crate::scenario) doing: DoingFile,
@@ -38,6 +41,8 @@ impl Decode for TrafficFile {
             ramp: fields.optional("ramp"),
             rhythm: fields.optional("rhythm"),
             request_timeout: fields.optional("request_timeout"),
+            arrivals: fields.optional("arrivals"),
+            in_flight: fields.optional("in_flight"),
             phases: fields.required("phases", "[{ name: steady, for: 60s }]"),
             doing: if only {
                 DoingFile::read(&mut fields)
@@ -55,6 +60,7 @@ impl Decode for TrafficFile {
 pub(in crate::scenario) struct PhaseFile {
     pub(in crate::scenario) name: Field<Arc<str>>,
     pub(in crate::scenario) duration: Field<Span>,
+    pub(in crate::scenario) arrivals: Field<Switch<ArrivalsFile>>,
 }
 
 impl Decode for PhaseFile {
@@ -63,6 +69,7 @@ impl Decode for PhaseFile {
         let phase = Self {
             name: fields.required("name", "steady"),
             duration: fields.required("for", "60s"),
+            arrivals: fields.optional("arrivals"),
         };
         fields.close();
         Some(phase)
