@@ -6,6 +6,7 @@
 
 mod alternatives;
 mod jobs;
+mod kinds;
 mod monitoring;
 mod sampling;
 mod stores;
@@ -20,6 +21,7 @@ use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 pub use jobs::JobResult;
+pub use kinds::UserKindResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
@@ -63,6 +65,9 @@ pub struct Report {
     pub phases: Vec<Phase>,
     /// By data type.
     pub data_types: BTreeMap<String, DataTypeResult>,
+    /// By kind of user, in the order of the plan; empty if there is only one.
+    #[serde(default)]
+    pub user_kinds: Vec<UserKindResult>,
     /// By layer that was present: local, remote, origin.
     pub layers: BTreeMap<String, LayerResult>,
     /// The database.

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod jobs;
+mod kinds;
 mod parts;
 mod stores;
 mod timeseries;
@@ -73,6 +74,7 @@ pub(super) fn report(
         requests: parts::requests(after),
         phases: parts::phases(after, plan.traffic.driver),
         data_types: parts::data_types(after),
+        user_kinds: kinds::results(after),
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
         stampede: parts::stampede(after),
