@@ -5,6 +5,7 @@ mod data_types;
 mod durability;
 mod invalidation;
 mod jobs;
+mod kinds;
 mod limits;
 mod rhythm;
 mod simulation;
