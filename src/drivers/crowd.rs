@@ -165,7 +165,6 @@ impl<C: Caller> Crowd<C> {
                 return Some(due);
             }
             match user.next() {
-                Step::End => return None,
                 Step::Think(pause) => {
                     // From the answer on, not from when we got around to it.
                     due = due + pause;
@@ -175,6 +174,8 @@ impl<C: Caller> Crowd<C> {
                         return None;
                     }
                 }
+                // Only arrivals end by themselves.
+                Step::End => return None,
                 Step::Request(request) => {
                     let phase = self.schedule.phase_at(due)?;
                     let asked = self.ask(user, &request, phase, due);

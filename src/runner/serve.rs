@@ -156,10 +156,11 @@ fn examples(plan: &Plan, base: &str) -> Vec<Example> {
 /// What users do most with one key of a data type.
 fn usual(plan: &Plan, data_type: DataTypeId) -> Operation {
     let counted = plan.policies.get(data_type).limit.is_some();
+    let demand = plan.workload.demand();
     let weight = |operation| -> f64 {
-        let lines = plan.workload.mix.iter();
-        let lines = lines.filter(|line| (line.data_type, line.operation) == (data_type, operation));
-        lines.map(|line| line.weight).sum()
+        let asked = demand.iter();
+        let asked = asked.filter(|line| (line.data_type, line.operation) == (data_type, operation));
+        asked.map(|line| line.per_s).sum()
     };
     let meant = if counted {
         Operation::Admit

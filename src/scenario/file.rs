@@ -144,6 +144,7 @@ pub(super) mod durability;
 mod gates;
 pub(super) mod invalidation;
 pub(super) mod jobs;
+pub(super) mod kinds;
 mod limit;
 mod local;
 pub(super) mod protection;

@@ -6,6 +6,7 @@
 mod arrivals;
 mod day;
 mod durability;
+mod kinds;
 mod layers;
 mod warming;
 
@@ -15,7 +16,6 @@ use std::time::Duration;
 use super::plan::{Plan, SampleShare, TrafficPlan, Variant};
 use super::words::{Algorithm, Word};
 use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
-use crate::engine::layer::Operation;
 use crate::environment::{DatabaseConfig, ServiceTime, TableConfig};
 use crate::gates::alert::Alert;
 use crate::units::{ByteSize, Ratio, Span};
@@ -319,12 +319,6 @@ fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static s
 }
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
-    let name = |data_type, operation: Operation| {
-        format!("{}.{}", plan.policies.get(data_type).name, operation.name())
-    };
-    let workload = &plan.workload;
-    let on_start = workload.on_start.iter();
-    let on_start = on_start.map(|(data_type, asked)| Yaml::name(&name(*data_type, *asked)));
     let phases = traffic.phases.iter().map(|phase| {
         let mut keys = vec![
             ("name", Yaml::name(&phase.name)),
@@ -335,24 +329,16 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
         keys.extend(arrivals.map(|arrivals| ("arrivals", arrivals::arrivals(arrivals))));
         map(keys)
     });
-    let mix = workload.mix.iter().map(|entry| {
-        (
-            name(entry.data_type, entry.operation),
-            Yaml::word(entry.weight),
-        )
-    });
-    map([
+    let mut written = vec![
         ("driver", Yaml::name(traffic.driver.name())),
-        ("users", Yaml::word(traffic.users)),
         ("ramp", Yaml::span(traffic.ramp)),
         ("rhythm", day::rhythm(traffic.rhythm.as_ref())),
-        ("think_time", Yaml::word(workload.think_time)),
         ("request_timeout", Yaml::span(traffic.request_timeout)),
         ("in_flight", Yaml::word(traffic.in_flight)),
-        ("on_start", Yaml::List(on_start.collect())),
         ("phases", Yaml::List(phases.collect())),
-        ("mix", Yaml::Map(mix.collect())),
-    ])
+    ];
+    written.extend(kinds::write(plan));
+    map(written)
 }
 
 /// Writes `value` as a block whose lines are indented by `indent`.
