@@ -208,10 +208,10 @@ mod tests {
             NoRequest::Malformed(fault) => fault.to_string(),
             other => panic!("{other:?}"),
         };
-        insta::assert_snapshot!(fault("hello".to_owned()), @"");
-        insta::assert_snapshot!(fault(COMMON.replace("Oct", "Okt")), @"");
-        insta::assert_snapshot!(fault(COMMON.replace(" 200 ", " ok ")), @"");
-        insta::assert_snapshot!(fault(COMMON.replace("2326", "many")), @"");
+        insta::assert_snapshot!(fault("hello".to_owned()), @r#"line: "hello" is not of the form host ident user [10/Oct/2000:13:55:36 -0700] "GET /path HTTP/1.1" 200 2326"#);
+        insta::assert_snapshot!(fault(COMMON.replace("Oct", "Okt")), @r#"time: "10/Okt/2000:13:55:36 -0700" is not a time such as 10/Oct/2000:13:55:36 -0700"#);
+        insta::assert_snapshot!(fault(COMMON.replace(" 200 ", " ok ")), @r#"status: " ok 2326" is not a status of three digits"#);
+        insta::assert_snapshot!(fault(COMMON.replace("2326", "many")), @r#"bytes: "many" is not a size in bytes, or -"#);
     }
 
     #[test]

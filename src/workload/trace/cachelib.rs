@@ -217,9 +217,9 @@ mod tests {
     fn a_fault_names_its_field() {
         let columns = Columns::of(HEADER);
         let fault = |line| parsed(&columns, line).expect_err("a fault");
-        insta::assert_snapshot!(fault("604038473,k,67,SAT,3,65,0,7200,1,1"), @"");
-        insta::assert_snapshot!(fault("604038473,k,67,SET,0,65,0,7200,1,1"), @"");
-        insta::assert_snapshot!(fault("604038473,k,67,SET"), @"");
-        insta::assert_snapshot!(fault("soon,k,67,SET,1,65,0,7200,1,1"), @"");
+        insta::assert_snapshot!(fault("604038473,k,67,SAT,3,65,0,7200,1,1"), @r#"field 4 (op): "SAT" is not one of GET, GET_LEASE, SET, SET_LEASE, ADD, REPLACE, CAS, APPEND, PREPEND, INCR, DECR, DELETE"#);
+        insta::assert_snapshot!(fault("604038473,k,67,SET,0,65,0,7200,1,1"), @r#"field 5 (op_count): "0" is not a count of at least 1"#);
+        insta::assert_snapshot!(fault("604038473,k,67,SET"), @r#"field 6 (size): "" is not a size in bytes below 4 GiB"#);
+        insta::assert_snapshot!(fault("soon,k,67,SET,1,65,0,7200,1,1"), @r#"field 1 (op_time): "soon" is not a time in seconds, such as 604038471 or 12.5"#);
     }
 }

@@ -110,6 +110,14 @@ pub enum TraceError {
         /// Its name.
         trace: String,
     },
+    /// There are lines in it, and no request.
+    #[error(
+        "the trace {trace} holds no request: check that it is the right file, and its --format"
+    )]
+    NoRequests {
+        /// Its name.
+        trace: String,
+    },
     /// Its format cannot be told from its content.
     #[error(
         "the format of {trace} cannot be told from its name or its beginning; give it with \

@@ -29,7 +29,9 @@ mod reader;
 pub(crate) mod redis_commands;
 pub(crate) mod redis_monitor;
 mod spread;
+pub mod stats;
 mod twitter;
+mod zipf_fit;
 
 use std::fmt;
 use std::str::FromStr;

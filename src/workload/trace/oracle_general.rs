@@ -66,6 +66,8 @@ pub(super) fn cut_off(bytes: &[u8]) -> Fault {
 
 /// Records that a beginning must hold to be looked at.
 const RECORDS_LOOKED_AT: usize = 512;
+/// More requests than any trace has; letters make larger numbers.
+const REQUESTS_MAX: i64 = 1 << 48;
 
 /// Whether a beginning looks like one of this format: times that do not go back, and next requests
 /// that lie ahead, as far as its records go.
@@ -78,7 +80,8 @@ pub(super) fn looks_like(beginning: &[u8]) -> bool {
         let record = Record::from_bytes(&whole);
         count += 1;
         // Some writers have the largest number for "never".
-        let ahead = matches!(record.next, NEVER_AGAIN | i64::MAX) || record.next > count;
+        let number = count < record.next && record.next < REQUESTS_MAX;
+        let ahead = matches!(record.next, NEVER_AGAIN | i64::MAX) || number;
         if !ahead || record.time_s < latest_s {
             return false;
         }

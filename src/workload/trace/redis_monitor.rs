@@ -236,11 +236,11 @@ mod tests {
             Err(NoRequest::Malformed(fault)) => fault.to_string(),
             other => panic!("{other:?}"),
         };
-        insta::assert_snapshot!(fault("hello"), @"");
-        insta::assert_snapshot!(fault("now [0 a:1] \"get\" \"x\""), @"");
-        insta::assert_snapshot!(fault("1.5 [x a:1] \"get\" \"x\""), @"");
-        insta::assert_snapshot!(fault("1.5 [0 a:1] \"get\" \"x"), @"");
-        insta::assert_snapshot!(fault("1.5 [0 a:1] \"get\" \"\\y\""), @"");
+        insta::assert_snapshot!(fault("hello"), @r#"line: "hello" is not a line of MONITOR such as 1339518083.107412 [0 127.0.0.1:60866] "get" "x""#);
+        insta::assert_snapshot!(fault("now [0 a:1] \"get\" \"x\""), @r#"time: "now" is not a time in seconds, such as 1339518083.107412"#);
+        insta::assert_snapshot!(fault("1.5 [x a:1] \"get\" \"x\""), @r#"database: "x" is not a number"#);
+        insta::assert_snapshot!(fault("1.5 [0 a:1] \"get\" \"x"), @r#"arguments: "\"get\" \"x" is not a list of quoted arguments"#);
+        insta::assert_snapshot!(fault("1.5 [0 a:1] \"get\" \"\\y\""), @r#"arguments: "\"get\" \"\\y\"" is not a list of quoted arguments"#);
     }
 
     /// As Redis does it (`sdscatrepr`).

@@ -152,11 +152,11 @@ mod tests {
 
     #[test]
     fn a_fault_names_its_field() {
-        insta::assert_snapshot!(fault("x,k,1,1,0,get,0"), @"");
-        insta::assert_snapshot!(fault("0,,1,1,0,get,0"), @"");
-        insta::assert_snapshot!(fault("0,k,1,-1,0,get,0"), @"");
-        insta::assert_snapshot!(fault("0,k,1,1,0,touch,0"), @"");
-        insta::assert_snapshot!(fault("0,k,1,1,0,get,1h"), @"");
-        insta::assert_snapshot!(fault("0,k,1,1,0,get"), @"");
+        insta::assert_snapshot!(fault("x,k,1,1,0,get,0"), @r#"field 1 (timestamp): "x" is not a time in seconds, such as 604038471 or 12.5"#);
+        insta::assert_snapshot!(fault("0,,1,1,0,get,0"), @r#"field 2 (key): "" is not a key"#);
+        insta::assert_snapshot!(fault("0,k,1,-1,0,get,0"), @r#"field 4 (value size): "-1" is not a size in bytes below 4 GiB"#);
+        insta::assert_snapshot!(fault("0,k,1,1,0,touch,0"), @r#"field 6 (operation): "touch" is not one of get, gets, set, add, replace, cas, append, prepend, delete, incr, decr"#);
+        insta::assert_snapshot!(fault("0,k,1,1,0,get,1h"), @r#"field 7 (TTL): "1h" is not a TTL in seconds, 0 for none"#);
+        insta::assert_snapshot!(fault("0,k,1,1,0,get"), @r#"line: "0,k,1,1,0,get" is not the seven columns timestamp,key,key size,value size,client,operation,TTL"#);
     }
 }
