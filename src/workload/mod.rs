@@ -12,6 +12,7 @@ pub mod popularity;
 pub mod residency;
 pub mod rhythm;
 pub mod sampling;
+pub mod trace;
 pub mod user;
 pub mod value;
 
