@@ -325,6 +325,7 @@ pub(super) fn facts(report: &Report) -> Vec<Fact> {
     facts.extend(report.memcached.as_ref().map(stores::memcached));
     facts.extend(watched::ttls(report));
     facts.extend(report.origin.query_cache.map(stores::query_cache));
+    facts.extend(offered::trace(report));
     facts.extend(offered::facts(report));
     facts.extend(errors(report));
     facts.extend(oracles(report));

@@ -9,6 +9,7 @@ mod jobs;
 mod monitoring;
 mod sampling;
 mod stores;
+mod traffic;
 mod warming;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use jobs::JobResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
+pub use traffic::{Offered, TraceResult};
 pub use warming::{WarmedDataType, WarmingResult};
 
 /// The version of this file's shape.
@@ -61,6 +63,9 @@ pub struct Report {
     pub requests: Requests,
     /// The phases, in order, warm-up included.
     pub phases: Vec<Phase>,
+    /// The trace that was replayed; `null` if none was.
+    #[serde(default)]
+    pub trace: Option<TraceResult>,
     /// By data type.
     pub data_types: BTreeMap<String, DataTypeResult>,
     /// By layer that was present: local, remote, origin.
@@ -239,23 +244,6 @@ pub struct Phase {
     /// What was offered in it, if the driver was open.
     #[serde(default)]
     pub offered: Option<Offered>,
-}
-
-/// What was offered in a phase of an open loop, and what became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Offered {
-    /// Requests that were due.
-    pub due: u64,
-    /// As many per second.
-    pub rate_per_s: f64,
-    /// Those that were sent before the phase ended, per second.
-    pub sent_per_s: f64,
-    /// Those that were never sent.
-    pub dropped: u64,
-    /// What one request of 100 waited at least, because too many were under way.
-    pub waited_us_p99: f64,
-    /// Whether the offered rate was sustained: nearly all that was due was sent before the phase ended.
-    pub sustained: bool,
 }
 
 /// One data type over the judged phases.

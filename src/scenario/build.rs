@@ -21,6 +21,7 @@ mod simulation;
 mod sliding;
 mod stores;
 mod topology;
+mod trace;
 mod traffic;
 mod warming;
 

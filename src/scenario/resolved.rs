@@ -337,7 +337,10 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
         ("in_flight", Yaml::word(traffic.in_flight)),
         ("phases", Yaml::List(phases.collect())),
     ];
-    written.extend(kinds::write(plan));
+    match &traffic.trace {
+        Some(trace) => written.push(("trace", arrivals::trace(plan, trace))),
+        None => written.extend(kinds::write(plan)),
+    }
     map(written)
 }
 

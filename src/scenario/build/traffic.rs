@@ -12,7 +12,7 @@ use super::data_types::Names;
 use super::kinds::{Known, Users};
 use super::{
     Built, MS, PHASE_MAX, TIMEOUT_MAX, arrivals, check_name, count, kinds, rhythm, span,
-    span_within,
+    span_within, trace,
 };
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
@@ -74,7 +74,9 @@ pub(super) fn build(
     let arrivals = arrivals::build(&file.arrivals, errors);
     let phases = file.phases.given().and_then(|phases| {
         let built = build_phases(phases, arrivals?, duration, errors)?;
-        check_arrivals(driver?, &file.driver, &built, phases, errors)?;
+        if file.trace.is_absent() {
+            check_arrivals(driver?, &file.driver, &built, phases, errors)?;
+        }
         Some(built)
     });
     let in_flight = Some(IN_FLIGHT_DEFAULT);
@@ -87,7 +89,12 @@ pub(super) fn build(
     );
     let rhythm = rhythm::build(&file.rhythm, errors);
     let ramp = build_ramp(&file.ramp, phases.as_deref(), errors);
-    let kinds = kinds::build(file, users, known, errors);
+    let trace = trace::build(file, driver, known, errors);
+    let kinds = match &trace {
+        Some(Some(trace)) => Some(trace::reader(trace)),
+        _ if !file.trace.is_absent() => None,
+        _ => kinds::build(file, users, known, errors),
+    };
     Some(Traffic {
         plan: TrafficPlan {
             driver: driver?,
@@ -95,6 +102,7 @@ pub(super) fn build(
             ramp: ramp?,
             rhythm: rhythm?,
             request_timeout: request_timeout?,
+            trace: trace?,
             in_flight: in_flight? as u32,
             phases: phases?,
         },
