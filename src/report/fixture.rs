@@ -122,6 +122,7 @@ fn report_of(model: &Model) -> Report {
     let requests = requests(model, judged_s);
     let baseline = baseline();
     let mut report = Report {
+        ended_early: None,
         schema_version: SCHEMA_VERSION,
         tool: Tool {
             name: "cachestorm".to_owned(),

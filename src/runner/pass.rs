@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::alerts::Alarms;
+use super::gate_watch::{GateWatch, Sources};
 use super::instances::{self, AnyInstance};
 use super::jobs::{JobRun, Jobs};
 use super::monitor::{Monitor, Observed, Untouched, Watched};
@@ -104,7 +105,20 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         Arc::clone(&plan.policies),
         Some(Arc::clone(&oracle)),
     ));
+    let gates = gates(
+        (stage, kind),
+        Sources {
+            schedule: Arc::clone(&schedule),
+            recorder: Arc::clone(&recorder),
+            policies: Arc::clone(&plan.policies),
+            observers: observers.clone(),
+            oracle: Arc::clone(&oracle),
+            has_store: stage.stores.any(),
+            scale: stage.scale.clone(),
+        },
+    );
     let watched = Watched {
+        gates,
         schedule: Arc::clone(&schedule),
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
@@ -172,6 +186,17 @@ fn alarms(
         schedule,
         (stage.stores.any(), stage.scale.clone()),
     )
+}
+
+/// The baseline is not judged, and samples of a simulation are judged together: none of them ends
+/// before the others.
+fn gates((stage, kind): (&Stage<'_>, PassKind), sources: Sources) -> GateWatch {
+    let gates = match kind {
+        PassKind::Before => &[],
+        PassKind::After => &*stage.plan.gates,
+    };
+    let is_sample = stage.plan.workload.sample.is_some();
+    GateWatch::new(gates, !is_sample, sources)
 }
 
 fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {

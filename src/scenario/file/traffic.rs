@@ -6,6 +6,7 @@ use super::super::decode::{Decode, Field, Fields, List, Map, Switch};
 use super::super::diagnostics::Errors;
 use super::super::plan::Driver;
 use super::super::yaml::Node;
+use super::gates::GateFile;
 use super::rhythm::RhythmFile;
 use crate::units::{Span, SpanRange};
 
@@ -45,6 +46,7 @@ impl Decode for TrafficFile {
 pub(in crate::scenario) struct PhaseFile {
     pub(in crate::scenario) name: Field<Arc<str>>,
     pub(in crate::scenario) duration: Field<Span>,
+    pub(in crate::scenario) gates: Field<List<GateFile>>,
 }
 
 impl Decode for PhaseFile {
@@ -53,6 +55,7 @@ impl Decode for PhaseFile {
         let phase = Self {
             name: fields.required("name", "steady"),
             duration: fields.required("for", "60s"),
+            gates: fields.optional("gates"),
         };
         fields.close();
         Some(phase)

@@ -1,0 +1,1 @@
+//! Which windows are looked at, and which gate ends a run.
