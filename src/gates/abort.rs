@@ -118,7 +118,11 @@ fn samples_wanted(check: &Check) -> u64 {
             let Ratio(target) = Ratio(check.target.value);
             // At 0% or 100% nothing is allowed, and the first sample tells.
             let allows = target > 0.0 && target < 1.0;
-            if allows { samples_min(target * 100.0) } else { 1 }
+            if allows {
+                samples_min(target * 100.0)
+            } else {
+                1
+            }
         }
         _ => 1,
     }
@@ -178,9 +182,19 @@ mod tests {
             ["requests >= 9", "redis_up != 1", "redis_keys < 9", "max(slip) > 1s"]
                 .map(refused)
                 .join("\n"),
-            @""
+            @"
+        requests only grows, so that it is missed at the end only; it cannot end the run before
+        redis_up only falls, so that it is missed at the end only; it cannot end the run before
+        redis_keys is known at the end only, so it cannot end the run before
+        max(slip) only grows, so that it is missed at the end only; it cannot end the run before
+        "
         );
-        for may in ["requests < 9", "redis_up == 1", "hit_ratio > 1%", "errors == 0"] {
+        for may in [
+            "requests < 9",
+            "redis_up == 1",
+            "hit_ratio > 1%",
+            "errors == 0",
+        ] {
             assert_eq!(refused(may), "may", "{may}");
         }
         let mut users = Gate::plain(check("users >= 9"));
@@ -207,8 +221,14 @@ mod tests {
                 };
                 let check = check(&format!("{metric} {operator} {target}"));
                 for value in [0.0, 0.5, 1.0, 5.0, 6.0, 5e6, 6e6] {
-                    let seen = Observation { value: Some(value), samples: 1_000 };
-                    assert!(!(is_lost(&check, seen) && check.holds(value)), "{check} {value}");
+                    let seen = Observation {
+                        value: Some(value),
+                        samples: 1_000,
+                    };
+                    assert!(
+                        !(is_lost(&check, seen) && check.holds(value)),
+                        "{check} {value}"
+                    );
                 }
             }
         }

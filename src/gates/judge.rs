@@ -72,7 +72,11 @@ pub struct EarlyEnd {
 impl EarlyEnd {
     /// The names of the gates, for a sentence: `“p95” and “errors”`.
     pub fn names(&self) -> String {
-        let names: Vec<String> = self.lost.iter().map(|one| format!("\"{}\"", one.name)).collect();
+        let names: Vec<String> = self
+            .lost
+            .iter()
+            .map(|one| format!("\"{}\"", one.name))
+            .collect();
         names.join(" and ")
     }
 }
@@ -184,8 +188,9 @@ fn told(windows: &Windows) -> String {
         0 => "held".to_owned(),
         lost => format!("{} of them lost", thousands(lost)),
     };
+    let plural = if windows.seen() == 1 { "" } else { "s" };
     format!(
-        "{} windows of {}: {lost}{blind}",
+        "{} window{plural} of {}: {lost}{blind}",
         thousands(windows.seen()),
         long(windows.length()),
     )

@@ -11,9 +11,7 @@ pub(super) use self::targets::{all_targets, lost, observed, within};
 use super::model::{DataTypeResult, Improvement, Report};
 use super::table::{Cell, Column, Table, Tone};
 use super::watched;
-use super::words::{
-    NOTHING, change, cores, counted, of, plain, rate, ratio, seconds, share, us,
-};
+use super::words::{NOTHING, change, cores, counted, of, plain, rate, ratio, seconds, share, us};
 use crate::engine::layer::Layer;
 use crate::measure::{PhaseKind, Summary};
 use crate::units::thousands;

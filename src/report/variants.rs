@@ -5,7 +5,7 @@
 use super::digest::observed;
 use super::model::{GateResult, Report, Stampede, VariantResult};
 use super::table::{Cell, Column, Table, Tone};
-use super::words::{NOTHING, counted, of, plain, rate, ratio, verdict, seconds};
+use super::words::{NOTHING, counted, of, plain, rate, ratio, seconds, verdict};
 use crate::gates::Verdict;
 use crate::units::thousands;
 
@@ -159,7 +159,10 @@ fn missed(variant: &VariantResult) -> String {
     };
     if let Some(ended) = &variant.ended_early {
         let (at, of) = (seconds(ended.at_s), seconds(ended.planned_s));
-        parts.push(format!("ended at {at} of {of} by {}", ended.gates.join(", ")));
+        parts.push(format!(
+            "ended at {at} of {of} by {}",
+            ended.gates.join(", ")
+        ));
     }
     if let Some(failed) = named(failed) {
         parts.push(format!("misses {failed}"));

@@ -144,7 +144,9 @@ impl RunEvidence<'_> {
     /// Reads that were checked and none of them stale are evidence of no staleness.
     fn staleness(&self, query: &Query, statistic: Statistic) -> Observation {
         let schedule = self.measurements.schedule();
-        let stale = self.oracle.staleness(query.data_type, query.phases, schedule);
+        let stale = self
+            .oracle
+            .staleness(query.data_type, query.phases, schedule);
         let checked = self.staleness_ms(query).checked;
         match of(&stale, statistic) {
             Observation { value: None, .. } if checked > 0 => Observation {
@@ -157,7 +159,8 @@ impl RunEvidence<'_> {
 
     fn staleness_ms(&self, query: &Query) -> Staleness {
         let schedule = self.measurements.schedule();
-        self.oracle.staleness_ms(query.data_type, query.phases, schedule)
+        self.oracle
+            .staleness_ms(query.data_type, query.phases, schedule)
     }
 
     fn scalar(&self, scalar: Scalar, query: &Query, check: &Check) -> Observation {

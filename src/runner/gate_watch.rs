@@ -15,12 +15,12 @@ use super::scale::Scale;
 use super::sight::{Sight, readings};
 use crate::clock::Timestamp;
 use crate::engine::data_type::PolicyTable;
+use crate::gates::Gate;
 use crate::gates::abort::is_lost;
 use crate::gates::alert::{Alert, Watch};
 use crate::gates::judge::{EarlyEnd, Evidence, LostGate, Observation};
 use crate::gates::metric::Metric;
 use crate::gates::windowed::{Seconds, Windows};
-use crate::gates::Gate;
 use crate::measure::Schedule;
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::oracle::staleness::StalenessOracle;
@@ -104,7 +104,12 @@ impl GateWatch {
 
     /// Looks at the windows that ended up to `until` since the last look. `first` was read before the
     /// first request, `recent` since then, from the begin of the longest window on at least.
-    pub(super) fn look_at_windows(&mut self, first: &Reading, recent: &[Reading], until: Timestamp) {
+    pub(super) fn look_at_windows(
+        &mut self,
+        first: &Reading,
+        recent: &[Reading],
+        until: Timestamp,
+    ) {
         let until_s = until.since(self.sources.schedule.start()).as_secs() as u32;
         for end_s in self.seen_until_s + 1..=until_s {
             self.look_at_windows_to(end_s, first, recent);
@@ -160,9 +165,8 @@ impl GateWatch {
         (observed, alerts): (&Observed, &[(Alert, Watch)]),
         all: bool,
     ) -> Option<EarlyEnd> {
-        let due = |watched: &&WatchedGate| {
-            watched.may_end(now) && (all || watched.windows.is_some())
-        };
+        let due =
+            |watched: &&WatchedGate| watched.may_end(now) && (all || watched.windows.is_some());
         let due: Vec<&WatchedGate> = self.gates.iter().filter(due).collect();
         let so_far = due
             .iter()
@@ -202,7 +206,12 @@ impl GateWatch {
         (!lost.is_empty()).then_some(EarlyEnd { at, lost })
     }
 
-    fn so_far(&self) -> (crate::measure::measurements::Measurements, EngineMeasurements) {
+    fn so_far(
+        &self,
+    ) -> (
+        crate::measure::measurements::Measurements,
+        EngineMeasurements,
+    ) {
         let Sources {
             schedule,
             recorder,

@@ -336,7 +336,11 @@ impl<'m, 'r> Monitor<'m, 'r> {
         let Some(ended) = gates.lost(now, (observed, alarms.so_far()), all) else {
             return;
         };
-        let text = format!("{} is lost: the run ends at {}", ended.names(), long(ended.at));
+        let text = format!(
+            "{} is lost: the run ends at {}",
+            ended.names(),
+            long(ended.at)
+        );
         self.stage.progress.note(&text);
         observed.gates.ended = Some(ended);
         self.stop.send_replace(true);

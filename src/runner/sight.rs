@@ -21,14 +21,22 @@ use crate::measure::window::Window;
 const SLACK: Duration = Duration::from_millis(500);
 
 /// The last whole seconds of the run before `now`.
-pub(super) fn seconds_of(schedule: &Schedule, now: Timestamp, length: Duration) -> std::ops::Range<u32> {
+pub(super) fn seconds_of(
+    schedule: &Schedule,
+    now: Timestamp,
+    length: Duration,
+) -> std::ops::Range<u32> {
     let second = now.since(schedule.start()).as_secs() as u32;
     let length = length.as_secs() as u32;
     second.saturating_sub(length)..second
 }
 
 /// The readings of a window, from the one at its begin to the one at its end.
-pub(super) fn readings<'r>(first: &'r Reading, seconds: &'r [Reading], length: Duration) -> Vec<&'r Reading> {
+pub(super) fn readings<'r>(
+    first: &'r Reading,
+    seconds: &'r [Reading],
+    length: Duration,
+) -> Vec<&'r Reading> {
     let Some(now) = seconds.last() else {
         return Vec::new();
     };

@@ -127,10 +127,13 @@ pub(super) fn seen_in_window(check: &Check, who: &Who) -> Result<(), CheckError>
     };
     let selectors_at = check.text.find('{').unwrap_or(0);
     let at = check.text[selectors_at..].find(refused.name());
-    let (refused, place) = (refused.name(), match who {
-        Who::Alert => "an alert",
-        Who::Gate => "a window",
-    });
+    let (refused, place) = (
+        refused.name(),
+        match who {
+            Who::Alert => "an alert",
+            Who::Gate => "a window",
+        },
+    );
     Err(CheckError {
         at: at.unwrap_or(0) + selectors_at,
         message: format!(

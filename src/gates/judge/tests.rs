@@ -212,7 +212,14 @@ fn of_windows_the_worst_is_judged() {
     let check = "p95(response_time) < 1s";
     let of = |values: &[(f64, u64)]| {
         let (gate, windows) = in_windows(check, values);
-        told(&gate, &Shown { windows, ..Shown::default() }, true)
+        told(
+            &gate,
+            &Shown {
+                windows,
+                ..Shown::default()
+            },
+            true,
+        )
     };
     let lines = [
         of(&[(2e5, 30), (9e5, 30)]),
@@ -220,7 +227,12 @@ fn of_windows_the_worst_is_judged() {
         of(&[(9e6, 5), (9e6, 19)]),
         of(&[]),
     ];
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @"
+    Pass 900 ms Some(1..11) 2 windows of 10 s: held
+    Fail 3.0 s Some(1..11) 4 windows of 10 s: 2 of them lost, 1 had too few samples
+    Inconclusive – None none of 2 windows of 10 s had enough samples
+    Inconclusive – None no whole window of 10 s was measured
+    ");
     // Nobody looked, as of a variant that was not run.
     let (gate, _) = in_windows(check, &[]);
     assert!(told(&gate, &Shown::default(), false).starts_with("Inconclusive"));
@@ -247,17 +259,33 @@ fn end(place: usize) -> EarlyEnd {
 fn a_gate_that_ended_the_run_failed_by_what_it_saw_then() {
     let gate = gate("error_ratio < 1%");
     // Later answers changed it.
-    let seen = Observation { value: Some(0.0), samples: 1_000 };
-    let shown = Shown { seen, ended: Some(end(0)), cut: true, ..Shown::default() };
-    insta::assert_snapshot!(told(&gate, &shown, true), @"");
-    insta::assert_snapshot!(told(&gate, &shown, false), @"");
+    let seen = Observation {
+        value: Some(0.0),
+        samples: 1_000,
+    };
+    let shown = Shown {
+        seen,
+        ended: Some(end(0)),
+        cut: true,
+        ..Shown::default()
+    };
+    insta::assert_snapshot!(told(&gate, &shown, true), @"Fail 20% None ended the run at 34 s");
+    insta::assert_snapshot!(told(&gate, &shown, false), @"Inconclusive 20% None ended the run at 34 s, but the run is invalid");
 }
 
 #[test]
 fn gates_that_were_cut_short_are_open_unless_they_are_lost_for_good() {
     let of = |check: &str, value: f64, cut| {
-        let seen = Observation { value: Some(value), samples: 1_000 };
-        let shown = Shown { seen, ended: Some(end(7)), cut, ..Shown::default() };
+        let seen = Observation {
+            value: Some(value),
+            samples: 1_000,
+        };
+        let shown = Shown {
+            seen,
+            ended: Some(end(7)),
+            cut,
+            ..Shown::default()
+        };
         told(&gate(check), &shown, true)
     };
     let lines = [
@@ -267,10 +295,25 @@ fn gates_that_were_cut_short_are_open_unless_they_are_lost_for_good() {
         of("errors == 0", 3.0, true),
         of("requests >= 5000", 1_000.0, true),
     ];
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    Inconclusive 99% None held until 34 s, when "failed requests" ended the run
+    Inconclusive 90% None was missed at 34 s, when "failed requests" ended the run
+    Pass 99% None 
+    Fail 3 None 
+    Inconclusive 1,000 None was missed at 34 s, when "failed requests" ended the run
+    "#);
     let (gate, windows) = in_windows("p95(response_time) < 1s", &[(2e6, 30)]);
-    let shown = Shown { windows, ended: Some(end(7)), cut: true, ..Shown::default() };
-    insta::assert_snapshot!(told(&gate, &shown, true), @"");
-    let shown = Shown { ended: Some(end(7)), cut: true, ..Shown::default() };
-    insta::assert_snapshot!(told(&gate, &shown, true), @"");
+    let shown = Shown {
+        windows,
+        ended: Some(end(7)),
+        cut: true,
+        ..Shown::default()
+    };
+    insta::assert_snapshot!(told(&gate, &shown, true), @"Fail 2.0 s Some(0..10) 1 window of 10 s: 1 of them lost");
+    let shown = Shown {
+        ended: Some(end(7)),
+        cut: true,
+        ..Shown::default()
+    };
+    insta::assert_snapshot!(told(&gate, &shown, true), @r#"Inconclusive – None no whole window of 10 s was measured; "failed requests" ended the run at 34 s"#);
 }

@@ -8,10 +8,7 @@ use crate::report::words::{common_source, plain, seconds, verdict};
 use crate::units::thousands;
 
 /// One row for each target, in the scenario's order.
-fn targets<'a>(
-    gates: impl IntoIterator<Item = &'a GateResult>,
-    head: Option<&str>,
-) -> Table {
+fn targets<'a>(gates: impl IntoIterator<Item = &'a GateResult>, head: Option<&str>) -> Table {
     let gates: Vec<&GateResult> = gates.into_iter().collect();
     let narrowed = gates.iter().any(|gate| !within(gate).is_empty());
     let source = head.map_or_else(|| "source".to_owned(), |head| format!("section of {head}"));

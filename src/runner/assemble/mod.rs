@@ -23,8 +23,8 @@ use crate::measure::event_log::LogHash;
 use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
-    Baseline, EnvironmentInfo, EventLogResult, Improvement, Report, SCHEMA_VERSION,
-    ScenarioInfo, Tool, Validity,
+    Baseline, EnvironmentInfo, EventLogResult, Improvement, Report, SCHEMA_VERSION, ScenarioInfo,
+    Tool, Validity,
 };
 use crate::scenario::plan::Plan;
 

@@ -10,11 +10,7 @@ use crate::measure::PhaseKind;
 use crate::measure::query::Query;
 
 impl RunEvidence<'_> {
-    pub(super) fn of_watch(
-        &self,
-        scalar: Scalar,
-        (check, query): (&Check, &Query),
-    ) -> Observation {
+    pub(super) fn of_watch(&self, scalar: Scalar, (check, query): (&Check, &Query)) -> Observation {
         let Some(judged) = self.looks(query) else {
             return NOTHING;
         };

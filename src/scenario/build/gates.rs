@@ -67,14 +67,19 @@ pub(super) fn build(
 
 /// The list of gates, and that of each phase with the phase's name.
 fn lists(file: &File) -> Vec<(&Field<List<GateFile>>, Option<&Located<Arc<str>>>)> {
-    let phases = file.traffic.value().and_then(|traffic| traffic.phases.value());
+    let phases = file
+        .traffic
+        .value()
+        .and_then(|traffic| traffic.phases.value());
     let phases = phases.into_iter().flatten().flatten();
     let of_phases = phases.filter_map(|phase| {
         let phase = &phase.value;
         // One without a name is wrong already, and takes its gates along.
         Some((&phase.gates, Some(phase.name.given()?)))
     });
-    std::iter::once((&file.gates, None)).chain(of_phases).collect()
+    std::iter::once((&file.gates, None))
+        .chain(of_phases)
+        .collect()
 }
 
 /// A gate as written, and the name of the phase that it stands in, if it stands in one.

@@ -11,7 +11,9 @@ pub(super) fn write(gate: &Gate) -> Yaml {
     ]);
     if let Yaml::Map(entries) = &mut written {
         let spans = [("window", gate.window), ("abort_after", gate.abort_after)];
-        let given = spans.into_iter().filter_map(|(key, span)| Some((key, span?)));
+        let given = spans
+            .into_iter()
+            .filter_map(|(key, span)| Some((key, span?)));
         entries.extend(given.map(|(key, span)| (key.to_owned(), Yaml::span(span))));
     }
     written

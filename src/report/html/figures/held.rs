@@ -43,8 +43,8 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         tone,
         values: timeline.largest(value),
     });
-    let wanted = targets::overall(report, "response_time")
-        .chain(targets::windowed(report, "response_time"));
+    let wanted =
+        targets::overall(report, "response_time").chain(targets::windowed(report, "response_time"));
     let limits: Vec<Limit> = wanted
         .filter(|(function, _)| PERCENTILES.iter().any(|(name, ..)| name == function))
         .map(|(function, gate)| Limit {

@@ -27,7 +27,13 @@ pub(super) fn abort_after(file: &GateFile, errors: &mut Errors) -> Built<Option<
     let limits = Duration::ZERO..=PHASE_MAX;
     let after = match file.abort_after {
         Field::Absent => None,
-        _ => Some(span("abort_after", &file.abort_after, None, limits, errors)?),
+        _ => Some(span(
+            "abort_after",
+            &file.abort_after,
+            None,
+            limits,
+            errors,
+        )?),
     };
     let abort = match &file.abort {
         Field::Absent => after.is_some(),
@@ -55,7 +61,11 @@ pub(super) fn fits(
         // As written, without the phase that the gate stands in: errors point at the text.
         && let Err(error) = text.value.parse().and_then(|check: Check| check_window(&check))
     {
-        let place = inside(known.source, text, error.at..end_of_word(&text.value, error.at));
+        let place = inside(
+            known.source,
+            text,
+            error.at..end_of_word(&text.value, error.at),
+        );
         errors.push(Diagnostic::new(&place, error.message));
     }
     let time = known.plan.and_then(|phases| time_of(&gate.check, phases));
