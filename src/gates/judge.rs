@@ -134,12 +134,11 @@ fn judge_gate<'g>(
     let by_it = ended.and_then(|end| end.lost.iter().find(|lost| lost.place == place));
     if let (Some(end), Some(lost)) = (ended, by_it) {
         let note = format!("ended the run at {}", long(end.at));
-        let (verdict, note) = match valid {
-            true => (Verdict::Fail, note),
-            false => (
-                Verdict::Inconclusive,
-                format!("{note}, but the run is invalid"),
-            ),
+        let (verdict, note) = if valid {
+            (Verdict::Fail, note)
+        } else {
+            let note = format!("{note}, but the run is invalid");
+            (Verdict::Inconclusive, note)
         };
         return Judged {
             gate,

@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 /// # Errors
 /// If they do not, with what they show.
 pub fn check_window(check: &Check) -> Result<(), CheckError> {
-    seen_in_window(check, &Who::Gate)
+    seen_in_window(check, Who::Gate)
 }
 
 /// A window, by the seconds of the run from its begin to its end.
@@ -149,11 +149,11 @@ mod tests {
     }
 
     /// A window a second, the first of them the first that fits.
-    fn shown(text: &str, window_s: u32, values: &[Option<f64>]) -> Windows {
-        let mut windows = Windows::of(&gate(text, window_s.into())).expect("it has windows");
+    fn shown(text: &str, length_s: u32, values: &[Option<f64>]) -> Windows {
+        let mut windows = Windows::of(&gate(text, length_s.into())).expect("it has windows");
         for (from, value) in (0..).zip(values) {
             let (value, samples) = (*value, u64::from(value.is_some()) * 1_000);
-            windows.look(from..from + window_s, Observation { value, samples });
+            windows.look(from..from + length_s, Observation { value, samples });
         }
         windows
     }

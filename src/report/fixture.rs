@@ -71,6 +71,14 @@ pub fn failed_report() -> Report {
     report
 }
 
+/// The first, ended by a gate whose windows it lost.
+#[cfg(test)]
+pub(super) fn cut_report() -> Report {
+    let mut report = sample_report();
+    gates::cut(&mut report);
+    report
+}
+
 /// What the first could say of a second store.
 #[cfg(test)]
 pub(super) fn sample_store() -> super::model::StoreResult {

@@ -105,20 +105,8 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         Arc::clone(&plan.policies),
         Some(Arc::clone(&oracle)),
     ));
-    let gates = gates(
-        (stage, kind),
-        Sources {
-            schedule: Arc::clone(&schedule),
-            recorder: Arc::clone(&recorder),
-            policies: Arc::clone(&plan.policies),
-            observers: observers.clone(),
-            oracle: Arc::clone(&oracle),
-            has_store: stage.stores.any(),
-            scale: stage.scale.clone(),
-        },
-    );
     let watched = Watched {
-        gates,
+        gates: gates((stage, kind), (&recorder, &schedule), (&observers, &oracle)),
         schedule: Arc::clone(&schedule),
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
@@ -134,11 +122,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let measurements = recorder.finish();
     let engine =
         EngineMeasurements::collect(observers.iter().map(|observer| &**observer), schedule);
-    let stopping = instances.into_iter().map(AnyInstance::stop);
-    let drained = futures_util::future::join_all(stopping)
-        .await
-        .into_iter()
-        .all(|done| done);
+    let drained = stop(instances).await;
     drop(host);
     Ok(PassResult {
         measurements,
@@ -152,6 +136,13 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         ttls,
         aside_ttls,
     })
+}
+
+/// Stops the instances; true if all that they had accepted was committed.
+async fn stop(instances: Vec<AnyInstance>) -> bool {
+    let stopping = instances.into_iter().map(AnyInstance::stop);
+    let stopped = futures_util::future::join_all(stopping).await;
+    stopped.into_iter().all(|done| done)
 }
 
 /// Before the instances go: their metrics can still be asked for.
@@ -190,10 +181,23 @@ fn alarms(
 
 /// The baseline is not judged, and samples of a simulation are judged together: none of them ends
 /// before the others.
-fn gates((stage, kind): (&Stage<'_>, PassKind), sources: Sources) -> GateWatch {
+fn gates(
+    (stage, kind): (&Stage<'_>, PassKind),
+    (recorder, schedule): (&Arc<Recorder>, &Arc<Schedule>),
+    (observers, oracle): (&[Arc<EngineObserver>], &Arc<StalenessOracle>),
+) -> GateWatch {
     let gates = match kind {
         PassKind::Before => &[],
         PassKind::After => &*stage.plan.gates,
+    };
+    let sources = Sources {
+        schedule: Arc::clone(schedule),
+        recorder: Arc::clone(recorder),
+        policies: Arc::clone(&stage.plan.policies),
+        observers: observers.to_vec(),
+        oracle: Arc::clone(oracle),
+        has_store: stage.stores.any(),
+        scale: stage.scale.clone(),
     };
     let is_sample = stage.plan.workload.sample.is_some();
     GateWatch::new(gates, !is_sample, sources)

@@ -78,7 +78,7 @@ pub fn watched(metric: Metric) -> Option<&'static Watched> {
 /// cannot be seen in a window.
 pub fn check(text: &str) -> Result<Check, CheckError> {
     let check: Check = text.parse()?;
-    seen_in_window(&check, &Who::Alert)?;
+    seen_in_window(&check, Who::Alert)?;
     Ok(check)
 }
 
@@ -92,7 +92,7 @@ pub(super) enum Who {
 }
 
 /// Whether `check` is about something that a window shows.
-pub(super) fn seen_in_window(check: &Check, who: &Who) -> Result<(), CheckError> {
+pub(super) fn seen_in_window(check: &Check, who: Who) -> Result<(), CheckError> {
     let name = check.metric.info().name;
     let Some(row) = watched(check.metric) else {
         let all: Vec<&str> = WATCHED.iter().map(|row| row.name).collect();
@@ -110,7 +110,7 @@ pub(super) fn seen_in_window(check: &Check, who: &Who) -> Result<(), CheckError>
         });
     };
     let takes = |selector: Selector| {
-        row.selectors.contains(&selector) || (*who == Who::Gate && selector == Selector::Phase)
+        row.selectors.contains(&selector) || (who == Who::Gate && selector == Selector::Phase)
     };
     let mut given = check.selectors.given();
     let Some(refused) = given.find(|selector| !takes(*selector)) else {

@@ -101,3 +101,29 @@ pub(in crate::report) fn lost(gate: &GateResult) -> String {
         gate.name, gate.target
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::cut_report;
+
+    #[test]
+    fn phases_windows_and_the_end_are_told() {
+        let report = cut_report();
+        let few = targets(&report.gates[..3], None);
+        insta::assert_snapshot!(few.lines(100, false).join("\n"), @"
+          target               wanted in                observed verdict      source
+        ✗ p95 in every window < 1.0 s 10 s windows 1.4 s at 24 s FAIL         ADR-006, Context
+        ? concurrent users    ≥ 1,000 steady               1,000 INCONCLUSIVE ADR-006, Context
+          customer hit ratio    ≥ 95%                      97.1% pass         ADR-006, Performance Impact
+        ");
+        let told: Vec<String> = report.gates[..3].iter().map(lost).collect();
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        p95 in every window: observed 1.4 s at 24 s, wanted < 1.0 s in 10 s windows; ended the run at 34 s; 15 windows of 10 s: 4 of them lost, 1 had too few samples (ADR-006, Context)
+        concurrent users: inconclusive, wanted ≥ 1,000 in steady; held until 34 s, when "p95 in every window" ended the run (ADR-006, Context)
+        customer hit ratio: observed 97.1%, wanted ≥ 95% (ADR-006, Performance Impact)
+        "#);
+        let ended = ended(report.ended_early.as_ref().expect("it was ended"));
+        insta::assert_snapshot!(ended.text, @"ENDED at 34.1 s of 85 s: p95 in every window was lost");
+    }
+}

@@ -65,8 +65,11 @@ pub(super) fn build(
     Some(built?.concat())
 }
 
-/// The list of gates, and that of each phase with the phase's name.
-fn lists(file: &File) -> Vec<(&Field<List<GateFile>>, Option<&Located<Arc<str>>>)> {
+/// A list of gates, and the name of the phase that it stands in.
+type InPhase<'f> = (&'f Field<List<GateFile>>, Option<&'f Located<Arc<str>>>);
+
+/// The scenario's list of gates, and that of each phase.
+fn lists(file: &File) -> Vec<InPhase<'_>> {
     let phases = file
         .traffic
         .value()

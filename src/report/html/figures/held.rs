@@ -294,6 +294,22 @@ mod tests {
     }
 
     #[test]
+    fn windows_that_lost_are_shaded() {
+        let report = crate::report::fixture::cut_report();
+        let timeline = Timeline::of(&report).expect("seconds");
+        let figure = response_times(&report, Some(&timeline));
+        assert_eq!(figure.svg.matches("class=\"loss\"").count(), 2);
+        let key = figure.legend.iter().find(|key| key.kind == KeyKind::Loss);
+        assert_eq!(
+            key.map(|key| &*key.text),
+            Some("windows that lost p95 in every window")
+        );
+        let report = sample_report();
+        let figure = response_times(&report, Timeline::of(&report).as_ref());
+        assert!(!figure.svg.contains("class=\"loss\""));
+    }
+
+    #[test]
     fn of_a_day_it_speaks_of_minutes() {
         let mut report = day_report();
         insta::assert_snapshot!(takeaway(&report), @"p95 kept its target of < 1.0 s in every one of 1,410 judged minutes; its worst was 227 ms, at 14 h 3 min.");

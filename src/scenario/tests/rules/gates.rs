@@ -20,8 +20,8 @@ fn small(gate: &str, of_calm: &str) -> String {
         )
 }
 
-fn secs(seconds: u64) -> Option<Duration> {
-    Some(Duration::from_secs(seconds))
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 #[test]
@@ -80,13 +80,13 @@ fn windows_and_ends_are_read_and_written_again() {
     let none = (None, None);
     let wanted = [
         none,
-        (secs(10), secs(0)),
-        (None, secs(30)),
-        (None, secs(30)),
+        (Some(secs(10)), Some(secs(0))),
+        (None, Some(secs(30))),
+        (None, Some(secs(30))),
         none,
-        (secs(10), None),
+        (Some(secs(10)), None),
         none,
-        (secs(5), secs(0)),
+        (Some(secs(5)), Some(secs(0))),
     ];
     assert_eq!(read, wanted);
     let again = parse("again.yaml", &first.resolved_yaml, &Overrides::default());
