@@ -44,6 +44,8 @@ pub(super) enum PassKind {
 
 /// What a pass measured.
 pub(super) struct PassResult {
+    /// The kinds of users by name, and how many there are of each.
+    pub(super) user_kinds: Vec<(String, u32)>,
     pub(super) measurements: Measurements,
     pub(super) engine: EngineMeasurements,
     pub(super) oracle: Arc<StalenessOracle>,
@@ -118,6 +120,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let drained = stop(instances).await;
     drop(host);
     Ok(PassResult {
+        user_kinds: user_kinds(plan),
         measurements,
         engine,
         oracle,
@@ -130,6 +133,11 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         ttls,
         aside_ttls,
     })
+}
+
+fn user_kinds(plan: &Plan) -> Vec<(String, u32)> {
+    let kinds = plan.workload.kinds.iter();
+    kinds.map(|kind| (kind.name.clone(), kind.users)).collect()
 }
 
 /// The database of a pass, which tells `listener` of its commits.
@@ -206,6 +214,7 @@ fn gates(
         policies: Arc::clone(&stage.plan.policies),
         observers: observers.to_vec(),
         oracle: Arc::clone(oracle),
+        user_kinds: user_kinds(stage.plan),
         has_store: stage.stores.any(),
         scale: stage.scale.clone(),
     };
