@@ -18,6 +18,7 @@ use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
+use crate::environment::DATABASE_SEED;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
@@ -77,7 +78,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
-        plan.seed.fork("database"),
+        plan.seed.fork(DATABASE_SEED),
         stage.clock.clone(),
         Arc::new(Both(Arc::clone(&oracle), Arc::clone(&write_behind))),
     );
@@ -266,12 +267,7 @@ async fn drive(
         ramp: plan.traffic.ramp,
         rhythm: plan.traffic.rhythm.clone(),
         request_timeout: plan.traffic.request_timeout,
-        value_sizes: plan
-            .database
-            .tables
-            .iter()
-            .map(|table| table.value_size)
-            .collect(),
+        value_sizes: plan.value_sizes(),
         clock: stage.clock.clone(),
         schedule: Arc::clone(&watched.schedule),
         sink: sink(stage, &watched.recorder),

@@ -11,13 +11,14 @@ use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
 use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
-use crate::environment::{DatabaseConfig, MemcachedConfig, RedisConfig};
+use crate::environment::{DATABASE_SEED, DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio};
 use crate::workload::rhythm::Rhythm;
+use crate::workload::size::ValueSizes;
 use crate::workload::{Dimension, Population, Workload};
 
 /// A validated scenario.
@@ -64,6 +65,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The size of the value of every key.
+    pub fn value_sizes(&self) -> ValueSizes {
+        self.database.value_sizes(self.seed.fork(DATABASE_SEED))
+    }
+
     /// The data types whose keys have a part that is new in each request, so that none comes twice.
     pub fn keys_come_once(&self) -> impl Iterator<Item = DataTypeId> {
         let populations = (0..).map(DataTypeId).zip(&self.workload.populations);

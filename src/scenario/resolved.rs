@@ -257,7 +257,7 @@ fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 12] 
         ("consistency", Yaml::word(policy.consistency.word())),
         ("invalidation", Yaml::word(policy.invalidation.word())),
         ("related", Yaml::List(related.collect())),
-        ("value_size", Yaml::word(size(table.value_size))),
+        ("value_size", Yaml::word(size(table.value_size.mean()))),
         ("prefilled", Yaml::word(table.prefilled)),
         (
             "origin",
@@ -304,6 +304,8 @@ fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static s
         Popularity::Uniform => Yaml::word("uniform"),
         Popularity::PerUser => Yaml::word("per-user"),
         Popularity::Zipf { skew } => map([("zipf", Yaml::word(skew))]),
+        Popularity::Latest { skew } => map([("latest", Yaml::word(skew))]),
+        _ => Yaml::word("todo"),
     };
     let mut keys = vec![("popularity", popularity)];
     if !dimensions.is_empty() {

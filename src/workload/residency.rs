@@ -244,10 +244,10 @@ mod tests {
     use crate::workload::Popularity;
 
     fn zipf(items: u64, skew: f64) -> Population {
-        Population {
-            dimensions: vec![Dimension::Cardinality(items)],
-            popularity: Popularity::Zipf { skew },
-        }
+        Population::new(
+            vec![Dimension::Cardinality(items)],
+            Popularity::Zipf { skew },
+        )
     }
 
     fn fiftieth() -> Share {
@@ -297,19 +297,19 @@ mod tests {
 
     #[test]
     fn users_bring_their_keys_and_new_keys_never_end() {
-        let own = Population {
-            dimensions: vec![Dimension::Cardinality(1_000), Dimension::Cardinality(5)],
-            popularity: Popularity::PerUser,
-        };
+        let own = Population::new(
+            vec![Dimension::Cardinality(1_000), Dimension::Cardinality(5)],
+            Popularity::PerUser,
+        );
         let fitted = fit(&[tenant(&own)], 2_500.0, fiftieth());
         assert!(
             fitted.competed && (fitted.capacity - 50.0).abs() < 1e-6,
             "{fitted:?}"
         );
-        let new = Population {
-            dimensions: vec![Dimension::Cardinality(1_000), Dimension::Unique],
-            popularity: Popularity::PerUser,
-        };
+        let new = Population::new(
+            vec![Dimension::Cardinality(1_000), Dimension::Unique],
+            Popularity::PerUser,
+        );
         let fitted = fit(&[tenant(&new)], 2_500.0, fiftieth());
         assert!(
             fitted.competed && (fitted.capacity - 50.0).abs() < 1e-6,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::keys::KeySpace;
+use super::keys::{Draw, KeySpace};
 use super::{Dimension, KeyParams, Request, Step, Workload};
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::Operation;
@@ -106,12 +106,13 @@ impl Traffic {
     }
 
     /// The parameters of the key of `data_type` that is asked for more than all others but `rank` of
-    /// them; `None` if there are not so many, or if no key is more anybody's than another's.
+    /// them; `None` if there are not so many, or if no key is more anybody's than another's. Where keys
+    /// drift, it is the one that was so at the run's start; where the newest are popular, now.
     pub fn of_rank(&self, data_type: DataTypeId, rank: u64) -> Option<KeyParams> {
         let keys = self.key_spaces.get(data_type.index())?;
         let shared = keys.own.is_none() && !keys.dimensions.contains(&Dimension::Unique);
         let found = shared && rank < keys.ranks.items();
-        found.then(|| keys.params_of(keys.bijection.map(rank), 0, 0))
+        found.then(|| keys.params_of(keys.item_of(rank, Duration::ZERO), 0, 0))
     }
 
     /// How many of the `count` most popular keys of `data_type` there are to ask for: all of them, or of
@@ -161,7 +162,7 @@ impl Traffic {
     }
 }
 
-/// One user. About 70 bytes.
+/// One user. About 90 bytes.
 #[derive(Clone, Debug)]
 pub struct User {
     traffic: Arc<Traffic>,
@@ -173,6 +174,8 @@ pub struct User {
     begun: u32,
     /// Whether its last step was to think.
     thought: bool,
+    /// When its next step is, counted from the run's start.
+    moment: Duration,
 }
 
 impl User {
@@ -187,7 +190,14 @@ impl User {
             requests: 0,
             begun: 0,
             thought: false,
+            moment: Duration::ZERO,
         }
+    }
+
+    /// It is `moment` now, counted from the run's start: by the schedule, not by when the user's turn
+    /// came. To be said before [`User::next`]: where keys drift, it decides which of them are popular.
+    pub fn at(&mut self, moment: Duration) {
+        self.moment = moment;
     }
 
     /// It went and comes back: it begins again with what every user does once, a new login. What it
@@ -233,7 +243,15 @@ impl User {
         let unique = (self.index << 32).wrapping_add(self.requests);
         self.requests += 1;
         let params = match self.traffic.key_spaces.get(data_type.index()) {
-            Some(keys) => keys.draw(&mut self.stream, self.index, unique),
+            Some(keys) => {
+                let draw = Draw {
+                    user: self.index,
+                    unique,
+                    puts: operation == Operation::Put,
+                    moment: self.moment,
+                };
+                keys.draw(&mut self.stream, draw)
+            }
             None => KeyParams::default(),
         };
         Step::Request(Request {

@@ -16,9 +16,9 @@ use crate::engine::data_type::{DataType, Invalidation, KeyPattern, Strategy};
 use crate::environment::{ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
 use crate::workload::Population;
+use crate::workload::size::{VALUE_SIZE_MAX, ValueSize};
 
 const DATA_TYPES_MAX: usize = 1_000;
-const VALUE_SIZE_MAX: ByteSize = ByteSize(64 << 20);
 /// With more, a TTL could shrink to nothing.
 const TTL_JITTER_MAX: Ratio = Ratio(0.9);
 /// A counter has no row in the origin.
@@ -164,7 +164,7 @@ fn build_one(
             Some(TableConfig {
                 read_time: NO_TIME,
                 write_time: NO_TIME,
-                value_size: ByteSize(0),
+                value_size: ValueSize::Constant(ByteSize(0)),
                 prefilled: false,
             })
         }
@@ -349,7 +349,7 @@ fn build_table(
     }
     let value_size = file.value_size.given().and_then(|size| {
         if (ByteSize(1)..=VALUE_SIZE_MAX).contains(&size.value) {
-            return Some(size.value);
+            return Some(ValueSize::Constant(size.value));
         }
         let message = format!("`value_size` cannot be {}", resolved::size(size.value));
         let advice = format!("from 1B up to {}", resolved::size(VALUE_SIZE_MAX));

@@ -73,10 +73,7 @@ pub(super) fn build(
     if per_user {
         check_per_user(name, &dimensions, users?, place, errors)?;
     }
-    Some(Population {
-        dimensions,
-        popularity: popularity?,
-    })
+    Some(Population::new(dimensions, popularity?))
 }
 
 fn build_popularity(field: &Field<PopularityFile>, errors: &mut Errors) -> Built<Popularity> {

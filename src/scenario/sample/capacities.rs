@@ -287,7 +287,7 @@ fn key_bytes(policy: &DataType) -> u64 {
 fn value_bytes(plan: &Plan, id: DataTypeId) -> u64 {
     match plan.policies.get(id).strategy {
         Strategy::Counter => COUNTER_BYTES,
-        _ => plan.database.tables[id.index()].value_size.0,
+        _ => plan.database.tables[id.index()].value_size.mean().0,
     }
 }
 
