@@ -183,7 +183,7 @@ proptest! {
             let keys = space(&population);
             let mut stream = Seed(seed).stream("draws");
             let moments = moments_s.iter().copied().map(Duration::from_secs);
-            let draw = |at: Duration| keys.draw(&mut stream, asked(0, at.as_secs() % 3 == 0, at));
+            let draw = |at: Duration| keys.draw(&mut stream, asked(0, at.as_secs().is_multiple_of(3), at));
             moments.map(draw).collect::<Vec<_>>()
         };
         for key in draws() {

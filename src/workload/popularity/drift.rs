@@ -5,7 +5,7 @@
 //! comes to the hottest place, and every other cools down by one. So a share of all ranks, hot and
 //! cold alike, has another key after the same share of a period, and what was hot is long gone
 //! before it comes back: cold keys turn hot at once and cool down by and by, as news do (the "hot-in"
-//! pattern of Jin et al., "NetCache", SOSP 2017, spread over time).
+//! pattern of Jin et al., "`NetCache`", SOSP 2017, spread over time).
 //!
 //! Called by `keys`. Pure: which key has a rank depends on the seed and the moment alone, never on
 //! what was asked before, and at any moment each rank has one key and each key one rank.
