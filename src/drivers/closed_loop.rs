@@ -90,7 +90,7 @@ impl ClosedLoop {
         let crowd = Arc::new(Crowd::new(users, caller, halted)?);
         let attack = prepare(&crowd, host, request_timeout).map_err(|e| refusal(&e))?;
         let stopped = keeper.attend(attack).await?;
-        Ok(crowd.counts.driven(stopped))
+        Ok(crowd.tally.driven(stopped))
     }
 }
 

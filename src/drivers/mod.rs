@@ -4,12 +4,16 @@
 //! one sample per request to a sink; it judges nothing.
 
 pub mod alarm;
+pub mod arrivals;
 pub mod closed_loop;
 mod coming;
 pub mod crowd;
 pub mod direct;
+mod dispatch;
 pub mod http;
 pub mod interrupt;
+pub mod open_loop;
+mod tally;
 
 use crate::engine::data_type::{Key, PolicyTable};
 use crate::workload::Request;
@@ -31,6 +35,9 @@ pub struct Driven {
     pub requests: u64,
     /// Requests that were sent but not recorded, because a stop did not wait for their answer.
     pub requests_abandoned: u64,
+    /// Requests that were due and never sent: they would have waited longer than the request timeout
+    /// for others to end.
+    pub requests_dropped: u64,
     /// Whether it was stopped before the schedule's end.
     pub stopped: bool,
 }

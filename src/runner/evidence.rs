@@ -52,9 +52,10 @@ impl RunEvidence<'_> {
             Metric::Distribution(Distribution::ServiceTime, statistic) => {
                 of(&self.after.measurements.service_time(&query), statistic)
             }
-            Metric::Distribution(Distribution::Slip, statistic) => {
-                of(&self.after.measurements.slip_in(query.phases), statistic)
-            }
+            Metric::Distribution(Distribution::Slip, statistic) => of(
+                &self.after.measurements.starts_in(query.phases).slip,
+                statistic,
+            ),
             Metric::Distribution(Distribution::Staleness, statistic) => {
                 self.staleness(&query, statistic)
             }

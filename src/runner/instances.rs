@@ -196,7 +196,7 @@ fn modelled_stores(stage: &Stage<'_>, kind: PassKind) -> Option<Stores<ModelledR
 
 /// What stands between users and a simulated instance: HTTP, unless the plan leaves it out.
 fn face(calibration: &Calibration, plan: &Plan) -> Face {
-    let http = plan.traffic.driver == Driver::Closed;
+    let http = plan.traffic.driver != Driver::Direct;
     Face {
         way: if http {
             calibration.http.clone()

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::alerts::Alarms;
@@ -13,9 +14,12 @@ use super::jobs::{JobRun, Jobs};
 use super::monitor::{Monitor, Observed, Untouched, Watched};
 use super::redis::Redis;
 use super::{RunError, Stage, Time};
+use crate::drivers::arrivals::Source;
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
+use crate::drivers::http::face::InstanceFace;
+use crate::drivers::open_loop::OpenLoop;
 use crate::drivers::{Driven, DriverError};
 use crate::engine::event::Observer;
 use crate::environment::DATABASE_SEED;
@@ -34,6 +38,7 @@ use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
 use crate::scenario::plan::{Driver, PhasePlan, Plan};
 use crate::workload::TRAFFIC_SEED;
+use crate::workload::arrivals::PhaseArrivals;
 use crate::workload::user::Traffic;
 
 /// What is told when the users have gone and the instances are still there.
@@ -287,18 +292,73 @@ async fn drive(
     } else {
         jobs
     };
-    // In real time on the generator's threads, apart from the thread that watches. In virtual time
-    // nobody listens, and what HTTP takes is part of the instances.
-    let driving = if plan.traffic.driver == Driver::Closed && !stage.clock.is_virtual() {
-        let targets = instances.iter().filter_map(AnyInstance::url).collect();
-        tokio::spawn(jobs.beside(ClosedLoop { users, targets }.run()))
-    } else {
-        let targets = instances.iter().map(AnyInstance::service).collect();
-        tokio::spawn(jobs.beside(Direct { users, targets }.run()))
-    };
+    let driving = tokio::spawn(jobs.beside(driving(stage, kind, instances, users)));
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
     let (driven, jobs) = driving
         .await
         .map_err(|lost| DriverError::Attack(lost.to_string()))?;
     Ok((driven?, observed, jobs))
+}
+
+/// Drives `users` in the way that the plan wants. In real time that is on the generator's threads, apart
+/// from the thread that watches. In virtual time nobody listens to HTTP, and what it takes is part of
+/// the instances.
+fn driving(
+    stage: &Stage<'_>,
+    kind: PassKind,
+    instances: &[AnyInstance],
+    users: Users,
+) -> BoxFuture<'static, Result<Driven, DriverError>> {
+    let traffic = &stage.plan.traffic;
+    let services = instances.iter().map(AnyInstance::service).collect();
+    let urls: Vec<String> = instances.iter().filter_map(AnyInstance::url).collect();
+    let real = !stage.clock.is_virtual();
+    match traffic.driver {
+        Driver::Open => {
+            let open = OpenLoop {
+                source: Source::Paced {
+                    traffic: Arc::clone(&users.traffic),
+                    phases: arrivals(stage.plan, kind),
+                    start: users.schedule.start(),
+                },
+                in_flight: traffic.in_flight,
+                users,
+            };
+            if real {
+                let face = InstanceFace {
+                    policies: Arc::clone(&open.users.policies),
+                    value_sizes: open.users.value_sizes.clone(),
+                };
+                Box::pin(async move { open.run(|| face.clone(), &urls).await })
+            } else {
+                Box::pin(open.run_directly(services))
+            }
+        }
+        Driver::Closed if real => {
+            let targets = urls;
+            Box::pin(ClosedLoop { users, targets }.run())
+        }
+        Driver::Closed | Driver::Direct => {
+            let targets = services;
+            Box::pin(Direct { users, targets }.run())
+        }
+    }
+}
+
+/// What arrives in the phases of a pass. Without the cache as much as in the first phase that is
+/// measured with it.
+fn arrivals(plan: &Plan, kind: PassKind) -> Vec<PhaseArrivals> {
+    let planned = &plan.traffic.phases;
+    let first = planned
+        .iter()
+        .find(|phase| phase.kind == PhaseKind::Measure && phase.arrivals.is_some());
+    let phases = phases(plan, kind).into_iter().enumerate();
+    let of = |(at, (_, _, duration)): (usize, (String, PhaseKind, _))| PhaseArrivals {
+        duration,
+        arrivals: match kind {
+            PassKind::Before => first.and_then(|phase| phase.arrivals),
+            PassKind::After => planned.get(at).and_then(|phase| phase.arrivals),
+        },
+    };
+    phases.map(of).collect()
 }

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod alternatives;
+mod arrivals;
 mod data_types;
 mod durability;
 mod gates;

@@ -139,6 +139,7 @@
 
 mod alerts;
 pub(super) mod alternatives;
+pub(super) mod arrivals;
 pub(super) mod durability;
 mod gates;
 pub(super) mod invalidation;

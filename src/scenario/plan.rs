@@ -17,6 +17,7 @@ use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
 use crate::units::{ByteSize, Ratio};
+use crate::workload::arrivals::Arrivals;
 use crate::workload::rhythm::Rhythm;
 use crate::workload::size::ValueSizes;
 use crate::workload::{Dimension, Population, Workload};
@@ -182,6 +183,8 @@ pub struct TrafficPlan {
     pub rhythm: Option<Rhythm>,
     /// How long a user waits for an answer before it counts as an error.
     pub request_timeout: Duration,
+    /// How many requests may be under way at once, if the driver is open.
+    pub in_flight: u32,
     /// The phases, in order; at least one measures.
     pub phases: Vec<PhasePlan>,
 }
@@ -195,6 +198,10 @@ impl TrafficPlan {
     /// How many users should be live at once at some time: all, or by the rhythm 99% of the most
     /// from the moment when all have arrived.
     pub fn users_live_wanted(&self) -> u64 {
+        // Visitors come and go.
+        if self.driver == Driver::Open {
+            return 0;
+        }
         let users = u64::from(self.users);
         self.rhythm.as_ref().map_or(users, |rhythm| {
             let most = rhythm.most(self.ramp, self.duration());
@@ -215,7 +222,9 @@ pub enum Driver {
     /// Over HTTP, each waiting for its answer.
     #[default]
     Closed,
-    /// The same users in process, without HTTP.
+    /// Over HTTP, by a schedule, whoever takes how long to answer.
+    Open,
+    /// The users of `closed` in process, without HTTP.
     Direct,
 }
 
@@ -227,7 +236,7 @@ impl Driver {
 }
 
 /// One phase.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PhasePlan {
     /// Its name, unique in the plan. The name `warm-up` makes it one.
     pub name: String,
@@ -235,6 +244,8 @@ pub struct PhasePlan {
     pub kind: PhaseKind,
     /// How long it lasts.
     pub duration: Duration,
+    /// How many requests arrive in it, if the driver is open; `None`: none.
+    pub arrivals: Option<Arrivals>,
 }
 
 /// How a plan is simulated in virtual time.

@@ -3,6 +3,7 @@
 //! Made from the plan and not from the file, so that it says what is run and not what was meant;
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
+mod arrivals;
 mod day;
 mod durability;
 mod layers;
@@ -61,8 +62,13 @@ impl Yaml {
 }
 
 /// A mapping in the order written.
-fn map<const N: usize>(entries: [(&str, Yaml); N]) -> Yaml {
-    Yaml::Map(entries.map(|(key, value)| (key.to_owned(), value)).into())
+fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Yaml)>) -> Yaml {
+    let entries = entries.into_iter();
+    Yaml::Map(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 /// A size in the largest unit that keeps it exact: the short form for people would round it.
@@ -322,10 +328,14 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
     let on_start = workload.on_start.iter();
     let on_start = on_start.map(|(data_type, asked)| Yaml::name(&name(*data_type, *asked)));
     let phases = traffic.phases.iter().map(|phase| {
-        map([
+        let mut keys = vec![
             ("name", Yaml::name(&phase.name)),
             ("for", Yaml::span(phase.duration)),
-        ])
+        ];
+        // A phase without them is a phase to which nobody comes.
+        let arrivals = phase.arrivals.as_ref();
+        keys.extend(arrivals.map(|arrivals| ("arrivals", arrivals::arrivals(arrivals))));
+        map(keys)
     });
     let mix = workload.mix.iter().map(|entry| {
         (
@@ -340,6 +350,7 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
         ("rhythm", day::rhythm(traffic.rhythm.as_ref())),
         ("think_time", Yaml::word(workload.think_time)),
         ("request_timeout", Yaml::span(traffic.request_timeout)),
+        ("in_flight", Yaml::word(traffic.in_flight)),
         ("on_start", Yaml::List(on_start.collect())),
         ("phases", Yaml::List(phases.collect())),
         ("mix", Yaml::Map(mix.collect())),

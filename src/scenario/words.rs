@@ -2,6 +2,7 @@
 
 use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
+use super::file::arrivals::Spacing;
 use super::jobs::Deployment;
 use super::plan::Driver;
 use super::yaml::Node;
@@ -166,8 +167,17 @@ impl Word for Algorithm {
 
 impl Word for Driver {
     const WHAT: &'static str = "driver";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("closed", Self::Closed),
+        ("open", Self::Open),
+        ("direct", Self::Direct),
+    ];
+}
+
+impl Word for Spacing {
+    const WHAT: &'static str = "spacing";
     const WORDS: &'static [(&'static str, Self)] =
-        &[("closed", Self::Closed), ("direct", Self::Direct)];
+        &[("poisson", Self::Poisson), ("even", Self::Even)];
 }
 
 macro_rules! decode_words {
@@ -194,7 +204,8 @@ decode_words!(
     OnFull,
     Deployment,
     Algorithm,
-    Driver
+    Driver,
+    Spacing
 );
 
 #[cfg(test)]

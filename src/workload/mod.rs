@@ -4,6 +4,7 @@
 //! Everything here is pure and drawn from the run's seed: a user is a state machine that drivers
 //! step. Knows no driver, no network and no clock.
 
+pub mod arrivals;
 mod keys;
 pub mod popularity;
 pub mod residency;
@@ -79,6 +80,8 @@ pub enum Step {
     Think(Duration),
     /// Asks.
     Request(Request),
+    /// Has done what it came for; only of an arrival, never of a user of a closed loop.
+    End,
 }
 
 /// Which keys of a data type are asked for how often.

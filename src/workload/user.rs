@@ -200,6 +200,14 @@ impl User {
         self.moment = moment;
     }
 
+    /// SHIM
+    pub fn for_arrival(traffic: Arc<Traffic>, number: u64) -> Self {
+        let mut user = Self::new(traffic, number);
+        user.begun = u32::MAX - 1;
+        user.thought = true;
+        user
+    }
+
     /// It went and comes back: it begins again with what every user does once, a new login. What it
     /// asks for stays its own.
     pub fn come_back(&mut self) {
@@ -228,6 +236,9 @@ impl User {
             let (data_type, operation) = (*data_type, *operation);
             self.begun += 1;
             return self.ask(data_type, operation);
+        }
+        if self.begun >= u32::MAX - 1 && self.requests > 0 {
+            return Step::End;
         }
         self.thought = !self.thought;
         if self.thought {

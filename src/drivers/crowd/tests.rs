@@ -1,12 +1,14 @@
 //! A crowd with a rhythm, in virtual time: who is there when, and what those do who come back.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::virtual_time;
+use crate::drivers::Driven;
 use crate::drivers::direct::Direct;
 use crate::engine::data_type::{DataType, DataTypeId, Key, Strategy};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
@@ -90,6 +92,9 @@ impl SampleSink for Sink {
     fn record(&self, sample: Sample) {
         self.samples.lock().push(sample);
     }
+    fn request_dropped(&self, _: PhaseId) {
+        unreachable!("who waits for an answer is never dropped");
+    }
     fn user_started(&self) {
         self.change(1);
     }
@@ -97,7 +102,7 @@ impl SampleSink for Sink {
         self.change(-1);
     }
     fn request_started(&self) {
-        count(&self.in_flight);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
     }
     fn request_ended(&self) {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);

@@ -125,6 +125,7 @@ impl<F: Face> Caller for HttpCaller<F> {
             outcome,
             layer,
             intended_start: call.intended_start,
+            waited: call.waited,
             sent,
             finished: self.clock.now(),
             read,

@@ -126,15 +126,14 @@ fn cpus() -> u32 {
 fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
     let after = &passes.after;
     let measurements = &after.measurements;
-    let slip = measurements.slip();
+    let starts = measurements.starts_in(Phases::Measured);
     let generator_cpu_cores = cores(after, "generator");
     let died = |pass: &PassResult| pass.observed.redis_died.clone();
     let interrupted = |pass: &PassResult| pass.observed.interrupted;
     let evidence = validity::Evidence {
         requests: measurements.count(&Query::default()),
-        // Closed-loop users drop nothing: what they do not ask, they do not owe.
-        dropped: 0,
-        slip_p99: slip.quantile(0.99),
+        dropped: starts.dropped,
+        slip_p99: starts.slip.quantile(0.99),
         simulated: matches!(time, Time::Virtual { .. }),
         generator_cpu_cores,
         cpus: cpus(),
@@ -168,7 +167,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         interrupted: evidence.interrupted,
         generator_cpu_cores,
         instances_cpu_cores: cores(after, "instance").or_else(|| simulated_cores(after)),
-        slip_us: slip.summary_us(),
+        slip_us: starts.slip.summary_us(),
         users_live_max: evidence.users_live_max,
         users_in_flight_max: measurements.in_flight_max(),
     }

@@ -40,8 +40,7 @@ pub(super) fn requests(pass: &PassResult) -> Requests {
         total: measurements.count(&all),
         errors: errors_by_kind.values().sum(),
         errors_by_kind,
-        // Closed-loop users drop nothing: what they do not ask, they do not owe.
-        dropped: 0,
+        dropped: measurements.starts_in(Phases::Measured).dropped,
         rate_per_s: rate(measurements),
         response_time_us: measurements.response_time(&all).summary_us(),
         service_time_us: measurements.service_time(&all).summary_us(),

@@ -9,17 +9,23 @@ use super::super::file::{PhaseFile, TrafficFile};
 use super::super::plan::{Driver, PhasePlan, TrafficPlan};
 use super::super::yaml::short;
 use super::data_types::Names;
-use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, rhythm, span, span_within};
+use super::{
+    Built, MS, PHASE_MAX, TIMEOUT_MAX, arrivals, check_name, count, rhythm, span, span_within,
+};
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
 use crate::measure::PhaseKind;
 use crate::units::{Span, SpanRange};
+use crate::workload::arrivals::Arrivals;
 use crate::workload::{MixEntry, Population, Workload};
 
 const USERS_MAX: u64 = 1_000_000;
 /// A phase's place is a byte.
 const PHASES_MAX: usize = 200;
 const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// As many connections as a service of this size is used to.
+const IN_FLIGHT_DEFAULT: u64 = 1_000;
+const IN_FLIGHT_MAX: u64 = 1_000_000;
 const WARM_UP: &str = "warm-up";
 
 /// The traffic, as far as it does not belong to the workload alone.
@@ -80,11 +86,21 @@ pub(super) fn build(
         MS..=TIMEOUT_MAX,
         errors,
     );
-    let phases = file
-        .phases
-        .given()
-        .and_then(|phases| build_phases(phases, duration, errors));
     let driver = file.driver.or(Driver::default());
+    let arrivals = arrivals::build(&file.arrivals, errors);
+    let phases = file.phases.given().and_then(|phases| {
+        let built = build_phases(phases, arrivals?, duration, errors)?;
+        check_arrivals(driver?, &file.driver, &built, phases, errors)?;
+        Some(built)
+    });
+    let in_flight = Some(IN_FLIGHT_DEFAULT);
+    let in_flight = count(
+        "in_flight",
+        &file.in_flight,
+        in_flight,
+        1..=IN_FLIGHT_MAX,
+        errors,
+    );
     let rhythm = rhythm::build(&file.rhythm, errors);
     let ramp = build_ramp(&file.ramp, phases.as_deref(), errors);
     let on_start = build_on_start(&file.on_start, names, errors);
@@ -99,6 +115,7 @@ pub(super) fn build(
             ramp: ramp?,
             rhythm: rhythm?,
             request_timeout: request_timeout?,
+            in_flight: in_flight? as u32,
             phases: phases?,
         },
         think_time: think_time?,
@@ -130,8 +147,32 @@ fn build_ramp(
     Some(ramp)
 }
 
+/// Somebody must come if the driver waits for arrivals.
+fn check_arrivals(
+    driver: Driver,
+    field: &Field<Driver>,
+    built: &[PhasePlan],
+    phases: &Located<List<PhaseFile>>,
+    errors: &mut Errors,
+) -> Built<()> {
+    let measured = |phase: &&PhasePlan| phase.kind == PhaseKind::Measure;
+    let comes = |phase: &PhasePlan| {
+        let arrivals = phase.arrivals.as_ref();
+        arrivals.is_some_and(|arrivals| arrivals.shape.expected(phase.duration) >= 1.0)
+    };
+    if driver != Driver::Open || built.iter().filter(measured).any(comes) {
+        return Some(());
+    }
+    let place = field.place().unwrap_or(&phases.place);
+    let message = "the driver is open, and nobody arrives in a measured phase";
+    let advice = "say how many arrive, as in `arrivals: 500/s` under `traffic` or in a phase";
+    errors.push(Diagnostic::new(place, message).help(advice));
+    None
+}
+
 fn build_phases(
     list: &Located<List<PhaseFile>>,
+    arrivals: Option<Arrivals>,
     duration: Option<Duration>,
     errors: &mut Errors,
 ) -> Built<Vec<PhasePlan>> {
@@ -147,6 +188,7 @@ fn build_phases(
         .map(|phase| {
             let phase = &phase.as_ref()?.value;
             let duration = span("for", &phase.duration, None, MS..=PHASE_MAX, errors);
+            let own = arrivals::build(&phase.arrivals, errors);
             let name = phase.name.given()?;
             if !check_name(name, "a phase's name", errors) {
                 return None;
@@ -155,6 +197,11 @@ fn build_phases(
                 name: name.value.to_string(),
                 kind: kind_of(&name.value),
                 duration: duration?,
+                arrivals: if phase.arrivals.is_absent() {
+                    arrivals
+                } else {
+                    own?
+                },
             })
         })
         .collect();

@@ -6,6 +6,7 @@ use super::super::decode::{Decode, Field, Fields, List, Map, Switch};
 use super::super::diagnostics::Errors;
 use super::super::plan::Driver;
 use super::super::yaml::Node;
+use super::arrivals::ArrivalsFile;
 use super::rhythm::RhythmFile;
 use crate::units::{Span, SpanRange};
 
@@ -17,6 +18,8 @@ pub(in crate::scenario) struct TrafficFile {
     pub(in crate::scenario) rhythm: Field<Switch<RhythmFile>>,
     pub(in crate::scenario) think_time: Field<SpanRange>,
     pub(in crate::scenario) request_timeout: Field<Span>,
+    pub(in crate::scenario) arrivals: Field<Switch<ArrivalsFile>>,
+    pub(in crate::scenario) in_flight: Field<u64>,
     pub(in crate::scenario) on_start: Field<List<Arc<str>>>,
     pub(in crate::scenario) phases: Field<List<PhaseFile>>,
     pub(in crate::scenario) mix: Field<Map<f64>>,
@@ -32,6 +35,8 @@ impl Decode for TrafficFile {
             rhythm: fields.optional("rhythm"),
             think_time: fields.required("think_time", "1s..3s"),
             request_timeout: fields.optional("request_timeout"),
+            arrivals: fields.optional("arrivals"),
+            in_flight: fields.optional("in_flight"),
             on_start: fields.optional("on_start"),
             phases: fields.required("phases", "[{ name: steady, for: 60s }]"),
             mix: fields.required("mix", "{ customer.get: 1 }"),
@@ -45,6 +50,7 @@ impl Decode for TrafficFile {
 pub(in crate::scenario) struct PhaseFile {
     pub(in crate::scenario) name: Field<Arc<str>>,
     pub(in crate::scenario) duration: Field<Span>,
+    pub(in crate::scenario) arrivals: Field<Switch<ArrivalsFile>>,
 }
 
 impl Decode for PhaseFile {
@@ -53,6 +59,7 @@ impl Decode for PhaseFile {
         let phase = Self {
             name: fields.required("name", "steady"),
             duration: fields.required("for", "60s"),
+            arrivals: fields.optional("arrivals"),
         };
         fields.close();
         Some(phase)

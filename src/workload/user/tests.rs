@@ -74,7 +74,7 @@ fn requests(traffic: &Arc<Traffic>, index: u64, count: usize) -> Vec<Request> {
     std::iter::repeat_with(|| user.next())
         .filter_map(|step| match step {
             Step::Request(request) => Some(request),
-            Step::Think(_) => None,
+            Step::Think(_) | Step::End => None,
         })
         .take(count)
         .collect()
