@@ -12,6 +12,8 @@ mod gates;
 mod invalidation;
 mod jobs;
 mod limit;
+mod operations;
+mod popularity;
 mod population;
 mod protection;
 mod rhythm;
@@ -20,6 +22,7 @@ mod sliding;
 mod stores;
 mod topology;
 mod traffic;
+mod value_size;
 mod warming;
 
 use std::ops::RangeInclusive;

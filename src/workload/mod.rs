@@ -7,6 +7,7 @@
 pub mod arrivals;
 mod keys;
 pub mod popularity;
+pub mod presets;
 pub mod residency;
 pub mod rhythm;
 pub mod sampling;

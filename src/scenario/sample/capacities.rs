@@ -153,7 +153,11 @@ impl Capacities {
             lifetime("the remote layer", tenant, policy.ttl, 1, remote)
         });
         let strata = Strata::new(population.drawn_items(), population.skew(), share, Seed(0));
-        let thinned = strata.thinned();
+        let mut thinned = strata.thinned();
+        // Of those requests that ask for keys that come again.
+        for key in &mut thinned {
+            key.draws *= 1.0 - population.one_hit.0;
+        }
         let loading = loading(plan, id, &thinned, share);
         if loading > TOLD_FROM {
             self.caveats.push(format!(

@@ -10,7 +10,7 @@ use crate::scenario::jobs::{JobAction, JobPlan};
 use crate::scenario::plan::Plan;
 use crate::units::{Ratio, thousands};
 use crate::workload::sampling::Share;
-use crate::workload::{MixEntry, Population};
+use crate::workload::{MixEntry, Popularity, Population};
 
 /// Fewer servers queue in another way than many.
 const SERVERS_MIN: f64 = 4.0;
@@ -109,10 +109,13 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
     for (id, policy) in plan.policies.iter() {
         let population = &plan.workload.populations[id.index()];
         let what = || format!("`{}`", policy.name);
-        if policy.strategy == Strategy::Counter && population.is_shared() && population.skew() > 0.0
+        if policy.strategy == Strategy::Counter && population.is_shared() && population.is_skewed()
         {
             let why = "its popular keys are the ones that reach their limit, and they are asked for \
                        less often in a sample";
+            found.push(impossible(what(), why));
+        }
+        if let Some(why) = law_without_sample(population) {
             found.push(impossible(what(), why));
         }
         if is_changed(plan, id) && has_sampled_relatives(plan, id) {
@@ -124,6 +127,28 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
     found.extend(invalidations(plan, share));
     found.extend(jobs(plan));
     found
+}
+
+/// Why no share of these keys is asked for as all of them are.
+fn law_without_sample(population: &Population) -> Option<&'static str> {
+    if !population.is_shared() {
+        return None;
+    }
+    if population.drift.is_some() {
+        return Some(
+            "its keys drift, and the few that a sample keeps would be new to it where the whole \
+             has known them",
+        );
+    }
+    match population.popularity {
+        Popularity::Latest { .. } => Some(
+            "every put makes a new key, and the fewer puts of a sample would age its keys more slowly",
+        ),
+        Popularity::Hotspot { .. } | Popularity::Shares(_) => {
+            Some("a sample weighs keys by Zipf's law, and these follow another")
+        }
+        Popularity::Uniform | Popularity::Zipf { .. } | Popularity::PerUser => None,
+    }
 }
 
 /// What operators do that no sample does as well.
