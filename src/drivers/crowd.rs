@@ -166,7 +166,6 @@ impl<C: Caller> Crowd<C> {
             }
             user.at(due.since(self.schedule.start()));
             match user.next() {
-                Step::End => return None,
                 Step::Think(pause) => {
                     // From the answer on, not from when we got around to it.
                     due = due + pause;
@@ -176,6 +175,8 @@ impl<C: Caller> Crowd<C> {
                         return None;
                     }
                 }
+                // Only arrivals end by themselves.
+                Step::End => return None,
                 Step::Request(request) => {
                     let phase = self.schedule.phase_at(due)?;
                     let asked = self.ask(user, &request, phase, due);

@@ -161,6 +161,9 @@ impl<C: Caller> Lane<C> {
         // Until when the last one waited for a place: what was due before waited with it.
         let mut blocked_until = Timestamp::EPOCH;
         for arrival in arrivals {
+            if arrival.due.is_none() && self.shared.clock.now() >= self.shared.schedule.end() {
+                return;
+            }
             if let Some(due) = arrival.due {
                 self.wait_until(due).await;
             }

@@ -54,9 +54,17 @@ pub enum DriverError {
     /// Another attack is going on in this process.
     #[error("a closed-loop run is going on in this process; wait for its end, then start this one")]
     Busy,
-    /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made: {0}")]
-    Client(#[source] reqwest::Error),
+    /// Nothing can be sent to a URL.
+    #[error("nothing can be sent to `{url}`: {problem}")]
+    Target {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The trace could not be opened, or not be read to its end.
+    #[error("{0}")]
+    Trace(#[source] crate::workload::trace::TraceError),
     /// There is no thread left for the driver's alarm.
     #[error("the driver cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
     Thread(#[source] std::io::Error),

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::arrivals::Source;
+use super::arrivals::{LaneArrivals, Source};
 use super::crowd::{Caller, Users, becomes_true};
 use super::direct::DirectCaller;
 use super::dispatch::{Lane, Shared};
-use super::http::HttpCaller;
 use super::http::face::Face;
+use super::http::{HttpCaller, HttpTargets};
 use super::tally::Tally;
 use super::{Driven, DriverError};
 use crate::environment::instance::service::Service;
@@ -54,15 +54,15 @@ impl OpenLoop {
         let threads = self.threads();
         let mut running = Vec::with_capacity(threads);
         for at in 0..threads {
-            let caller = HttpCaller::new(
-                face(),
-                Arc::clone(&self.users.policies),
-                self.users.request_timeout,
-                self.users.clock.clone(),
-                targets.to_vec(),
-            )?;
             let arrivals = self.source.lane(at, threads)?;
             let places = share_of(self.in_flight, at, threads);
+            let to = HttpTargets {
+                urls: targets.to_vec(),
+                request_timeout: self.users.request_timeout,
+                connections_max: places as usize,
+            };
+            let (policies, clock) = (Arc::clone(&self.users.policies), self.users.clock.clone());
+            let caller = HttpCaller::new(face(), policies, clock, &to)?;
             let shared = Arc::clone(&shared);
             let (done, ended) = oneshot::channel();
             let body = move || {
@@ -160,7 +160,7 @@ fn on_this_thread<C: Caller>(
     shared: Arc<Shared>,
     caller: C,
     places: u32,
-    arrivals: super::arrivals::LaneArrivals,
+    arrivals: LaneArrivals,
 ) -> Result<(), DriverError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -6,6 +6,7 @@
 mod arrivals;
 mod day;
 mod durability;
+mod kinds;
 mod layers;
 mod models;
 mod warming;
@@ -16,7 +17,6 @@ use std::time::Duration;
 use super::plan::{Plan, SampleShare, TrafficPlan, Variant};
 use super::words::{Algorithm, Word};
 use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
-use crate::engine::layer::Operation;
 use crate::environment::{DatabaseConfig, ServiceTime, TableConfig};
 use crate::gates::alert::Alert;
 use crate::units::{ByteSize, Ratio, Span};
@@ -316,12 +316,6 @@ fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static s
 }
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
-    let name = |data_type, operation: Operation| {
-        format!("{}.{}", plan.policies.get(data_type).name, operation.name())
-    };
-    let workload = &plan.workload;
-    let on_start = workload.on_start.iter();
-    let on_start = on_start.map(|(data_type, asked)| Yaml::name(&name(*data_type, *asked)));
     let phases = traffic.phases.iter().map(|phase| {
         let mut keys = vec![
             ("name", Yaml::name(&phase.name)),
@@ -332,24 +326,19 @@ fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
         keys.extend(arrivals.map(|arrivals| ("arrivals", arrivals::arrivals(arrivals))));
         map(keys)
     });
-    let mix = workload.mix.iter().map(|entry| {
-        (
-            name(entry.data_type, entry.operation),
-            Yaml::word(entry.weight),
-        )
-    });
-    map([
+    let mut written = vec![
         ("driver", Yaml::name(traffic.driver.name())),
-        ("users", Yaml::word(traffic.users)),
         ("ramp", Yaml::span(traffic.ramp)),
         ("rhythm", day::rhythm(traffic.rhythm.as_ref())),
-        ("think_time", Yaml::word(workload.think_time)),
         ("request_timeout", Yaml::span(traffic.request_timeout)),
         ("in_flight", Yaml::word(traffic.in_flight)),
-        ("on_start", Yaml::List(on_start.collect())),
         ("phases", Yaml::List(phases.collect())),
-        ("mix", Yaml::Map(mix.collect())),
-    ])
+    ];
+    match &traffic.trace {
+        Some(trace) => written.push(("trace", arrivals::trace(plan, trace))),
+        None => written.extend(kinds::write(plan)),
+    }
+    map(written)
 }
 
 /// Writes `value` as a block whose lines are indented by `indent`.

@@ -5,13 +5,16 @@
 //! step. Knows no driver, no network and no clock.
 
 pub mod arrivals;
+pub mod demand;
 mod keys;
+pub mod kinds;
 pub mod popularity;
 pub mod presets;
 pub mod residency;
 pub mod rhythm;
 pub mod sampling;
 pub mod size;
+pub mod trace;
 pub mod user;
 pub mod value;
 
@@ -19,7 +22,8 @@ use std::time::Duration;
 
 use crate::engine::data_type::{DataTypeId, KeyPattern};
 use crate::engine::layer::Operation;
-use crate::units::{Ratio, SpanRange};
+use crate::units::Ratio;
+pub use kinds::{Journey, JourneyStep, UserKind, UserKindId, What};
 use popularity::{Drift, Shares};
 use sampling::KeySample;
 
@@ -51,6 +55,15 @@ impl KeyParams {
     /// The parameters as a slice.
     pub fn as_slice(&self) -> &[u64] {
         &self.values[..usize::from(self.count)]
+    }
+
+    /// The same with `value` as the parameter at this place, if there is one.
+    #[must_use]
+    pub fn with(mut self, at: usize, value: u64) -> Self {
+        if at < usize::from(self.count) {
+            self.values[at] = value;
+        }
+        self
     }
 }
 
@@ -151,12 +164,8 @@ pub struct MixEntry {
 /// What users do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
-    /// How long a user waits between two requests.
-    pub think_time: SpanRange,
-    /// What each user does once, in order, before anything else: a login.
-    pub on_start: Vec<(DataTypeId, Operation)>,
-    /// What users do then, by weight.
-    pub mix: Vec<MixEntry>,
+    /// Who they are, and what each kind of them does; at least one.
+    pub kinds: Vec<UserKind>,
     /// The keys of each data type, in the order of the policy table.
     pub populations: Vec<Population>,
     /// Of the keys that all users draw from, a share alone; `None`: all of them.

@@ -19,7 +19,9 @@ use crate::seed::Seed;
 use crate::units::ByteSize;
 use crate::workload::size::ValueSizes;
 use crate::workload::user::{Traffic, User};
-use crate::workload::{Dimension, MixEntry, Popularity, Population, Step, Workload};
+use crate::workload::{
+    Dimension, MixEntry, Popularity, Population, Step, UserKind, What, Workload,
+};
 
 /// One attack at a time: the tests take turns.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -44,9 +46,13 @@ fn traffic(think_time: &str) -> Arc<Traffic> {
         weight,
     };
     let workload = Workload {
-        think_time: think_time.parse().expect("a range"),
-        on_start: vec![(PRODUCT, Operation::Get)],
-        mix: vec![line(Operation::Get, 3.0), line(Operation::Put, 1.0)],
+        kinds: vec![UserKind {
+            name: UserKind::ALL.to_owned(),
+            users: 1,
+            think_time: think_time.parse().expect("a range"),
+            on_start: vec![(PRODUCT, Operation::Get)],
+            what: What::Mix(vec![line(Operation::Get, 3.0), line(Operation::Put, 1.0)]),
+        }],
         populations: vec![Population::new(
             vec![Dimension::Cardinality(100)],
             Popularity::Zipf { skew: 0.99 },

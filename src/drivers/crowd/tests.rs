@@ -17,7 +17,7 @@ use crate::measure::PhaseKind;
 use crate::units::ByteSize;
 use crate::units::Ratio;
 use crate::workload::size::ValueSizes;
-use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
+use crate::workload::{Dimension, MixEntry, Popularity, Population, UserKind, What, Workload};
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
 const SESSION: DataTypeId = DataTypeId(0);
@@ -119,12 +119,16 @@ struct Scene {
 fn workload() -> Workload {
     Workload {
         sample: None,
-        think_time: "100ms..300ms".parse().expect("a range"),
-        on_start: vec![(SESSION, Operation::Put)],
-        mix: vec![MixEntry {
-            data_type: SESSION,
-            operation: Operation::Get,
-            weight: 1.0,
+        kinds: vec![UserKind {
+            name: UserKind::ALL.to_owned(),
+            users: USERS,
+            think_time: "100ms..300ms".parse().expect("a range"),
+            on_start: vec![(SESSION, Operation::Put)],
+            what: What::Mix(vec![MixEntry {
+                data_type: SESSION,
+                operation: Operation::Get,
+                weight: 1.0,
+            }]),
         }],
         populations: vec![Population::new(
             vec![Dimension::Cardinality(USERS.into())],

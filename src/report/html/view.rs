@@ -9,6 +9,7 @@ use super::table::{Cell, Table};
 use super::{targets, words};
 use crate::gates::Verdict;
 use crate::report::model::{GateResult, Report};
+use crate::report::words::driver;
 use crate::units::thousands;
 
 /// Everything that the template sets.
@@ -195,11 +196,7 @@ fn facts_line(report: &Report) -> Vec<String> {
     };
     let mut facts = vec![
         format!("seed {}", report.seed),
-        format!(
-            "{}, {}",
-            driver(&report.driver),
-            words::counted(u64::from(environment.users), "user", "users")
-        ),
+        driver(report),
         redis,
         words::counted(u64::from(environment.instances), "instance", "instances"),
         format!(
@@ -216,14 +213,6 @@ fn facts_line(report: &Report) -> Vec<String> {
     ];
     facts.retain(|fact| !fact.is_empty());
     facts
-}
-
-fn driver(name: &str) -> String {
-    match name {
-        "closed" => "closed loop".to_owned(),
-        "open" => "open loop".to_owned(),
-        other => other.to_owned(),
-    }
 }
 
 /// What a second run has in common with this one besides its requests.

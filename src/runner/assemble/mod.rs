@@ -23,9 +23,10 @@ use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
     Baseline, EnvironmentInfo, EventLogResult, GateResult, Improvement, Report, SCHEMA_VERSION,
-    ScenarioInfo, Tool, Validity,
+    ScenarioInfo, Tool, TraceResult, Validity,
 };
 use crate::scenario::plan::Plan;
+use crate::workload::trace::TraceFormat;
 
 /// The report of a run: of the main plan's passes, and beside them of its variants'.
 pub(super) fn report(
@@ -71,7 +72,8 @@ pub(super) fn report(
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
         environment: environment(plan, passes),
         requests: parts::requests(after),
-        phases: parts::phases(after),
+        phases: parts::phases(after, plan.traffic.driver),
+        trace: trace(plan, after),
         data_types: parts::data_types(after),
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
@@ -94,6 +96,24 @@ pub(super) fn report(
         timeseries_interval_s: after.measurements.row_width_s(),
         timeseries: timeseries::seconds(after),
     }
+}
+
+/// What became of the trace that was replayed.
+fn trace(plan: &Plan, pass: &PassResult) -> Option<TraceResult> {
+    let (planned, replayed) = plan.traffic.trace.as_ref().zip(pass.replayed.as_ref())?;
+    let mut skipped = replayed.skipped.other.clone();
+    if replayed.skipped.malformed > 0 {
+        skipped.insert("malformed".to_owned(), replayed.skipped.malformed);
+    }
+    let name = planned.file.file_name().unwrap_or_default();
+    Some(TraceResult {
+        file: name.to_string_lossy().into_owned(),
+        format: replayed.format.map_or("", TraceFormat::name).to_owned(),
+        pace: planned.pace.to_string(),
+        requests: replayed.requests,
+        complete: replayed.complete,
+        skipped,
+    })
 }
 
 /// What happened in virtual time, in one number.
@@ -151,6 +171,11 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         judgement.reasons.push(format!(
             "memcached died during the run though no fault was injected: {how}"
         ));
+    }
+    let replayed = after.replayed.as_ref();
+    if let Some(error) = replayed.and_then(|replayed| replayed.error.as_ref()) {
+        let reason = format!("the trace was not replayed to its end: {error}");
+        judgement.reasons.push(reason);
     }
     if after.driven.users_lost > 0 {
         judgement.reasons.push(format!(

@@ -10,9 +10,9 @@ use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::Operation;
 use crate::scenario::Plan;
 use crate::units::{ByteSize, Ratio};
-use crate::workload::Popularity;
 use crate::workload::popularity::{Drift, Shares};
 use crate::workload::size::{Quantiles, ValueSize};
+use crate::workload::{Popularity, What};
 
 const ZIPF: &str = "{ zipf: 0.99 }";
 const SIZE: &str = "value_size: 4KiB";
@@ -168,8 +168,10 @@ fn sizes_that_are_none() {
 }
 
 fn mix_of(plan: &Plan) -> Vec<(u16, Operation, f64)> {
-    let entries = plan.workload.mix.iter();
-    entries
+    let What::Mix(mix) = &plan.workload.kinds[0].what else {
+        panic!("no mix");
+    };
+    mix.iter()
         .map(|entry| (entry.data_type.0, entry.operation, entry.weight))
         .collect()
 }
