@@ -233,9 +233,10 @@ fn carry_out<T>(
     outcome.map_err(|error| {
         let exit = match error {
             RunError::Environment(_) => Exit::Environment,
-            RunError::Folder(_) | RunError::NoSuchStore { .. } | RunError::Sample(_) => {
-                Exit::WrongInput
-            }
+            RunError::Folder(_)
+            | RunError::NoSuchStore { .. }
+            | RunError::Sample(_)
+            | RunError::Trace(_) => Exit::WrongInput,
             RunError::Interrupted => Exit::Interrupted,
             RunError::Driver(_) | RunError::Report(_) => Exit::Unexpected,
         };

@@ -55,6 +55,14 @@ pub(super) enum Visitor {
 }
 
 impl Visitor {
+    /// Its next step is due at `moment`, counted from the run's start.
+    fn at(&mut self, moment: Duration) {
+        match self {
+            Self::User(user) => user.at(moment),
+            Self::Recorded { .. } => {}
+        }
+    }
+
     fn next(&mut self) -> Step {
         match self {
             Self::User(user) => user.next(),
@@ -161,6 +169,9 @@ impl<C: Caller> Lane<C> {
         // Until when the last one waited for a place: what was due before waited with it.
         let mut blocked_until = Timestamp::EPOCH;
         for arrival in arrivals {
+            if arrival.due.is_none() && self.shared.clock.now() >= self.shared.schedule.end() {
+                return;
+            }
             if let Some(due) = arrival.due {
                 self.wait_until(due).await;
             }
@@ -205,6 +216,8 @@ impl<C: Caller> Lane<C> {
         let mut turn = Some(first);
         let mut due = Timestamp::NEVER;
         loop {
+            let next = turn.as_ref().map_or(due, |first| first.due);
+            visitor.at(next.since(self.shared.schedule.start()));
             match visitor.next() {
                 Step::End => return,
                 Step::Think(pause) => {

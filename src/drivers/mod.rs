@@ -62,6 +62,9 @@ pub enum DriverError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// The trace could not be opened, or not be read to its end.
+    #[error("{0}")]
+    Trace(#[source] crate::workload::trace::TraceError),
     /// There is no thread left for the driver's alarm.
     #[error("the driver cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
     Thread(#[source] std::io::Error),

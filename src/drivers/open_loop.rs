@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::arrivals::Source;
+use super::arrivals::{LaneArrivals, Source};
 use super::crowd::{Caller, Users, becomes_true};
 use super::direct::DirectCaller;
 use super::dispatch::{Lane, Shared};
@@ -160,7 +160,7 @@ fn on_this_thread<C: Caller>(
     shared: Arc<Shared>,
     caller: C,
     places: u32,
-    arrivals: super::arrivals::LaneArrivals,
+    arrivals: LaneArrivals,
 ) -> Result<(), DriverError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -136,6 +136,19 @@ impl Comparison {
         }
     }
 
+    /// What holds if and only if this one does not.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Below => Self::AtLeast,
+            Self::AtMost => Self::Above,
+            Self::Above => Self::AtMost,
+            Self::AtLeast => Self::Below,
+            Self::Equal => Self::NotEqual,
+            Self::NotEqual => Self::Equal,
+        }
+    }
+
     /// Whether it holds for an observation that stands to the target as `ordering` says.
     pub fn holds(self, ordering: Ordering) -> bool {
         match self {
@@ -177,6 +190,16 @@ impl Check {
     /// The phase that it is narrowed to.
     pub fn phase(&self) -> Option<&str> {
         self.selectors.phase.as_deref()
+    }
+
+    /// The same narrowed to the phase called `name`, its text with it.
+    #[must_use]
+    pub fn in_phase(mut self, name: &str) -> Self {
+        if self.phase() != Some(name) {
+            self.selectors.phase = Some(name.to_owned());
+            self.text = self.to_string();
+        }
+        self
     }
 
     /// The alert that it is narrowed to.

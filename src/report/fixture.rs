@@ -73,6 +73,14 @@ pub fn failed_report() -> Report {
     report
 }
 
+/// The first, ended by a gate whose windows it lost.
+#[cfg(test)]
+pub(super) fn cut_report() -> Report {
+    let mut report = sample_report();
+    gates::cut(&mut report);
+    report
+}
+
 /// What the first could say of a second store.
 #[cfg(test)]
 pub(super) fn sample_store() -> super::model::StoreResult {
@@ -124,6 +132,7 @@ fn report_of(model: &Model) -> Report {
     let requests = requests(model, judged_s);
     let baseline = baseline();
     let mut report = Report {
+        ended_early: None,
         schema_version: SCHEMA_VERSION,
         tool: Tool {
             name: "cachestorm".to_owned(),
@@ -153,6 +162,7 @@ fn report_of(model: &Model) -> Report {
                 - origin.queries_per_request / baseline.origin_queries_per_request,
         }),
         baseline: Some(baseline),
+        trace: None,
         phases: phases(model),
         data_types: TRAFFIC
             .iter()

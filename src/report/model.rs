@@ -5,11 +5,13 @@
 //! never a zero.
 
 mod alternatives;
+mod gates;
 mod jobs;
 mod kinds;
 mod monitoring;
 mod sampling;
 mod stores;
+mod traffic;
 mod warming;
 
 use std::collections::BTreeMap;
@@ -20,11 +22,13 @@ use serde::{Deserialize, Serialize};
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
+pub use gates::{EndedEarly, GateResult, WindowsResult};
 pub use jobs::JobResult;
 pub use kinds::UserKindResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
+pub use traffic::{Offered, TraceResult};
 pub use warming::{WarmedDataType, WarmingResult};
 
 /// The version of this file's shape.
@@ -63,6 +67,9 @@ pub struct Report {
     pub requests: Requests,
     /// The phases, in order, warm-up included.
     pub phases: Vec<Phase>,
+    /// The trace that was replayed; `null` if none was.
+    #[serde(default)]
+    pub trace: Option<TraceResult>,
     /// By data type.
     pub data_types: BTreeMap<String, DataTypeResult>,
     /// By kind of user, in the order of the plan; empty if there is only one.
@@ -99,6 +106,9 @@ pub struct Report {
     pub improvement: Option<Improvement>,
     /// Every target, as judged.
     pub gates: Vec<GateResult>,
+    /// How a gate ended the run before its plan was done; `null` if none did.
+    #[serde(default)]
+    pub ended_early: Option<EndedEarly>,
     /// The verdict of the run as a whole.
     pub verdict: Verdict,
     /// The alternatives that were run beside the main one, and itself; empty if there were none.
@@ -244,23 +254,6 @@ pub struct Phase {
     /// What was offered in it, if the driver was open.
     #[serde(default)]
     pub offered: Option<Offered>,
-}
-
-/// What was offered in a phase of an open loop, and what became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Offered {
-    /// Requests that were due.
-    pub due: u64,
-    /// As many per second.
-    pub rate_per_s: f64,
-    /// Those that were sent before the phase ended, per second.
-    pub sent_per_s: f64,
-    /// Those that were never sent.
-    pub dropped: u64,
-    /// What one request of 100 waited at least, because too many were under way.
-    pub waited_us_p99: f64,
-    /// Whether the offered rate was sustained: nearly all that was due was sent before the phase ended.
-    pub sustained: bool,
 }
 
 /// One data type over the judged phases.
@@ -431,33 +424,6 @@ pub struct Improvement {
     pub response_time_p95_reduction: f64,
     /// 1 - origin queries per request after / before.
     pub origin_query_reduction: f64,
-}
-
-/// One target, as judged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct GateResult {
-    /// What a person calls it.
-    pub name: String,
-    /// Where it comes from: a section of the ADR.
-    pub source: String,
-    /// The check as written.
-    pub check: String,
-    /// What is wanted, for a person: `< 1 s`.
-    pub target: String,
-    /// What was observed, for a person: `38 ms`; `–` without samples.
-    pub observed: String,
-    /// What was observed, in the unit of `unit`; `null` without samples.
-    pub observed_value: Option<f64>,
-    /// What is wanted, in the unit of `unit`.
-    pub target_value: f64,
-    /// `us`, `ratio`, `per_s`, `count` or `bytes`.
-    pub unit: String,
-    /// How many samples the observation rests on.
-    pub samples: u64,
-    /// What became of it.
-    pub verdict: Verdict,
-    /// Why, if it is not self-evident; may be empty.
-    pub note: String,
 }
 
 /// One second of the judged run, or as many as `timeseries_interval_s` says.

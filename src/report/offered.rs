@@ -3,11 +3,43 @@
 //! An offered rate that was not sustained is said plainly: what was measured then is how a backlog
 //! grows, and it would have grown on.
 
+use std::fmt::Write as _;
+
 use super::digest::Fact;
 use super::model::{Offered, Phase, Report};
 use super::table::Tone;
 use super::words::{counted, rate, us};
 use crate::measure::PhaseKind;
+use crate::units::thousands;
+
+/// The trace that was replayed.
+pub(super) fn trace(report: &Report) -> Option<Fact> {
+    let trace = report.trace.as_ref()?;
+    let mut text = format!(
+        "{} of {} ({}), {}",
+        counted(trace.requests, "request"),
+        trace.file,
+        trace.format,
+        trace.pace
+    );
+    if !trace.complete {
+        text.push_str("; the rest of it was NOT REPLAYED, the run was over before");
+    }
+    let skipped: Vec<String> = trace
+        .skipped
+        .iter()
+        .map(|(reason, count)| format!("{} {reason}", thousands(*count)))
+        .collect();
+    if !skipped.is_empty() {
+        let _ = write!(text, "; left out: {}", skipped.join(", "));
+    }
+    let tone = if trace.complete {
+        Tone::Plain
+    } else {
+        Tone::Doubtful
+    };
+    Some(Fact::new("trace", text, tone))
+}
 
 /// One line for each phase whose offered rate was not sustained, or one for all.
 pub(super) fn facts(report: &Report) -> Vec<Fact> {

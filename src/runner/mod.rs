@@ -7,7 +7,9 @@
 mod alerts;
 mod assemble;
 mod calibrate;
+mod driving;
 mod evidence;
+mod gate_watch;
 mod instances;
 mod jobs;
 mod memcached_server;
@@ -20,6 +22,7 @@ mod redis_server;
 mod sampled;
 mod scale;
 mod serve;
+mod sight;
 mod stores;
 mod validate;
 mod variants;
@@ -44,6 +47,7 @@ use crate::report::model::Report;
 use crate::report::{self, ReportError};
 use crate::scenario::plan::Plan;
 use crate::scenario::sample::{Choice, SampleError};
+use crate::workload::trace::{self, TraceError};
 use pass::{PassKind, PassResult};
 use redis::Redis;
 use scale::{OfWhole, Scale};
@@ -120,6 +124,9 @@ pub enum RunError {
     /// There are too many users to simulate all of them, and a share would not be true to the whole.
     #[error("{0}")]
     Sample(#[from] SampleError),
+    /// The trace that is to be replayed cannot be read.
+    #[error("{0}")]
+    Trace(#[from] TraceError),
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -163,6 +170,7 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
     stores::all_known(plan, options)?;
+    trace_opens(plan)?;
     let clock = Clock::real();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, clock.now())?;
     let mut house = House {
@@ -189,6 +197,7 @@ pub fn simulate(
     progress: &dyn Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
+    trace_opens(plan)?;
     let choice = sampled::choice(plan)?;
     if let Some(told) = choice.told() {
         progress.note(&told);
@@ -200,6 +209,18 @@ pub fn simulate(
         Choice::Sample { share, because } => sampled::simulate(plan, (share, &because), house),
     };
     write(plan, folder, outcome)
+}
+
+/// Whether the trace of each variant, if it has one, can be opened: told before anything is started.
+fn trace_opens(plan: &Plan) -> Result<(), TraceError> {
+    if let Some(replayed) = &plan.traffic.trace {
+        trace::open(&replayed.file, replayed.format)?;
+    }
+    let others = plan
+        .variants
+        .iter()
+        .filter_map(|variant| variant.plan.as_ref());
+    others.map(trace_opens).collect()
 }
 
 /// How a simulation is to be made, who is told of it, and who may stop it.

@@ -5,41 +5,30 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use tokio::sync::watch;
-
 use super::alerts::Alarms;
+use super::driving::{Drove, drive};
+use super::gate_watch::{GateWatch, Sources};
 use super::instances::{self, AnyInstance};
-use super::jobs::{JobRun, Jobs};
-use super::monitor::{Monitor, Observed, Untouched, Watched};
+use super::jobs::JobRun;
+use super::monitor::{Observed, Untouched, Watched};
 use super::redis::Redis;
 use super::{RunError, Stage, Time};
-use crate::drivers::arrivals::Source;
-use crate::drivers::closed_loop::ClosedLoop;
-use crate::drivers::crowd::Users;
-use crate::drivers::direct::Direct;
-use crate::drivers::http::face::InstanceFace;
-use crate::drivers::open_loop::OpenLoop;
-use crate::drivers::{Driven, DriverError};
+use crate::drivers::Driven;
+use crate::drivers::arrivals::Replayed;
 use crate::engine::event::Observer;
-use crate::environment::CommitListener;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
 use crate::environment::keyspace::ttl::TtlSample;
+use crate::environment::{CommitListener, DATABASE_SEED};
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
-use crate::measure::event_log::Logged;
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::Both;
 use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::oracle::write_behind::WriteBehindOracle;
 use crate::measure::recorder::Recorder;
-use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
-use crate::scenario::plan::{Driver, PhasePlan, Plan};
-use crate::workload::TRAFFIC_SEED;
-use crate::workload::arrivals::PhaseArrivals;
-use crate::workload::user::Traffic;
+use crate::scenario::plan::{PhasePlan, Plan};
 
 /// What is told when the users have gone and the instances are still there.
 const LAST_LOOK: &str = "looking at what Redis holds";
@@ -65,6 +54,8 @@ pub(super) struct PassResult {
     pub(super) driven: Driven,
     /// What operators did meanwhile.
     pub(super) jobs: Vec<JobRun>,
+    /// What became of the trace, if one was replayed.
+    pub(super) replayed: Option<Replayed>,
     /// Whether all that write-behind had accepted was committed in the end.
     pub(super) drained: bool,
     /// The TTLs that keys had left when the last user had gone.
@@ -105,6 +96,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         Some(Arc::clone(&oracle)),
     ));
     let watched = Watched {
+        gates: gates((stage, kind), (&recorder, &schedule), (&observers, &oracle)),
         schedule: Arc::clone(&schedule),
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
@@ -114,17 +106,18 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         processors: processors(&instances),
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
-    let (driven, observed, jobs) = Box::pin(drive(stage, kind, &instances, watched)).await?;
+    let Drove {
+        driven,
+        observed,
+        jobs,
+        replayed,
+    } = Box::pin(drive(stage, kind, &instances, watched)).await?;
     let (ttls, aside_ttls) = ttls(stage, kind).await;
 
     let measurements = recorder.finish();
     let engine =
         EngineMeasurements::collect(observers.iter().map(|observer| &**observer), schedule);
-    let stopping = instances.into_iter().map(AnyInstance::stop);
-    let drained = futures_util::future::join_all(stopping)
-        .await
-        .into_iter()
-        .all(|done| done);
+    let drained = stop(instances).await;
     drop(host);
     Ok(PassResult {
         user_kinds: user_kinds(plan),
@@ -135,6 +128,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         observed,
         driven,
         jobs,
+        replayed,
         drained,
         ttls,
         aside_ttls,
@@ -152,7 +146,7 @@ pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> 
     let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
-        plan.seed.fork("database"),
+        plan.seed.fork(DATABASE_SEED),
         stage.clock.clone(),
         listener,
     );
@@ -160,6 +154,13 @@ pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> 
         database.keys_come_once(data_type);
     }
     database
+}
+
+/// Stops the instances; true if all that they had accepted was committed.
+async fn stop(instances: Vec<AnyInstance>) -> bool {
+    let stopping = instances.into_iter().map(AnyInstance::stop);
+    let stopped = futures_util::future::join_all(stopping).await;
+    stopped.into_iter().all(|done| done)
 }
 
 /// Before the instances go: their metrics can still be asked for.
@@ -196,7 +197,33 @@ fn alarms(
     )
 }
 
-fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {
+/// The baseline is not judged, and samples of a simulation are judged together: none of them ends
+/// before the others.
+fn gates(
+    (stage, kind): (&Stage<'_>, PassKind),
+    (recorder, schedule): (&Arc<Recorder>, &Arc<Schedule>),
+    (observers, oracle): (&[Arc<EngineObserver>], &Arc<StalenessOracle>),
+) -> GateWatch {
+    let gates = match kind {
+        PassKind::Before => &[],
+        PassKind::After => &*stage.plan.gates,
+    };
+    let sources = Sources {
+        schedule: Arc::clone(schedule),
+        recorder: Arc::clone(recorder),
+        policies: Arc::clone(&stage.plan.policies),
+        observers: observers.to_vec(),
+        oracle: Arc::clone(oracle),
+        user_kinds: user_kinds(stage.plan),
+        has_store: stage.stores.any(),
+        scale: stage.scale.clone(),
+    };
+    let is_sample = stage.plan.workload.sample.is_some();
+    GateWatch::new(gates, !is_sample, sources)
+}
+
+/// The phases of a pass: name, kind and length.
+pub(super) fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {
     if let (PassKind::Before, Some(baseline)) = (kind, &plan.baseline) {
         return vec![
             ("arrival".to_owned(), PhaseKind::WarmUp, plan.traffic.ramp),
@@ -219,7 +246,7 @@ pub(super) async fn start_instances(
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<(Option<OriginHost>, Vec<AnyInstance>), EnvironmentError> {
     if let Time::Virtual { calibration, .. } = &stage.time {
-        let seed = stage.plan.seed.fork("database");
+        let seed = stage.plan.seed.fork(DATABASE_SEED);
         let (delay, clock) = (calibration.database.clone(), stage.clock.clone());
         let origin = Distant::new(database.clone(), delay, seed, clock);
         let started = instances::start(stage, kind, &origin, observers).await?;
@@ -257,129 +284,4 @@ fn note_metrics(stage: &Stage<'_>, instances: &[AnyInstance]) {
         let metrics = format!("metrics: {}", urls.join(" "));
         stage.progress.note(&metrics);
     }
-}
-
-/// Where samples go: to the recorder, and in virtual time through the log.
-fn sink(stage: &Stage<'_>, recorder: &Arc<Recorder>) -> Arc<dyn SampleSink> {
-    let sink = Arc::clone(recorder);
-    match stage.time.log() {
-        Some(log) => Arc::new(Logged {
-            sink,
-            log: Arc::clone(log),
-        }),
-        None => sink,
-    }
-}
-
-/// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or
-/// Redis is gone.
-async fn drive(
-    stage: &mut Stage<'_>,
-    kind: PassKind,
-    instances: &[AnyInstance],
-    watched: Watched,
-) -> Result<(Driven, Observed, Vec<JobRun>), RunError> {
-    let plan = stage.plan;
-    let (stop, stopped) = watch::channel(*stage.stop.borrow());
-    let users = Users {
-        traffic: Traffic::new(&plan.workload, &plan.policies, plan.seed.fork(TRAFFIC_SEED)),
-        policies: Arc::clone(&plan.policies),
-        count: plan.traffic.users,
-        ramp: plan.traffic.ramp,
-        rhythm: plan.traffic.rhythm.clone(),
-        request_timeout: plan.traffic.request_timeout,
-        value_sizes: plan
-            .database
-            .tables
-            .iter()
-            .map(|table| table.value_size)
-            .collect(),
-        clock: stage.clock.clone(),
-        schedule: Arc::clone(&watched.schedule),
-        sink: sink(stage, &watched.recorder),
-        stop: stopped,
-    };
-    let services = instances.iter().map(AnyInstance::service).collect();
-    let jobs = Jobs::new(
-        plan,
-        services,
-        &users.traffic,
-        &stage.clock,
-        &users.schedule,
-    );
-    // Nobody deploys or changes the catalogue for the baseline: it is far shorter.
-    let jobs = if kind == PassKind::Before {
-        jobs.none()
-    } else {
-        jobs
-    };
-    let driving = tokio::spawn(jobs.beside(driving(stage, kind, instances, users)));
-    let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
-    let (driven, jobs) = driving
-        .await
-        .map_err(|lost| DriverError::Attack(lost.to_string()))?;
-    Ok((driven?, observed, jobs))
-}
-
-/// Drives `users` in the way that the plan wants. In real time that is on the generator's threads, apart
-/// from the thread that watches. In virtual time nobody listens to HTTP, and what it takes is part of
-/// the instances.
-fn driving(
-    stage: &Stage<'_>,
-    kind: PassKind,
-    instances: &[AnyInstance],
-    users: Users,
-) -> BoxFuture<'static, Result<Driven, DriverError>> {
-    let traffic = &stage.plan.traffic;
-    let services = instances.iter().map(AnyInstance::service).collect();
-    let urls: Vec<String> = instances.iter().filter_map(AnyInstance::url).collect();
-    let real = !stage.clock.is_virtual();
-    match traffic.driver {
-        Driver::Open => {
-            let open = OpenLoop {
-                source: Source::Paced {
-                    traffic: Arc::clone(&users.traffic),
-                    phases: arrivals(stage.plan, kind),
-                    start: users.schedule.start(),
-                },
-                in_flight: traffic.in_flight,
-                users,
-            };
-            if real {
-                let face = InstanceFace {
-                    policies: Arc::clone(&open.users.policies),
-                    value_sizes: open.users.value_sizes.clone(),
-                };
-                Box::pin(async move { open.run(|| face.clone(), &urls).await })
-            } else {
-                Box::pin(open.run_directly(services))
-            }
-        }
-        Driver::Closed if real => {
-            let targets = urls;
-            Box::pin(ClosedLoop { users, targets }.run())
-        }
-        Driver::Closed | Driver::Direct => {
-            let targets = services;
-            Box::pin(Direct { users, targets }.run())
-        }
-    }
-}
-
-/// What arrives in the phases of a pass. Without the cache as much as in the first phase that is
-/// measured with it.
-fn arrivals(plan: &Plan, kind: PassKind) -> Vec<PhaseArrivals> {
-    let planned = &plan.traffic.phases;
-    let first = planned
-        .iter()
-        .find(|phase| phase.kind == PhaseKind::Measure && phase.arrivals.is_some());
-    let phases = phases(plan, kind).into_iter().enumerate();
-    let of = |(at, (_, _, duration)): (usize, (String, PhaseKind, _))| PhaseArrivals {
-        duration,
-        arrivals: match kind {
-            PassKind::Before => first.and_then(|phase| phase.arrivals),
-            PassKind::After => planned.get(at).and_then(|phase| phase.arrivals),
-        },
-    };
-    phases.map(of).collect()
 }

@@ -159,8 +159,8 @@ fn usual(plan: &Plan, data_type: DataTypeId) -> Operation {
     let demand = plan.workload.demand();
     let weight = |operation| -> f64 {
         let asked = demand.iter();
-        let asked = asked.filter(|one| (one.data_type, one.operation) == (data_type, operation));
-        asked.map(|asked| asked.per_s).sum()
+        let asked = asked.filter(|line| (line.data_type, line.operation) == (data_type, operation));
+        asked.map(|line| line.per_s).sum()
     };
     let meant = if counted {
         Operation::Admit

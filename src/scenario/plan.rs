@@ -1,24 +1,29 @@
 //! The plan: a scenario after validation. Every number is in its type, every name is resolved,
 //! every default is filled in; whoever holds a [`Plan`] need not doubt it.
 
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::jobs::JobPlan;
+use super::resolved;
 use super::words::Word as _;
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
 use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
-use crate::environment::{DatabaseConfig, MemcachedConfig, RedisConfig};
+use crate::environment::{DATABASE_SEED, DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
-use crate::units::{ByteSize, Ratio};
+use crate::units::{ByteSize, Rate, Ratio};
 use crate::workload::arrivals::Arrivals;
 use crate::workload::rhythm::Rhythm;
+use crate::workload::size::ValueSizes;
+use crate::workload::trace::TraceFormat;
 use crate::workload::{Dimension, Population, Workload};
 
 /// A validated scenario.
@@ -65,6 +70,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The size of the value of every key.
+    pub fn value_sizes(&self) -> ValueSizes {
+        self.database.value_sizes(self.seed.fork(DATABASE_SEED))
+    }
+
     /// The data types whose keys have a part that is new in each request, so that none comes twice:
     /// also none by a journey that remembers it.
     pub fn keys_come_once(&self) -> impl Iterator<Item = DataTypeId> {
@@ -73,6 +83,21 @@ impl Plan {
         populations
             .filter(move |(id, population)| unique(population) && !self.workload.comes_again(*id))
             .map(|(id, _)| id)
+    }
+}
+
+impl Plan {
+    /// Makes relative paths, which are meant from `folder`, paths from here.
+    pub(super) fn rebase(&mut self, folder: &Path) {
+        if let Some(trace) = &mut self.traffic.trace {
+            trace.file = folder.join(&trace.file);
+            self.resolved_yaml = resolved::write(self);
+        }
+        for variant in &mut self.variants {
+            if let Some(plan) = &mut variant.plan {
+                plan.rebase(folder);
+            }
+        }
     }
 }
 
@@ -178,6 +203,8 @@ pub struct TrafficPlan {
     pub rhythm: Option<Rhythm>,
     /// How long a user waits for an answer before it counts as an error.
     pub request_timeout: Duration,
+    /// The recorded traffic that is replayed, instead of what users would do.
+    pub trace: Option<TracePlan>,
     /// How many requests may be under way at once, if the driver is open.
     pub in_flight: u32,
     /// The phases, in order; at least one measures.
@@ -188,6 +215,14 @@ impl TrafficPlan {
     /// How long the run takes, warm-up included.
     pub fn duration(&self) -> Duration {
         self.phases.iter().map(|phase| phase.duration).sum()
+    }
+
+    /// How many requests may be under way at once: of a trace that is replayed one by one a single one.
+    pub fn in_flight_at_once(&self) -> u32 {
+        match self.trace.as_ref().map(|trace| trace.pace) {
+            Some(Pace::OneByOne) => 1,
+            _ => self.in_flight,
+        }
     }
 
     /// How many users should be live at once at some time: all, or by the rhythm 99% of the most
@@ -210,6 +245,45 @@ impl TrafficPlan {
 /// The last users before a peak come for moments only, and may be gone before a busy machine has
 /// let them in.
 const RHYTHM_KEPT: f64 = 0.99;
+
+/// Recorded traffic that is replayed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracePlan {
+    /// The file. A relative path that the scenario says is one from the scenario's folder.
+    pub file: PathBuf,
+    /// Its format; `None`: told by its content.
+    pub format: Option<TraceFormat>,
+    /// The data type whose keys its keys become.
+    pub data_type: DataTypeId,
+    /// How fast.
+    pub pace: Pace,
+}
+
+/// How fast a trace is replayed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// By its own times, so many times as fast.
+    Times(f64),
+    /// In its order, so many evenly each second.
+    Rate(Rate),
+    /// In its order, each when the one before has its answer.
+    OneByOne,
+    /// In its order, as fast as answers come to as many as may be under way at once.
+    FlatOut,
+}
+
+impl fmt::Display for Pace {
+    /// As written: `recorded`, `10x`, `500/s`, `one-by-one`, `flat-out`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Times(factor) if factor.to_bits() == 1.0_f64.to_bits() => f.write_str("recorded"),
+            Self::Times(factor) => write!(f, "{factor}x"),
+            Self::Rate(rate) => rate.fmt(f),
+            Self::OneByOne => f.write_str("one-by-one"),
+            Self::FlatOut => f.write_str("flat-out"),
+        }
+    }
+}
 
 /// What drives the users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

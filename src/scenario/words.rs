@@ -12,6 +12,7 @@ use crate::engine::local::LocalPolicy;
 use crate::engine::write_behind::policy::OnFull;
 use crate::environment::EvictionPolicy;
 use crate::environment::redis_topology::{Persistence, ReadFrom, Topology};
+use crate::workload::trace::TraceFormat;
 
 /// A value that is written as one of a few words.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -174,6 +175,17 @@ impl Word for Driver {
     ];
 }
 
+impl Word for TraceFormat {
+    const WHAT: &'static str = "format of traces";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("twitter", Self::Twitter),
+        ("cachelib", Self::Cachelib),
+        ("oracle-general", Self::OracleGeneral),
+        ("access-log", Self::AccessLog),
+        ("redis-monitor", Self::RedisMonitor),
+    ];
+}
+
 impl Word for Spacing {
     const WHAT: &'static str = "spacing";
     const WORDS: &'static [(&'static str, Self)] =
@@ -205,7 +217,8 @@ decode_words!(
     Deployment,
     Algorithm,
     Driver,
-    Spacing
+    Spacing,
+    TraceFormat
 );
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::figures::{Section, sections};
 use super::table::{Cell, Table};
 use super::{targets, words};
 use crate::gates::Verdict;
+use crate::report::digest::{observed, within};
 use crate::report::model::{GateResult, Report};
 use crate::report::words::driver;
 use crate::units::thousands;
@@ -79,6 +80,8 @@ pub(crate) struct TargetRow {
     pub check: String,
     /// What is wanted.
     pub target: String,
+    /// In which part of the run; empty for all that is judged.
+    pub within: String,
     /// What was observed.
     pub observed: String,
     /// On how many samples.
@@ -159,6 +162,15 @@ fn verdict_note(gates: &[GateResult]) -> String {
 fn cautions(report: &Report) -> Vec<String> {
     let validity = &report.validity;
     let mut cautions = Vec::new();
+    if let Some(ended) = &report.ended_early {
+        cautions.push(words::sentence(&format!(
+            "the run was ended at {} of {}, because {} was lost: only what was measured until then is \
+             here",
+            words::seconds(ended.at_s),
+            words::seconds(ended.planned_s),
+            ended.gates.join(", ")
+        )));
+    }
     if validity.interrupted {
         cautions.push("The run was interrupted: only what was measured until then is here.".into());
     }
@@ -354,7 +366,8 @@ fn target_rows(gates: &[GateResult]) -> Vec<TargetRow> {
             source: gate.source.clone(),
             check: gate.check.clone(),
             target: gate.target.clone(),
-            observed: gate.observed.clone(),
+            within: within(gate),
+            observed: observed(gate),
             samples: thousands(gate.samples),
             note: gate.note.clone(),
         })

@@ -1,10 +1,10 @@
 //! What a window shows.
 
 use super::*;
-use crate::clock::Clock;
-use crate::engine::data_type::{DataType, Strategy};
+use crate::clock::{Clock, Timestamp};
+use crate::engine::data_type::{DataType, DataTypeId, Strategy};
 use crate::engine::event::{Event, Unobserved};
-use crate::engine::layer::{Operation, Outcome};
+use crate::engine::layer::{Layer, Operation, Outcome};
 use crate::environment::database::{DatabaseStats, FlightStats};
 use crate::environment::instance::metrics::InstanceMetrics;
 use crate::environment::redis_info::RedisInfo;

@@ -31,6 +31,13 @@ pub(super) fn users(file: &TrafficFile, errors: &mut Errors) -> Built<Users> {
         if !file.kinds.is_absent() {
             return None;
         }
+        if file.users.is_absent() {
+            // There are none: a trace asks.
+            return Some(Users {
+                all: 1,
+                by_kind: vec![1],
+            });
+        }
         let all = one(&file.users)? as u32;
         return Some(Users {
             all,

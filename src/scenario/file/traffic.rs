@@ -7,8 +7,10 @@ use super::super::diagnostics::Errors;
 use super::super::plan::Driver;
 use super::super::yaml::Node;
 use super::arrivals::ArrivalsFile;
+use super::gates::GateFile;
 use super::kinds::{DoingFile, KindFile};
 use super::rhythm::RhythmFile;
+use super::trace::TraceFile;
 use crate::units::Span;
 
 /// What users do.
@@ -19,6 +21,7 @@ pub(in crate::scenario) struct TrafficFile {
     pub(in crate::scenario) rhythm: Field<Switch<RhythmFile>>,
     pub(in crate::scenario) request_timeout: Field<Span>,
     pub(in crate::scenario) arrivals: Field<Switch<ArrivalsFile>>,
+    pub(in crate::scenario) trace: Field<Switch<TraceFile>>,
     pub(in crate::scenario) in_flight: Field<u64>,
     pub(in crate::scenario) phases: Field<List<PhaseFile>>,
     /// What the only kind of users does.
@@ -30,7 +33,9 @@ impl Decode for TrafficFile {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let mut fields = Fields::of(node, "the traffic", errors)?;
         let kinds: Field<_> = fields.optional("kinds");
-        let only = kinds.is_absent();
+        let trace: Field<_> = fields.optional("trace");
+        // A trace says itself who asks for what.
+        let only = kinds.is_absent() && trace.is_absent();
         let traffic = Self {
             driver: fields.optional("driver"),
             users: if only {
@@ -43,6 +48,7 @@ impl Decode for TrafficFile {
             request_timeout: fields.optional("request_timeout"),
             arrivals: fields.optional("arrivals"),
             in_flight: fields.optional("in_flight"),
+            trace,
             phases: fields.required("phases", "[{ name: steady, for: 60s }]"),
             doing: if only {
                 DoingFile::read(&mut fields)
@@ -61,6 +67,7 @@ pub(in crate::scenario) struct PhaseFile {
     pub(in crate::scenario) name: Field<Arc<str>>,
     pub(in crate::scenario) duration: Field<Span>,
     pub(in crate::scenario) arrivals: Field<Switch<ArrivalsFile>>,
+    pub(in crate::scenario) gates: Field<List<GateFile>>,
 }
 
 impl Decode for PhaseFile {
@@ -70,6 +77,7 @@ impl Decode for PhaseFile {
             name: fields.required("name", "steady"),
             duration: fields.required("for", "60s"),
             arrivals: fields.optional("arrivals"),
+            gates: fields.optional("gates"),
         };
         fields.close();
         Some(phase)

@@ -1,8 +1,27 @@
 //! When requests are due, written out again.
 
 use super::{Yaml, map};
+use crate::scenario::plan::{Plan, TracePlan};
+use crate::scenario::words::Word as _;
 use crate::units::{Rate, RateRange};
 use crate::workload::arrivals::{Arrivals, Shape};
+
+pub(super) fn trace(plan: &Plan, trace: &TracePlan) -> Yaml {
+    let mut keys = vec![
+        ("file", Yaml::text(&trace.file.display().to_string())),
+        (
+            "data_type",
+            Yaml::name(&plan.policies.get(trace.data_type).name),
+        ),
+        ("pace", Yaml::word(trace.pace)),
+    ];
+    keys.extend(
+        trace
+            .format
+            .map(|format| ("format", Yaml::name(format.word()))),
+    );
+    map(keys)
+}
 
 pub(super) fn arrivals(arrivals: &Arrivals) -> Yaml {
     let range = |from: Rate, to: Rate| Yaml::word(RateRange { from, to });

@@ -3,10 +3,12 @@
 mod alerts;
 mod data_types;
 mod durability;
+mod gates;
 mod invalidation;
 mod jobs;
 mod kinds;
 mod limits;
+mod models;
 mod rhythm;
 mod simulation;
 mod sliding;
@@ -223,9 +225,9 @@ fn the_mix() {
     );
     rule(
         "customer.put: 1",
-        "customer: 1",
+        "customr: 1",
         "no operation on a data type",
-        "customer",
+        "customr",
     );
     rule(
         "customer.put: 1",
