@@ -18,6 +18,7 @@
 
 mod access_log;
 mod cachelib;
+pub mod convert;
 mod detect;
 mod error;
 mod fields;
@@ -157,3 +158,6 @@ pub enum TimeResolution {
     /// Finer than a second; taken as they are.
     Finer,
 }
+
+#[cfg(test)]
+mod tests;
