@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 use super::file::{OutputFile, failed, unnamed};
 use super::key::{KeyId, is_plain};
 use super::oracle_general::{NEVER_AGAIN, RECORD_BYTES, Record};
-use super::{TimeResolution, TraceError, TraceFormat, TraceReader, TraceRecord};
+use super::{TimeResolution, TraceError, TraceReader, TraceRecord};
 use crate::engine::layer::Operation;
 use crate::seed::mix;
 use crate::units::Ratio;
@@ -195,7 +195,7 @@ fn find_next(
         block.resize((end - start) as usize * RECORD_BYTES, 0);
         file.seek(SeekFrom::Start(start * RECORD_BYTES as u64))?;
         file.read_exact(&mut block)?;
-        let numbers = (start as i64 + 1..=end as i64).rev();
+        let numbers = (start.cast_signed() + 1..=end.cast_signed()).rev();
         for (bytes, number) in block.chunks_exact_mut(RECORD_BYTES).rev().zip(numbers) {
             let mut whole = [0; RECORD_BYTES];
             whole.copy_from_slice(bytes);

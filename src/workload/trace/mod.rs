@@ -42,6 +42,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::{Place, TraceError};
+pub(crate) use self::fields::NoRequest;
 pub use self::file::{OutputFile, open, open_with};
 pub use self::key::{KeyId, key_id};
 pub use self::reader::{Skipped, TraceReader};

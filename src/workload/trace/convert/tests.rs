@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use proptest::prelude::*;
 
-use super::super::{Malformed, open};
+use super::super::{Malformed, TraceFormat, open};
 use super::*;
 
 fn read(text: Vec<u8>, format: TraceFormat) -> TraceReader {
@@ -113,7 +113,7 @@ proptest! {
         for (index, bytes) in file.into_inner().chunks_exact(RECORD_BYTES).enumerate() {
             let later = objects.iter().skip(index + 1).position(|object| *object == objects[index]);
             // Requests are counted from 1, and `later` from the one behind this.
-            let wanted = later.map_or(NEVER_AGAIN, |later| (index + later + 2) as i64);
+            let wanted = later.map_or(NEVER_AGAIN, |later| (index as u64 + later as u64 + 2).cast_signed());
             prop_assert_eq!(Record::from_bytes(bytes.try_into().expect("24")).next, wanted);
         }
     }
