@@ -1,9 +1,9 @@
 //! What makes keys unreadable: a hash with a secret of the capture's own, which nobody keeps.
 //!
-//! SipHash-2-4 with 128 bits of secret (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012):
-//! without the secret nobody can find a key by trying likely ones, and the same key gives the same
-//! number throughout the capture, so that its popularity is kept. Two of n keys share a number with
-//! odds of about n²/2⁶⁵.
+//! `SipHash-2-4` with 128 bits of secret (Aumasson and Bernstein, "A fast short-input PRF",
+//! 2012): without the secret nobody can find a key by trying likely ones, and the same key gives the
+//! same number throughout the capture, so that its popularity is kept. Two of n keys share a number
+//! with odds of about n²/2⁶⁵.
 
 use rand::TryRng as _;
 use rand::rngs::{SysError, SysRng};

@@ -30,6 +30,8 @@ pub const KEYS_MAX: usize = 2_000_000;
 const ROWS_MAX: usize = 240;
 /// For caches of such shares of the keys, in percent, it is told how long their entries would stay.
 const RESIDENCE_PERCENT: [u32; 5] = [1, 5, 10, 25, 50];
+/// A cache of fewer entries is none.
+const RESIDENCE_ENTRIES_MIN: u64 = 10;
 /// Below this, Redis' LRU, whose clock ticks once a second, is nearly random.
 pub const RESIDENCE_MIN: Duration = Duration::from_secs(20);
 
@@ -252,13 +254,15 @@ impl Collector {
         let keys = self.keys();
         let shares = RESIDENCE_PERCENT.into_iter().filter(|_| timed);
         let residence = shares.map(|percent| {
-            let entries = (keys.distinct * u64::from(percent) / 100).max(1);
+            let entries = keys.distinct * u64::from(percent) / 100;
+            let residence = self.gaps.residence(entries);
             Residence {
                 share_of_keys: f64::from(percent) / 100.0,
                 entries,
-                residence_s: self.gaps.residence(entries).map(|time| time.as_secs_f64()),
+                residence_s: residence.map(|time| time.as_secs_f64()),
             }
         });
+        let residence = residence.filter(|residence| residence.entries >= RESIDENCE_ENTRIES_MIN);
         TraceStatistics {
             trace: reader.name().to_owned(),
             format: reader.format(),

@@ -138,7 +138,7 @@ fn blocks_meet_where_they_should() {
     );
     for (number, bytes) in (1_i64..).zip(file.get_ref().chunks_exact(RECORD_BYTES)) {
         let next = Record::from_bytes(bytes.try_into().expect("24")).next;
-        let last = number + 3 > count as i64;
+        let last = number + 3 > count.cast_signed();
         assert_eq!(
             next,
             if last { NEVER_AGAIN } else { number + 3 },
