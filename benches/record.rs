@@ -25,6 +25,7 @@ use cachestorm::measure::oracle::staleness::StalenessOracle;
 use cachestorm::measure::recorder::Recorder;
 use cachestorm::measure::sink::SampleSink;
 use cachestorm::measure::{PhaseId, PhaseKind, Sample, Schedule};
+use cachestorm::workload::UserKindId;
 
 const ROUNDS: usize = 15;
 const CALLS: usize = 200_000;
@@ -135,11 +136,13 @@ fn sample(n: usize, schedule: &Schedule, key: &Key) -> Sample {
     let layers = [Layer::Local, Layer::Remote, Layer::Origin];
     Sample {
         phase: PhaseId(0),
+        user_kind: UserKindId::default(),
         data_type: DataTypeId((spread % 5) as u16),
         operation: Operation::Get,
         outcome: [Outcome::Hit, Outcome::Hit, Outcome::Miss][n % 3],
         layer: layers[n % 3],
         intended_start: sent,
+        waited: Duration::ZERO,
         sent,
         finished: sent + Duration::from_micros(100 + spread % 100_000),
         read: Some((key.clone(), Version(1 << 40))),

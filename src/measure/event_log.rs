@@ -9,8 +9,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustc_hash::FxHasher;
 
-use super::Sample;
 use super::sink::SampleSink;
+use super::{PhaseId, Sample};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::event::{Event, Observer};
 use crate::seed::{fnv1a, mix};
@@ -54,12 +54,19 @@ impl EventLog {
         *self.state.lock()
     }
 
+    fn dropped(&self, phase: PhaseId) {
+        let now = self.clock.now().as_unix_nanos();
+        self.state.lock().add(&[u64::from(phase.0), now]);
+    }
+
     fn sample(&self, sample: &Sample) {
         let key = sample.read.as_ref();
         let error = sample.error.as_ref();
         self.state.lock().add(&[
             sample.operation as u64 | (sample.outcome as u64) << 8 | (sample.layer as u64) << 16,
-            u64::from(sample.data_type.0) | u64::from(sample.phase.0) << 32,
+            u64::from(sample.data_type.0)
+                | u64::from(sample.phase.0) << 32
+                | u64::from(sample.user_kind.0) << 40,
             sample.intended_start.as_unix_nanos(),
             sample.sent.as_unix_nanos(),
             sample.finished.as_unix_nanos(),
@@ -111,6 +118,11 @@ impl<S: SampleSink> SampleSink for Logged<S> {
     fn record(&self, sample: Sample) {
         self.log.sample(&sample);
         self.sink.record(sample);
+    }
+
+    fn request_dropped(&self, phase: PhaseId) {
+        self.log.dropped(phase);
+        self.sink.request_dropped(phase);
     }
 
     fn user_started(&self) {

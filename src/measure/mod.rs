@@ -21,10 +21,13 @@ mod schedule;
 pub mod series;
 mod sharded;
 pub mod sink;
+pub mod starts;
 pub mod validity;
 pub mod warming;
 pub mod width;
 pub mod window;
+
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
+use crate::workload::UserKindId;
 pub use schedule::{Schedule, ScheduledPhase};
 
 /// A phase's place in the plan.
@@ -53,6 +57,8 @@ pub enum PhaseKind {
 pub struct Sample {
     /// The phase in which it was intended to start.
     pub phase: PhaseId,
+    /// Of which kind the user is who asked.
+    pub user_kind: UserKindId,
     /// The data type asked for.
     pub data_type: DataTypeId,
     /// What was asked.
@@ -63,6 +69,9 @@ pub struct Sample {
     pub layer: Layer,
     /// When it should have started.
     pub intended_start: Timestamp,
+    /// How long it had to wait for others to end, because as many were under way as may be at once.
+    /// The rest of the time until it was sent is slip: the generator was late.
+    pub waited: Duration,
     /// When it was sent.
     pub sent: Timestamp,
     /// When its last byte was read, or when it failed.

@@ -5,10 +5,13 @@
 //! never a zero.
 
 mod alternatives;
+mod gates;
 mod jobs;
+mod kinds;
 mod monitoring;
 mod sampling;
 mod stores;
+mod traffic;
 mod warming;
 
 use std::collections::BTreeMap;
@@ -19,10 +22,13 @@ use serde::{Deserialize, Serialize};
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
+pub use gates::{EndedEarly, GateResult, WindowsResult};
 pub use jobs::JobResult;
+pub use kinds::UserKindResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
+pub use traffic::{Offered, TraceResult};
 pub use warming::{WarmedDataType, WarmingResult};
 
 /// The version of this file's shape.
@@ -61,8 +67,14 @@ pub struct Report {
     pub requests: Requests,
     /// The phases, in order, warm-up included.
     pub phases: Vec<Phase>,
+    /// The trace that was replayed; `null` if none was.
+    #[serde(default)]
+    pub trace: Option<TraceResult>,
     /// By data type.
     pub data_types: BTreeMap<String, DataTypeResult>,
+    /// By kind of user, in the order of the plan; empty if there is only one.
+    #[serde(default)]
+    pub user_kinds: Vec<UserKindResult>,
     /// By layer that was present: local, remote, origin.
     pub layers: BTreeMap<String, LayerResult>,
     /// The database.
@@ -94,6 +106,9 @@ pub struct Report {
     pub improvement: Option<Improvement>,
     /// Every target, as judged.
     pub gates: Vec<GateResult>,
+    /// How a gate ended the run before its plan was done; `null` if none did.
+    #[serde(default)]
+    pub ended_early: Option<EndedEarly>,
     /// The verdict of the run as a whole.
     pub verdict: Verdict,
     /// The alternatives that were run beside the main one, and itself; empty if there were none.
@@ -210,6 +225,13 @@ pub struct Requests {
     pub outcomes: BTreeMap<String, u64>,
 }
 
+impl Report {
+    /// Whether requests arrived by a schedule.
+    pub fn is_open(&self) -> bool {
+        self.driver == "open"
+    }
+}
+
 /// One phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
@@ -229,6 +251,9 @@ pub struct Phase {
     pub hit_ratio: Option<f64>,
     /// From the intended start.
     pub response_time_us: Summary,
+    /// What was offered in it, if the driver was open.
+    #[serde(default)]
+    pub offered: Option<Offered>,
 }
 
 /// One data type over the judged phases.
@@ -401,33 +426,6 @@ pub struct Improvement {
     pub origin_query_reduction: f64,
 }
 
-/// One target, as judged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct GateResult {
-    /// What a person calls it.
-    pub name: String,
-    /// Where it comes from: a section of the ADR.
-    pub source: String,
-    /// The check as written.
-    pub check: String,
-    /// What is wanted, for a person: `< 1 s`.
-    pub target: String,
-    /// What was observed, for a person: `38 ms`; `–` without samples.
-    pub observed: String,
-    /// What was observed, in the unit of `unit`; `null` without samples.
-    pub observed_value: Option<f64>,
-    /// What is wanted, in the unit of `unit`.
-    pub target_value: f64,
-    /// `us`, `ratio`, `per_s`, `count` or `bytes`.
-    pub unit: String,
-    /// How many samples the observation rests on.
-    pub samples: u64,
-    /// What became of it.
-    pub verdict: Verdict,
-    /// Why, if it is not self-evident; may be empty.
-    pub note: String,
-}
-
 /// One second of the judged run, or as many as `timeseries_interval_s` says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Second {
@@ -447,6 +445,9 @@ pub struct Second {
     pub response_time_us_p95: Option<f64>,
     /// 99th percentile.
     pub response_time_us_p99: Option<f64>,
+    /// Mean service time: from sending to the end.
+    #[serde(default)]
+    pub service_time_us_mean: Option<f64>,
     /// Reads by data type and then by answer: `local`, `remote`, `origin` or `error`.
     pub answers: BTreeMap<String, BTreeMap<String, u64>>,
     /// Queries that ran at the database.

@@ -17,7 +17,7 @@ pub struct TimeseriesCsv;
 
 type Column = (&'static str, fn(&Second) -> String);
 
-const FIXED: [Column; 13] = [
+const FIXED: [Column; 14] = [
     ("t_s", |row| row.t_s.to_string()),
     ("phase", |row| row.phase.clone()),
     ("users_live", |row| row.users_live.to_string()),
@@ -31,6 +31,9 @@ const FIXED: [Column; 13] = [
     }),
     ("response_time_us_p99", |row| {
         measured(row.response_time_us_p99)
+    }),
+    ("service_time_us_mean", |row| {
+        measured(row.service_time_us_mean)
     }),
     ("origin_queries", |row| row.origin_queries.to_string()),
     ("origin_connections", |row| {

@@ -1,7 +1,9 @@
 //! From what was measured to the report: every number in its place, every gate judged.
 
 mod alerts;
+mod gates;
 mod jobs;
+mod kinds;
 mod parts;
 mod stores;
 mod timeseries;
@@ -17,15 +19,16 @@ use super::pass::PassResult;
 use super::variants::Measured;
 use super::{House, Passes, Time};
 use crate::clock::Timestamp;
-use crate::gates::judge::{Judged, judge, overall};
+use crate::gates::judge::{judge, overall};
 use crate::measure::event_log::LogHash;
 use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
-    Baseline, EnvironmentInfo, EventLogResult, GateResult, Improvement, Report, SCHEMA_VERSION,
-    ScenarioInfo, Tool, Validity,
+    Baseline, EnvironmentInfo, EventLogResult, Improvement, Report, SCHEMA_VERSION, ScenarioInfo,
+    Tool, TraceResult, Validity,
 };
 use crate::scenario::plan::Plan;
+use crate::workload::trace::TraceFormat;
 
 /// The report of a run: of the main plan's passes, and beside them of its variants'.
 pub(super) fn report(
@@ -43,11 +46,10 @@ pub(super) fn report(
     // The main variant's verdict stands, but the run did not come to its end.
     validity.interrupted |= variants::interrupted(measured);
     let variants = variants::results((plan, house), passes, measured, baseline.as_ref());
+    let scale = house.scale(None);
     let evidence = RunEvidence {
-        after,
         improvement,
-        has_store: passes.has_store(),
-        scale: &house.scale(None),
+        ..RunEvidence::of(after, passes.has_store(), &scale)
     };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     Report {
@@ -71,8 +73,10 @@ pub(super) fn report(
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
         environment: environment(plan, passes),
         requests: parts::requests(after),
-        phases: parts::phases(after),
+        phases: parts::phases(after, plan.traffic.driver),
+        trace: trace(plan, after),
         data_types: parts::data_types(after),
+        user_kinds: kinds::results(after),
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
         stampede: parts::stampede(after),
@@ -88,12 +92,31 @@ pub(super) fn report(
         baseline,
         improvement,
         verdict: overall(&judged, validity.valid),
-        gates: judged.iter().map(gate_result).collect(),
+        gates: gates::results(&judged, after),
+        ended_early: gates::ended_early(after),
         variants,
         validity,
         timeseries_interval_s: after.measurements.row_width_s(),
         timeseries: timeseries::seconds(after),
     }
+}
+
+/// What became of the trace that was replayed.
+fn trace(plan: &Plan, pass: &PassResult) -> Option<TraceResult> {
+    let (planned, replayed) = plan.traffic.trace.as_ref().zip(pass.replayed.as_ref())?;
+    let mut skipped = replayed.skipped.other.clone();
+    if replayed.skipped.malformed > 0 {
+        skipped.insert("malformed".to_owned(), replayed.skipped.malformed);
+    }
+    let name = planned.file.file_name().unwrap_or_default();
+    Some(TraceResult {
+        file: name.to_string_lossy().into_owned(),
+        format: replayed.format.map_or("", TraceFormat::name).to_owned(),
+        pace: planned.pace.to_string(),
+        requests: replayed.requests,
+        complete: replayed.complete,
+        skipped,
+    })
 }
 
 /// What happened in virtual time, in one number.
@@ -126,21 +149,21 @@ fn cpus() -> u32 {
 fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
     let after = &passes.after;
     let measurements = &after.measurements;
-    let slip = measurements.slip();
+    let starts = measurements.starts_in(Phases::Measured);
     let generator_cpu_cores = cores(after, "generator");
     let died = |pass: &PassResult| pass.observed.redis_died.clone();
     let interrupted = |pass: &PassResult| pass.observed.interrupted;
     let evidence = validity::Evidence {
         requests: measurements.count(&Query::default()),
-        // Closed-loop users drop nothing: what they do not ask, they do not owe.
-        dropped: 0,
-        slip_p99: slip.quantile(0.99),
+        dropped: starts.dropped,
+        slip_p99: starts.slip.quantile(0.99),
         simulated: matches!(time, Time::Virtual { .. }),
         generator_cpu_cores,
         cpus: cpus(),
         users_planned: plan.traffic.users_live_wanted(),
         users_live_max: measurements.users_live_max(),
         interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
+        ended_by_gate: after.observed.gates.ended.is_some(),
         redis_died: passes
             .before
             .as_ref()
@@ -152,6 +175,11 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         judgement.reasons.push(format!(
             "memcached died during the run though no fault was injected: {how}"
         ));
+    }
+    let replayed = after.replayed.as_ref();
+    if let Some(error) = replayed.and_then(|replayed| replayed.error.as_ref()) {
+        let reason = format!("the trace was not replayed to its end: {error}");
+        judgement.reasons.push(reason);
     }
     if after.driven.users_lost > 0 {
         judgement.reasons.push(format!(
@@ -168,7 +196,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         interrupted: evidence.interrupted,
         generator_cpu_cores,
         instances_cpu_cores: cores(after, "instance").or_else(|| simulated_cores(after)),
-        slip_us: slip.summary_us(),
+        slip_us: starts.slip.summary_us(),
         users_live_max: evidence.users_live_max,
         users_in_flight_max: measurements.in_flight_max(),
     }
@@ -239,22 +267,4 @@ fn improvement(before: &Baseline, after: &PassResult) -> Option<Improvement> {
         response_time_p95_reduction: reduction(before.response_time_us.p95, times.p95)?,
         origin_query_reduction: reduction(before.origin_queries_per_request, origin)?,
     })
-}
-
-fn gate_result(judged: &Judged<'_>) -> GateResult {
-    let check = &judged.gate.check;
-    let value = judged.observation.value;
-    GateResult {
-        name: judged.gate.name.clone(),
-        source: judged.gate.source.clone(),
-        check: check.text.clone(),
-        target: check.target_text(),
-        observed: value.map_or_else(|| "–".to_owned(), |value| check.format_value(value)),
-        observed_value: value,
-        target_value: check.target.value,
-        unit: check.unit().name().to_owned(),
-        samples: judged.observation.samples,
-        verdict: judged.verdict,
-        note: judged.note.clone(),
-    }
 }

@@ -2,8 +2,9 @@
 
 use super::super::table::{Cell, Table};
 use super::super::words;
-use super::{driver, moment};
+use super::moment;
 use crate::report::model::Report;
+use crate::report::words::driver;
 use crate::units::thousands;
 
 /// The command that makes the same run.
@@ -54,7 +55,7 @@ pub(super) fn place(report: &Report) -> Vec<(String, String)> {
         ),
         fact(
             "Driver",
-            format!("{}, {} time", driver(&report.driver), report.time),
+            format!("{}, {} time", driver(report), report.time),
         ),
         fact("System", environment.system.clone()),
         fact("Processors", environment.cpus.to_string()),
@@ -152,6 +153,34 @@ pub(super) fn faults(report: &Report) -> Table {
             Cell::text(fault.name.clone()),
             Cell::number(words::seconds(fault.at_s)),
         ]);
+    }
+    table
+}
+
+/// What users of each kind met.
+pub(super) fn user_kinds(report: &Report) -> Table {
+    let columns = [
+        "kind of users",
+        "users",
+        "requests",
+        "errors",
+        "hit ratio",
+        "p50",
+        "p95",
+        "p99",
+    ];
+    let mut table = Table::new("Every kind of users over the judged phases", &columns);
+    for kind in &report.user_kinds {
+        let times = &kind.response_time_us;
+        let mut cells = vec![
+            Cell::text(kind.name.clone()),
+            Cell::count(kind.users.into()),
+            Cell::count(kind.requests),
+            Cell::count(kind.errors),
+            Cell::number(words::percent_or_nothing(kind.hit_ratio)),
+        ];
+        cells.extend(Cell::times(times, [times.p50, times.p95, times.p99]));
+        table.rows.push(cells);
     }
     table
 }
