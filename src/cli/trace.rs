@@ -187,7 +187,7 @@ fn convert(arguments: &ConvertArguments) -> Exit {
                     cannot: name a file";
         return fail(text, Exit::WrongInput);
     }
-    let (runtime, stop) = match stoppable() {
+    let (runtime, stop) = match stoppable("the file is not written") {
         Ok(stoppable) => stoppable,
         Err(exit) => return exit,
     };
@@ -253,8 +253,8 @@ fn to_standard_output(
     Ok(converted)
 }
 
-/// A runtime that hears signals.
-fn stoppable() -> Result<(Runtime, watch::Receiver<bool>), Exit> {
+/// A runtime that hears signals, and then says what is being done.
+fn stoppable(doing: &'static str) -> Result<(Runtime, watch::Receiver<bool>), Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("trace")
@@ -264,7 +264,7 @@ fn stoppable() -> Result<(Runtime, watch::Receiver<bool>), Exit> {
             let text = format!("threads cannot be started: {error}");
             fail(&text, Exit::Unexpected)
         })?;
-    let stop = runtime.block_on(async { stop_on_signals() });
+    let stop = runtime.block_on(async { stop_on_signals(doing) });
     Ok((runtime, stop))
 }
 
@@ -278,7 +278,7 @@ fn take(arguments: &CaptureArguments) -> Exit {
         Ok(out) => out,
         Err(error) => return fail(&error.to_string(), Exit::WrongInput),
     };
-    let (runtime, stop) = match stoppable() {
+    let (runtime, stop) = match stoppable("what was captured is being written") {
         Ok(stoppable) => stoppable,
         Err(exit) => return exit,
     };

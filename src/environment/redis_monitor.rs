@@ -2,9 +2,9 @@
 //!
 //! Called by `cachestorm trace capture`. One connection listens; it is always read on at once, because
 //! what is not read piles up in the server's memory. What is taken of a command is put into a buffer of
-//! at most [`BUFFER_REQUESTS`] requests and [`BUFFER_BYTES`] of key texts, from which another thread
-//! writes; what finds no room is lost and counted. Never keeps a value, an argument that is no key, or
-//! a login, and keys only if asked to: as a rule a hash with a secret stands for them that nobody keeps.
+//! at most 200,000 requests and 64 MiB of key texts, from which another thread writes; what finds no
+//! room is lost and counted. Never keeps a value, an argument that is no key, or a login, and keys only
+//! if asked to: as a rule a hash with a secret stands for them that nobody keeps.
 
 mod secret;
 
