@@ -21,8 +21,8 @@ use crate::engine::data_type::PolicyTable;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseId, Sample, Schedule};
 use crate::seed::Seed;
-use crate::units::ByteSize;
 use crate::workload::rhythm::Rhythm;
+use crate::workload::size::ValueSizes;
 use crate::workload::user::{Traffic, User};
 use crate::workload::{Request, Step, UserKindId};
 
@@ -43,8 +43,8 @@ pub struct Users {
     pub rhythm: Option<Rhythm>,
     /// How long a user waits for an answer before it counts as an error.
     pub request_timeout: Duration,
-    /// The size of the values to write, in the order of the policy table.
-    pub value_sizes: Vec<ByteSize>,
+    /// The size of the values to write.
+    pub value_sizes: ValueSizes,
     /// The clock of the run.
     pub clock: Clock,
     /// When to start and to end. A start some 200 ms away gives a driver the time to get ready.
@@ -166,6 +166,7 @@ impl<C: Caller> Crowd<C> {
             if stay.to.is_some_and(|to| due >= to) {
                 return Some(due);
             }
+            user.at(due.since(self.schedule.start()));
             match user.next() {
                 Step::Think(pause) => {
                     // From the answer on, not from when we got around to it.

@@ -55,6 +55,14 @@ pub(super) enum Visitor {
 }
 
 impl Visitor {
+    /// Its next step is due at `moment`, counted from the run's start.
+    fn at(&mut self, moment: Duration) {
+        match self {
+            Self::User(user) => user.at(moment),
+            Self::Recorded { .. } => {}
+        }
+    }
+
     fn next(&mut self) -> Step {
         match self {
             Self::User(user) => user.next(),
@@ -208,6 +216,8 @@ impl<C: Caller> Lane<C> {
         let mut turn = Some(first);
         let mut due = Timestamp::NEVER;
         loop {
+            let next = turn.as_ref().map_or(due, |first| first.due);
+            visitor.at(next.since(self.shared.schedule.start()));
             match visitor.next() {
                 Step::End => return,
                 Step::Think(pause) => {

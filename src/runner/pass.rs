@@ -16,11 +16,11 @@ use super::{RunError, Stage, Time};
 use crate::drivers::Driven;
 use crate::drivers::arrivals::Replayed;
 use crate::engine::event::Observer;
-use crate::environment::CommitListener;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
 use crate::environment::keyspace::ttl::TtlSample;
+use crate::environment::{CommitListener, DATABASE_SEED};
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::Both;
@@ -146,7 +146,7 @@ pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> 
     let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
-        plan.seed.fork("database"),
+        plan.seed.fork(DATABASE_SEED),
         stage.clock.clone(),
         listener,
     );
@@ -246,7 +246,7 @@ pub(super) async fn start_instances(
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<(Option<OriginHost>, Vec<AnyInstance>), EnvironmentError> {
     if let Time::Virtual { calibration, .. } = &stage.time {
-        let seed = stage.plan.seed.fork("database");
+        let seed = stage.plan.seed.fork(DATABASE_SEED);
         let (delay, clock) = (calibration.database.clone(), stage.clock.clone());
         let origin = Distant::new(database.clone(), delay, seed, clock);
         let started = instances::start(stage, kind, &origin, observers).await?;

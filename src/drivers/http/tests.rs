@@ -34,7 +34,7 @@ fn caller(urls: &[&str], connections_max: usize, timeout: Duration) -> HttpCalle
     let policies = Arc::new(PolicyTable::new(vec![row]));
     let face = InstanceFace {
         policies: Arc::clone(&policies),
-        value_sizes: vec![ByteSize(8)],
+        value_sizes: crate::workload::size::ValueSizes::constant(&[ByteSize(8)]),
     };
     let to = HttpTargets {
         urls: urls.iter().map(|&url| url.to_owned()).collect(),

@@ -32,10 +32,7 @@ fn policies() -> PolicyTable {
 }
 
 fn population(dimensions: &[Dimension], popularity: Popularity) -> Population {
-    Population {
-        dimensions: dimensions.to_vec(),
-        popularity,
-    }
+    Population::new(dimensions.to_vec(), popularity)
 }
 
 fn workload() -> Workload {

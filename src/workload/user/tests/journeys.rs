@@ -35,10 +35,8 @@ fn policies() -> PolicyTable {
 
 fn populations() -> Vec<Population> {
     use Dimension::{Cardinality, Unique};
-    let population = |dimensions: &[Dimension], popularity| Population {
-        dimensions: dimensions.to_vec(),
-        popularity,
-    };
+    let population =
+        |dimensions: &[Dimension], popularity| Population::new(dimensions.to_vec(), popularity);
     vec![
         population(&[Cardinality(USERS.into())], Popularity::PerUser),
         population(&[Cardinality(1_000)], Popularity::Zipf { skew: 0.9 }),
