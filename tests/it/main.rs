@@ -45,6 +45,8 @@ mod tidy;
 #[cfg(test)]
 mod topology;
 #[cfg(test)]
+mod trace;
+#[cfg(test)]
 mod variants;
 #[cfg(test)]
 mod warming;
