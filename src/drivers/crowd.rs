@@ -24,7 +24,7 @@ use crate::seed::Seed;
 use crate::workload::rhythm::Rhythm;
 use crate::workload::size::ValueSizes;
 use crate::workload::user::{Traffic, User};
-use crate::workload::{Request, Step};
+use crate::workload::{Request, Step, UserKindId};
 
 /// How long a stop waits for answers that are under way.
 pub(super) const STOP_GRACE: Duration = Duration::from_millis(300);
@@ -66,6 +66,8 @@ pub struct Call<'a> {
     pub user: u64,
     /// See `user`.
     pub sequence: u64,
+    /// Of which kind it is.
+    pub user_kind: UserKindId,
     /// The phase of the intended start.
     pub phase: PhaseId,
     /// When it should start.
@@ -234,6 +236,7 @@ impl<C: Caller> Crowd<C> {
                 request,
                 user: user.index(),
                 sequence,
+                user_kind: user.kind(),
                 phase,
                 intended_start: due,
                 waited: Duration::ZERO,

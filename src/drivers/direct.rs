@@ -119,6 +119,7 @@ impl Caller for DirectCaller {
         let finished = answered + served.way_back;
         Sample {
             phase: call.phase,
+            user_kind: call.user_kind,
             data_type,
             operation,
             outcome: served.outcome,

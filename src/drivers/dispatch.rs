@@ -22,7 +22,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::measure::Schedule;
 use crate::seed::Seed;
 use crate::workload::user::User;
-use crate::workload::{Request, Step};
+use crate::workload::{Request, Step, UserKindId};
 
 /// A lane that is on time sleeps at least this long, and then sends all that is due: each wake costs
 /// some microseconds, and so at high rates they are shared.
@@ -74,6 +74,14 @@ impl Visitor {
         match self {
             Self::User(user) => user.index(),
             Self::Recorded { number, .. } => *number,
+        }
+    }
+
+    /// Of which kind it is; of the first if nobody knows.
+    fn user_kind(&self) -> UserKindId {
+        match self {
+            Self::User(user) => user.kind(),
+            Self::Recorded { .. } => UserKindId::default(),
         }
     }
 
@@ -263,6 +271,7 @@ impl<C: Caller> Lane<C> {
             request,
             user,
             sequence,
+            user_kind: visitor.user_kind(),
             phase,
             intended_start: turn.due,
             waited: turn.waited,

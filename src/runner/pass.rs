@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::alerts::Alarms;
 use super::driving::{Drove, drive};
+use super::gate_watch::{GateWatch, Sources};
 use super::instances::{self, AnyInstance};
 use super::jobs::JobRun;
 use super::monitor::{Observed, Untouched, Watched};
@@ -43,6 +44,8 @@ pub(super) enum PassKind {
 
 /// What a pass measured.
 pub(super) struct PassResult {
+    /// The kinds of users by name, and how many there are of each.
+    pub(super) user_kinds: Vec<(String, u32)>,
     pub(super) measurements: Measurements,
     pub(super) engine: EngineMeasurements,
     pub(super) oracle: Arc<StalenessOracle>,
@@ -93,6 +96,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         Some(Arc::clone(&oracle)),
     ));
     let watched = Watched {
+        gates: gates((stage, kind), (&recorder, &schedule), (&observers, &oracle)),
         schedule: Arc::clone(&schedule),
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
@@ -113,13 +117,10 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let measurements = recorder.finish();
     let engine =
         EngineMeasurements::collect(observers.iter().map(|observer| &**observer), schedule);
-    let stopping = instances.into_iter().map(AnyInstance::stop);
-    let drained = futures_util::future::join_all(stopping)
-        .await
-        .into_iter()
-        .all(|done| done);
+    let drained = stop(instances).await;
     drop(host);
     Ok(PassResult {
+        user_kinds: user_kinds(plan),
         measurements,
         engine,
         oracle,
@@ -132,6 +133,11 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         ttls,
         aside_ttls,
     })
+}
+
+fn user_kinds(plan: &Plan) -> Vec<(String, u32)> {
+    let kinds = plan.workload.kinds.iter();
+    kinds.map(|kind| (kind.name.clone(), kind.users)).collect()
 }
 
 /// The database of a pass, which tells `listener` of its commits.
@@ -148,6 +154,13 @@ pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> 
         database.keys_come_once(data_type);
     }
     database
+}
+
+/// Stops the instances; true if all that they had accepted was committed.
+async fn stop(instances: Vec<AnyInstance>) -> bool {
+    let stopping = instances.into_iter().map(AnyInstance::stop);
+    let stopped = futures_util::future::join_all(stopping).await;
+    stopped.into_iter().all(|done| done)
 }
 
 /// Before the instances go: their metrics can still be asked for.
@@ -182,6 +195,31 @@ fn alarms(
         schedule,
         (stage.stores.any(), stage.scale.clone()),
     )
+}
+
+/// The baseline is not judged, and samples of a simulation are judged together: none of them ends
+/// before the others.
+fn gates(
+    (stage, kind): (&Stage<'_>, PassKind),
+    (recorder, schedule): (&Arc<Recorder>, &Arc<Schedule>),
+    (observers, oracle): (&[Arc<EngineObserver>], &Arc<StalenessOracle>),
+) -> GateWatch {
+    let gates = match kind {
+        PassKind::Before => &[],
+        PassKind::After => &*stage.plan.gates,
+    };
+    let sources = Sources {
+        schedule: Arc::clone(schedule),
+        recorder: Arc::clone(recorder),
+        policies: Arc::clone(&stage.plan.policies),
+        observers: observers.to_vec(),
+        oracle: Arc::clone(oracle),
+        user_kinds: user_kinds(stage.plan),
+        has_store: stage.stores.any(),
+        scale: stage.scale.clone(),
+    };
+    let is_sample = stage.plan.workload.sample.is_some();
+    GateWatch::new(gates, !is_sample, sources)
 }
 
 /// The phases of a pass: name, kind and length.

@@ -75,12 +75,13 @@ impl Plan {
         self.database.value_sizes(self.seed.fork(DATABASE_SEED))
     }
 
-    /// The data types whose keys have a part that is new in each request, so that none comes twice.
+    /// The data types whose keys have a part that is new in each request, so that none comes twice:
+    /// also none by a journey that remembers it.
     pub fn keys_come_once(&self) -> impl Iterator<Item = DataTypeId> {
         let populations = (0..).map(DataTypeId).zip(&self.workload.populations);
         let unique = |population: &Population| population.dimensions.contains(&Dimension::Unique);
         populations
-            .filter(move |(_, population)| unique(population))
+            .filter(move |(id, population)| unique(population) && !self.workload.comes_again(*id))
             .map(|(id, _)| id)
     }
 }

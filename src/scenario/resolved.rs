@@ -6,6 +6,7 @@
 mod arrivals;
 mod day;
 mod durability;
+mod gates;
 mod kinds;
 mod layers;
 mod models;
@@ -130,13 +131,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         }
         (policy.name.to_string(), row)
     });
-    let gates = plan.gates.iter().map(|gate| {
-        map([
-            ("name", Yaml::text(&gate.name)),
-            ("source", Yaml::text(&gate.source)),
-            ("check", Yaml::text(&gate.check.text)),
-        ])
-    });
+    let gates = plan.gates.iter().map(gates::write);
     [
         ("name", Yaml::name(&plan.name)),
         ("description", Yaml::text(&plan.description)),

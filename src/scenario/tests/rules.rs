@@ -3,6 +3,7 @@
 mod alerts;
 mod data_types;
 mod durability;
+mod gates;
 mod invalidation;
 mod jobs;
 mod limits;

@@ -1,5 +1,7 @@
 //! What users of a given traffic ask for.
 
+mod journeys;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
