@@ -37,8 +37,9 @@ use cachestorm::measure::{PhaseId, PhaseKind, Schedule};
 use cachestorm::scenario::{self, Overrides, plan::Plan};
 use cachestorm::units::Rate;
 use cachestorm::workload::arrivals::{Arrivals, PhaseArrivals, Shape};
+use cachestorm::workload::size::ValueSizes;
 use cachestorm::workload::user::Traffic;
-use cachestorm::workload::{KeyParams, Request};
+use cachestorm::workload::{KeyParams, Request, UserKindId};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
@@ -253,7 +254,7 @@ impl Bench {
             ramp: Duration::from_millis(1),
             rhythm: None,
             request_timeout: TIMEOUT,
-            value_sizes: Vec::new(),
+            value_sizes: ValueSizes::constant(&[]),
             clock: clock.clone(),
             schedule: Arc::clone(schedule),
             sink: Arc::clone(&recorder) as Arc<dyn SampleSink>,
@@ -265,7 +266,7 @@ impl Bench {
     fn face(&self) -> InstanceFace {
         InstanceFace {
             policies: Arc::clone(&self.plan.policies),
-            value_sizes: Vec::new(),
+            value_sizes: ValueSizes::constant(&[]),
         }
     }
 
@@ -311,7 +312,9 @@ impl Bench {
             };
             tokio::select! {
                 biased;
-                driven = driving => driven.expect("driven"),
+                driven = driving => {
+                    driven.expect("driven");
+                }
                 () = over => {}
             }
         });
@@ -387,6 +390,7 @@ impl Bench {
                         instance: 0,
                         request: &request,
                         user: u64::from(user),
+                        user_kind: UserKindId(0),
                         sequence,
                         phase: PhaseId(0),
                         intended_start: clock.now(),

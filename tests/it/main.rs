@@ -21,6 +21,8 @@ mod modelled_remote;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]
+mod presets;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod rate_limit;
