@@ -140,6 +140,7 @@ fn sample(n: usize, schedule: &Schedule, key: &Key) -> Sample {
         outcome: [Outcome::Hit, Outcome::Hit, Outcome::Miss][n % 3],
         layer: layers[n % 3],
         intended_start: sent,
+        waited: Duration::ZERO,
         sent,
         finished: sent + Duration::from_micros(100 + spread % 100_000),
         read: Some((key.clone(), Version(1 << 40))),

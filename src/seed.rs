@@ -31,6 +31,11 @@ impl Seed {
         Stream::seed_from_u64(self.fork(name).fork_index(index).0)
     }
 
+    /// The one stream of this seed, for a part that has no other.
+    pub fn into_stream(self) -> Stream {
+        Stream::seed_from_u64(self.0)
+    }
+
     /// The seed of the part called `name`, from which that part forks its own.
     #[must_use]
     pub fn fork(self, name: &str) -> Self {

@@ -32,6 +32,7 @@ const WANTED_SPAN: &str = "a duration with its unit, such as 150ms, 5s, 15m, 1h 
 const WANTED_SPAN_RANGE: &str = "a duration or a range of durations, such as 2s or 1s..3s";
 const WANTED_BYTE_SIZE: &str = "a size with its unit, such as 512B, 2KiB or 256MiB";
 const WANTED_RATIO: &str = "a share, such as 95% or 0.95, from 0 to 1";
+const WANTED_RATE_RANGE: &str = "two rates, such as 100/s..500/s";
 const WANTED_RATE: &str = "a rate with its unit, such as 100/s, 600/m or 1000/h";
 
 /// A duration, written as `150ms`, `15m` or `1h 30m`.
@@ -234,6 +235,35 @@ impl fmt::Display for Rate {
     }
 }
 
+/// Two rates, written as `100/s..500/s`: from the one to the other, either of which may be the higher.
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema)]
+#[schemars(with = "String")]
+pub struct RateRange {
+    /// The first.
+    pub from: Rate,
+    /// The second.
+    pub to: Rate,
+}
+
+impl FromStr for RateRange {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let wrong = || UnitError::new(text, WANTED_RATE_RANGE);
+        let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+        let rate = |part: &str| part.parse::<Rate>().map_err(|_| wrong());
+        Ok(Self {
+            from: rate(from)?,
+            to: rate(to)?,
+        })
+    }
+}
+
+impl fmt::Display for RateRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.from, self.to)
+    }
+}
+
 macro_rules! serialize_as_written {
     ($($unit:ty),*) => {$(
         impl Serialize for $unit {
@@ -243,7 +273,7 @@ macro_rules! serialize_as_written {
         }
     )*};
 }
-serialize_as_written!(Span, SpanRange, ByteSize, Ratio, Rate);
+serialize_as_written!(Span, SpanRange, ByteSize, Ratio, Rate, RateRange);
 
 /// A duration for a person's eye, three digits at the most: `0 s`, `0.4 ms`, `38 ms`, `2.3 s`,
 /// `4.5 min`, `2.0 h`, `3.2 d`.
@@ -311,6 +341,9 @@ mod tests {
 
     #[test]
     fn ranges_sizes_ratios_and_rates_are_read() {
+        let rates: RateRange = "600/m..2_000/s".parse().expect("two rates");
+        assert_eq!(rates.to_string(), "10/s..2000/s");
+        assert!("100/s".parse::<RateRange>().is_err());
         let range: SpanRange = "1s..3s".parse().expect("a range");
         assert_eq!((range.min.as_secs(), range.max.as_secs()), (1, 3));
         assert!("3s..1s".parse::<SpanRange>().is_err());

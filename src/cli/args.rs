@@ -39,6 +39,9 @@ pub(super) enum Command {
     /// Run a scenario both ways, against real Redis and in virtual time, and compare the figures: how
     /// far can the simulation be trusted on this machine?
     Validate(ValidateArguments),
+    /// Start the service of a scenario alone, for other load tools, until Ctrl-C: what a run starts,
+    /// without users, report and verdict.
+    Serve(ServeArguments),
     /// Check a scenario without running it; report every error in it.
     Check(CheckArguments),
 }
@@ -58,6 +61,71 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     pub(super) scenario: ScenarioArguments,
 
+    /// Which servers to use instead of starting them.
+    #[command(flatten)]
+    pub(super) servers: ServerArguments,
+
+    /// Where the report goes, and what is shown meanwhile.
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    /// The scenario file.
+    #[arg(value_name = "SCENARIO")]
+    pub(super) file: PathBuf,
+
+    /// Serve what a run with this seed would.
+    #[arg(long)]
+    pub(super) seed: Option<Seed>,
+
+    /// Change a value of the scenario, as in --set layers.remote.maxmemory=64MiB; repeatable.
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = assignment)]
+    pub(super) set: Vec<(String, String)>,
+
+    /// Which servers to use instead of starting them.
+    #[command(flatten)]
+    pub(super) servers: ServerArguments,
+
+    /// Let the first instance listen on this port of 127.0.0.1 and the others on those that follow
+    /// [default: any free ones].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Option<u16>,
+
+    /// How long to serve, as in 30s or 5m [default: until Ctrl-C].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) duration: Option<Duration>,
+
+    /// Print the addresses alone, without progress.
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+impl ServeArguments {
+    pub(super) fn scenario(&self) -> ScenarioArguments {
+        ScenarioArguments {
+            file: self.file.clone(),
+            seed: self.seed,
+            users: None,
+            driver: None,
+            duration: None,
+            set: self.set.clone(),
+        }
+    }
+
+    pub(super) fn output(&self) -> OutputArguments {
+        OutputArguments {
+            out: None,
+            quiet: self.quiet,
+        }
+    }
+}
+
+/// Which servers to use instead of starting them.
+#[derive(Debug, Args)]
+pub(super) struct ServerArguments {
     /// Use this Redis instead of starting one; keys get a prefix of the run's own and are deleted.
     /// Several servers by `redis+replicated://HOST,HOST`, `redis+sentinel://HOST,HOST/SERVICE` or
     /// `redis+cluster://HOST,HOST`; TLS by `rediss`.
@@ -73,10 +141,6 @@ pub(super) struct RunArguments {
     /// prefix of the run's own and stay until their TTLs end.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) memcached: Option<String>,
-
-    /// Where the report goes, and what is shown meanwhile.
-    #[command(flatten)]
-    pub(super) output: OutputArguments,
 }
 
 /// Arguments of `simulate`.

@@ -17,18 +17,21 @@ use tokio::sync::watch;
 
 use crate::drivers::interrupt;
 use crate::report::terminal::{self, Style};
-use crate::runner::{self, Finished, RunError, RunOptions};
+use crate::runner::{self, Finished, RunError, RunOptions, Served};
 use crate::scenario::{self, plan::Plan};
 use crate::units::{Span, thousands};
 use args::{
     Arguments, CheckArguments, Command, OutputArguments, RunArguments, ScenarioArguments,
-    SimulateArguments, ValidateArguments,
+    ServeArguments, ServerArguments, SimulateArguments, ValidateArguments,
 };
 use exit_code::Exit;
 use progress::{Bar, Notes, Silent};
 
 /// The widest that tables are printed.
 const WIDTH_MAX: usize = 110;
+
+/// What is done when a run is stopped.
+const WRITING: &str = "what was measured is being written";
 
 /// The whole command.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -50,6 +53,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Simulate(arguments) => simulate(&arguments),
         Command::Validate(arguments) => validate(&arguments),
+        Command::Serve(arguments) => serve(&arguments),
         Command::Check(arguments) => check(&arguments),
     };
     exit.into()
@@ -68,28 +72,74 @@ fn check(arguments: &CheckArguments) -> Exit {
 
 /// `cachestorm run`.
 fn run(arguments: &RunArguments) -> Exit {
-    let options = |options: RunOptions| RunOptions {
-        redis_url: arguments.redis.clone(),
-        stores: arguments.stores.iter().cloned().collect(),
-        memcached: arguments.memcached.clone(),
-        ..options
-    };
-    let place = (&arguments.scenario, &arguments.output);
+    let options = |options| with_servers(options, &arguments.servers);
+    let place = (&arguments.scenario, &arguments.output, header as Header);
     let outcome = carry_out(place, options, |work| {
         work.runtime.block_on(async {
-            let stop = stop_on_signals();
+            let stop = stop_on_signals(WRITING);
             Box::pin(runner::run(work.plan, work.options, work.progress, stop)).await
         })
     });
     outcome.map_or_else(std::convert::identity, |finished| tell_finished(&finished))
 }
 
+/// `cachestorm serve`. Its end by a signal is what its users expect, so it is no failure.
+fn serve(arguments: &ServeArguments) -> Exit {
+    let options = |options| RunOptions {
+        port: arguments.port,
+        ..with_servers(options, &arguments.servers)
+    };
+    let place = (
+        &arguments.scenario(),
+        &arguments.output(),
+        service as Header,
+    );
+    let outcome = carry_out(place, options, |work| {
+        work.runtime.block_on(async {
+            let orders = (
+                work.progress,
+                stop_on_signals("what was started is being ended"),
+            );
+            let ready = |served: &Served| {
+                work.progress.aside(&|| tell(&served.to_string()));
+            };
+            let (plan, options) = (work.plan, work.options);
+            Box::pin(runner::serve(
+                plan,
+                options,
+                arguments.duration,
+                orders,
+                ready,
+            ))
+            .await
+        })
+    });
+    match outcome {
+        Ok(leftovers) => {
+            for warning in leftovers {
+                warn(&format!("warning: {warning}"));
+            }
+            Exit::Success
+        }
+        Err(exit) => exit,
+    }
+}
+
+fn with_servers(options: RunOptions, servers: &ServerArguments) -> RunOptions {
+    RunOptions {
+        redis_url: servers.redis.clone(),
+        stores: servers.stores.iter().cloned().collect(),
+        memcached: servers.memcached.clone(),
+        ..options
+    }
+}
+
 /// `cachestorm simulate`.
 fn simulate(arguments: &SimulateArguments) -> Exit {
-    let place = (&arguments.scenario, &arguments.output);
+    let place = (&arguments.scenario, &arguments.output, header as Header);
     let outcome = carry_out(place, std::convert::identity, |work| {
         // Signals are heard on the runtime's threads, virtual time passes on this one.
-        let stop = work.runtime.block_on(async { stop_on_signals() });
+        let stop = work.runtime.block_on(async { stop_on_signals(WRITING) });
         runner::simulate(work.plan, work.options, work.progress, stop)
     });
     outcome.map_or_else(std::convert::identity, |finished| tell_finished(&finished))
@@ -97,9 +147,9 @@ fn simulate(arguments: &SimulateArguments) -> Exit {
 
 /// `cachestorm validate`.
 fn validate(arguments: &ValidateArguments) -> Exit {
-    let place = (&arguments.scenario, &arguments.output);
+    let place = (&arguments.scenario, &arguments.output, header as Header);
     let outcome = carry_out(place, std::convert::identity, |work| {
-        let stop = work.runtime.block_on(async { stop_on_signals() });
+        let stop = work.runtime.block_on(async { stop_on_signals(WRITING) });
         runner::validate(
             work.runtime,
             work.plan,
@@ -137,9 +187,12 @@ struct Work<'w> {
     progress: &'w dyn runner::Progress,
 }
 
+/// Says in a line what is about to happen.
+type Header = fn(&Plan) -> String;
+
 /// Loads the scenario and lets `work` go about it; what went wrong is told.
 fn carry_out<T>(
-    (scenario, output): (&ScenarioArguments, &OutputArguments),
+    (scenario, output, header): (&ScenarioArguments, &OutputArguments, Header),
     with_more: impl FnOnce(RunOptions) -> RunOptions,
     work: impl FnOnce(Work<'_>) -> Result<T, RunError>,
 ) -> Result<T, Exit> {
@@ -180,9 +233,10 @@ fn carry_out<T>(
     outcome.map_err(|error| {
         let exit = match error {
             RunError::Environment(_) => Exit::Environment,
-            RunError::Folder(_) | RunError::NoSuchStore { .. } | RunError::Sample(_) => {
-                Exit::WrongInput
-            }
+            RunError::Folder(_)
+            | RunError::NoSuchStore { .. }
+            | RunError::Sample(_)
+            | RunError::Trace(_) => Exit::WrongInput,
             RunError::Interrupted => Exit::Interrupted,
             RunError::Driver(_) | RunError::Report(_) => Exit::Unexpected,
         };
@@ -206,7 +260,8 @@ fn tell_finished(finished: &Finished) -> Exit {
 }
 
 /// True from the first interrupt or termination signal on; the second ends the process at once.
-fn stop_on_signals() -> watch::Receiver<bool> {
+/// Meanwhile something is done, `doing`.
+fn stop_on_signals(doing: &'static str) -> watch::Receiver<bool> {
     let (to, stop) = watch::channel(false);
     // The closed-loop driver owns Ctrl-C: the load tool beneath it would exit the process.
     let mut interrupts = interrupt::claim();
@@ -226,7 +281,7 @@ fn stop_on_signals() -> watch::Receiver<bool> {
             if again {
                 give_up();
             }
-            warn("stopping: what was measured is being written (once more to give up)");
+            warn(&format!("stopping: {doing} (once more to give up)"));
             // The run may have ended in this moment.
             let _ = to.send(true);
         }
@@ -255,6 +310,14 @@ fn header(plan: &Plan) -> String {
         plan.instances,
         lasts(plan),
     ) + &compared(plan)
+}
+
+/// The same of a service without users.
+fn service(plan: &Plan) -> String {
+    format!(
+        "{} · seed {} · {} instances without users",
+        plan.name, plan.seed, plan.instances
+    )
 }
 
 /// The variants by name; each lasts as long.

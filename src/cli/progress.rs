@@ -52,6 +52,10 @@ impl Progress for Bar {
         self.bar.println(text);
     }
 
+    fn aside(&self, print: &dyn Fn()) {
+        self.bar.suspend(print);
+    }
+
     fn moment(&self, moment: &Moment) {
         self.bar.set_style(line());
         self.bar.set_length(moment.total.as_secs());

@@ -20,8 +20,8 @@ use goose::{GooseAttack, GooseError};
 use tokio::sync::watch;
 
 use super::crowd::{Crowd, STOP_GRACE, Users, becomes_true};
-use super::http::HttpCaller;
 use super::http::face::InstanceFace;
+use super::http::{HttpCaller, HttpTargets};
 use super::{Driven, DriverError, interrupt};
 use crate::clock::{Clock, Timestamp};
 
@@ -72,13 +72,13 @@ impl ClosedLoop {
             policies: Arc::clone(&users.policies),
             value_sizes: users.value_sizes.clone(),
         };
-        let caller = HttpCaller::new(
-            face,
-            Arc::clone(&users.policies),
+        let to = HttpTargets {
+            urls: targets,
             request_timeout,
-            users.clock.clone(),
-            targets,
-        )?;
+            // One for each user: none ever waits for another's.
+            connections_max: users.count as usize,
+        };
+        let caller = HttpCaller::new(face, Arc::clone(&users.policies), users.clock.clone(), &to)?;
         let keeper = Keeper {
             clock: users.clock.clone(),
             end: users.schedule.end(),
@@ -90,7 +90,7 @@ impl ClosedLoop {
         let crowd = Arc::new(Crowd::new(users, caller, halted)?);
         let attack = prepare(&crowd, host, request_timeout).map_err(|e| refusal(&e))?;
         let stopped = keeper.attend(attack).await?;
-        Ok(crowd.counts.driven(stopped))
+        Ok(crowd.tally.driven(stopped))
     }
 }
 

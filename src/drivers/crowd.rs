@@ -6,16 +6,16 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture;
 use tokio::sync::watch;
 
+use super::DriverError;
 use super::alarm::Alarm;
 use super::coming::{Comings, Stay};
-use super::{Driven, DriverError};
+use super::tally::Tally;
 use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::PolicyTable;
 use crate::measure::sink::SampleSink;
@@ -70,6 +70,8 @@ pub struct Call<'a> {
     pub phase: PhaseId,
     /// When it should start.
     pub intended_start: Timestamp,
+    /// How long it had to wait for others to end, because too many were under way.
+    pub waited: Duration,
 }
 
 /// Carries requests to instances, and times and reads the answers.
@@ -98,37 +100,8 @@ pub(super) struct Crowd<C> {
     comings: Comings,
     pub(super) clock: Clock,
     pub(super) schedule: Arc<Schedule>,
-    pub(super) sink: Arc<dyn SampleSink>,
     pub(super) halted: watch::Receiver<bool>,
-    pub(super) counts: Counts,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    started: AtomicU64,
-    ended: AtomicU64,
-    lost: AtomicU64,
-    requests: AtomicU64,
-    abandoned: AtomicU64,
-}
-
-impl Counts {
-    pub(super) fn driven(&self, stopped: bool) -> Driven {
-        let read = |count: &AtomicU64| count.load(Ordering::Acquire);
-        let (ended, started) = (read(&self.ended), read(&self.started));
-        Driven {
-            users_started: started,
-            users_lost: read(&self.lost),
-            users_left: started.saturating_sub(ended),
-            requests: read(&self.requests),
-            requests_abandoned: read(&self.abandoned),
-            stopped,
-        }
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::AcqRel);
+    pub(super) tally: Tally,
 }
 
 impl<C: Caller> Crowd<C> {
@@ -148,9 +121,8 @@ impl<C: Caller> Crowd<C> {
             ramp: users.ramp,
             clock: users.clock,
             schedule: users.schedule,
-            sink: users.sink,
             halted,
-            counts: Counts::default(),
+            tally: Tally::new(users.sink),
         })
     }
 
@@ -169,7 +141,7 @@ impl<C: Caller> Crowd<C> {
             if !comes || self.clock.now() >= self.schedule.end() {
                 return;
             }
-            let presence = Presence::begin(self);
+            let presence = self.tally.user();
             let went = self.stay(&mut user, stay, &mut told).await;
             presence.end();
             match went {
@@ -202,6 +174,8 @@ impl<C: Caller> Crowd<C> {
                         return None;
                     }
                 }
+                // Only arrivals end by themselves.
+                Step::End => return None,
                 Step::Request(request) => {
                     let phase = self.schedule.phase_at(due)?;
                     let asked = self.ask(user, &request, phase, due);
@@ -244,7 +218,7 @@ impl<C: Caller> Crowd<C> {
         phase: PhaseId,
         due: Timestamp,
     ) -> Timestamp {
-        let in_flight = InFlight::begin(self);
+        let in_flight = self.tally.request();
         let sequence = user.requests();
         let at = instance_of(
             self.traffic.seed(),
@@ -261,11 +235,11 @@ impl<C: Caller> Crowd<C> {
                 sequence,
                 phase,
                 intended_start: due,
+                waited: Duration::ZERO,
             })
             .await;
         let finished = sample.finished;
-        self.sink.record(sample);
-        in_flight.recorded();
+        in_flight.record(sample);
         finished
     }
 
@@ -290,72 +264,9 @@ impl<C: Caller> Crowd<C> {
 
 /// The instance that a request goes to: any, as often as any other, and the same one for the same
 /// seed whatever the schedule.
-fn instance_of(seed: Seed, user: u64, sequence: u64, instances: usize) -> usize {
+pub(super) fn instance_of(seed: Seed, user: u64, sequence: u64, instances: usize) -> usize {
     let Seed(number) = seed.fork("instance").fork_index(user).fork_index(sequence);
     (number % instances as u64) as usize
-}
-
-/// A user that is there. Dropped without its end, it is lost.
-struct Presence<'a, C> {
-    crowd: &'a Crowd<C>,
-    ended: bool,
-}
-
-impl<'a, C> Presence<'a, C> {
-    fn begin(crowd: &'a Crowd<C>) -> Self {
-        count(&crowd.counts.started);
-        crowd.sink.user_started();
-        Self {
-            crowd,
-            ended: false,
-        }
-    }
-
-    fn end(mut self) {
-        self.ended = true;
-    }
-}
-
-impl<C> Drop for Presence<'_, C> {
-    fn drop(&mut self) {
-        if !self.ended {
-            count(&self.crowd.counts.lost);
-        }
-        count(&self.crowd.counts.ended);
-        self.crowd.sink.user_ended();
-    }
-}
-
-/// A request that waits for its answer. Dropped without a record, it is abandoned.
-struct InFlight<'a, C> {
-    crowd: &'a Crowd<C>,
-    recorded: bool,
-}
-
-impl<'a, C> InFlight<'a, C> {
-    fn begin(crowd: &'a Crowd<C>) -> Self {
-        crowd.sink.request_started();
-        Self {
-            crowd,
-            recorded: false,
-        }
-    }
-
-    fn recorded(mut self) {
-        self.recorded = true;
-    }
-}
-
-impl<C> Drop for InFlight<'_, C> {
-    fn drop(&mut self) {
-        let counts = &self.crowd.counts;
-        count(if self.recorded {
-            &counts.requests
-        } else {
-            &counts.abandoned
-        });
-        self.crowd.sink.request_ended();
-    }
 }
 
 #[cfg(test)]

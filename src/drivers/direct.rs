@@ -46,13 +46,7 @@ impl Direct {
             return Err(DriverError::NoUsers);
         }
         let (halt, halted) = watch::channel(false);
-        let caller = DirectCaller {
-            policies: Arc::clone(&users.policies),
-            value_sizes: users.value_sizes.clone(),
-            request_timeout: users.request_timeout,
-            clock: users.clock.clone(),
-            targets,
-        };
+        let caller = DirectCaller::new(&users, targets);
         let (clock, mut stop) = (users.clock.clone(), users.stop.clone());
         let (count, request_timeout) = (u64::from(users.count), users.request_timeout);
         let crowd = Arc::new(Crowd::new(users, caller, halted)?);
@@ -65,24 +59,37 @@ impl Direct {
         let mut all_gone = Box::pin(async { while tasks.join_next().await.is_some() {} });
         let stopped = tokio::select! {
             biased;
-            () = &mut all_gone => return Ok(crowd.counts.driven(false)),
+            () = &mut all_gone => return Ok(crowd.tally.driven(false)),
             () = becomes_true(&mut stop) => true,
             () = clock.sleep_until(end + request_timeout + MARGIN) => false,
         };
         halt.send_replace(true);
         // Who does not leave now is counted as left; the tasks end with the set.
         let _ = clock.timeout(STOP_GRACE + MARGIN, all_gone).await;
-        Ok(crowd.counts.driven(stopped))
+        Ok(crowd.tally.driven(stopped))
     }
 }
 
 /// Asks engines.
-struct DirectCaller {
+pub(super) struct DirectCaller {
     policies: Arc<PolicyTable>,
     value_sizes: Vec<ByteSize>,
     request_timeout: Duration,
     clock: Clock,
     targets: Vec<Arc<dyn Service>>,
+}
+
+impl DirectCaller {
+    /// Asks `targets` what `users` ask for.
+    pub(super) fn new(users: &Users, targets: Vec<Arc<dyn Service>>) -> Self {
+        Self {
+            policies: Arc::clone(&users.policies),
+            value_sizes: users.value_sizes.clone(),
+            request_timeout: users.request_timeout,
+            clock: users.clock.clone(),
+            targets,
+        }
+    }
 }
 
 impl Caller for DirectCaller {
@@ -121,6 +128,7 @@ impl Caller for DirectCaller {
             outcome: served.outcome,
             layer: served.layer,
             intended_start: call.intended_start,
+            waited: call.waited,
             sent,
             finished,
             read: served

@@ -4,12 +4,16 @@
 //! one sample per request to a sink; it judges nothing.
 
 pub mod alarm;
+pub mod arrivals;
 pub mod closed_loop;
 mod coming;
 pub mod crowd;
 pub mod direct;
+mod dispatch;
 pub mod http;
 pub mod interrupt;
+pub mod open_loop;
+mod tally;
 
 use crate::engine::data_type::{Key, PolicyTable};
 use crate::workload::Request;
@@ -31,6 +35,9 @@ pub struct Driven {
     pub requests: u64,
     /// Requests that were sent but not recorded, because a stop did not wait for their answer.
     pub requests_abandoned: u64,
+    /// Requests that were due and never sent: they would have waited longer than the request timeout
+    /// for others to end.
+    pub requests_dropped: u64,
     /// Whether it was stopped before the schedule's end.
     pub stopped: bool,
 }
@@ -47,9 +54,17 @@ pub enum DriverError {
     /// Another attack is going on in this process.
     #[error("a closed-loop run is going on in this process; wait for its end, then start this one")]
     Busy,
-    /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made: {0}")]
-    Client(#[source] reqwest::Error),
+    /// Nothing can be sent to a URL.
+    #[error("nothing can be sent to `{url}`: {problem}")]
+    Target {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The trace could not be opened, or not be read to its end.
+    #[error("{0}")]
+    Trace(#[source] crate::workload::trace::TraceError),
     /// There is no thread left for the driver's alarm.
     #[error("the driver cannot start a thread: {0}; raise the limit of processes (ulimit -u)")]
     Thread(#[source] std::io::Error),

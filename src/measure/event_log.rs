@@ -9,8 +9,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustc_hash::FxHasher;
 
-use super::Sample;
 use super::sink::SampleSink;
+use super::{PhaseId, Sample};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::event::{Event, Observer};
 use crate::seed::{fnv1a, mix};
@@ -52,6 +52,11 @@ impl EventLog {
     /// What it holds now.
     pub fn hash(&self) -> LogHash {
         *self.state.lock()
+    }
+
+    fn dropped(&self, phase: PhaseId) {
+        let now = self.clock.now().as_unix_nanos();
+        self.state.lock().add(&[u64::from(phase.0), now]);
     }
 
     fn sample(&self, sample: &Sample) {
@@ -111,6 +116,11 @@ impl<S: SampleSink> SampleSink for Logged<S> {
     fn record(&self, sample: Sample) {
         self.log.sample(&sample);
         self.sink.record(sample);
+    }
+
+    fn request_dropped(&self, phase: PhaseId) {
+        self.log.dropped(phase);
+        self.sink.request_dropped(phase);
     }
 
     fn user_started(&self) {

@@ -12,6 +12,7 @@ use super::Schedule;
 use super::histogram::Histogram;
 use super::query::{Kind, Phases, Query};
 pub use super::series::{Answers, SecondRow};
+use super::starts::Starts;
 use crate::clock::Timestamp;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Operation, Outcome};
@@ -46,7 +47,7 @@ impl Cell {
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     cells: BTreeMap<Kind, Cell>,
-    slip: Vec<Histogram>,
+    starts: Vec<Starts>,
     errors: BTreeMap<String, BTreeMap<Kind, u64>>,
     pub(super) seconds: Vec<SecondRow>,
     pub(super) users_live_max: u64,
@@ -58,7 +59,7 @@ impl Collected {
     pub(super) fn add(
         &mut self,
         cells: &[Cell],
-        slip: &[Histogram],
+        starts: &[Starts],
         errors: &FxHashMap<String, FxHashMap<Kind, u64>>,
     ) {
         for cell in cells {
@@ -69,10 +70,10 @@ impl Collected {
             all.response_time.merge(&cell.response_time);
             all.service_time.merge(&cell.service_time);
         }
-        if slip.len() > self.slip.len() {
-            self.slip.resize_with(slip.len(), Histogram::new);
+        if starts.len() > self.starts.len() {
+            self.starts.resize_with(starts.len(), Starts::default);
         }
-        for (all, phase) in self.slip.iter_mut().zip(slip) {
+        for (all, phase) in self.starts.iter_mut().zip(starts) {
             all.merge(phase);
         }
         for (text, kinds) in errors {
@@ -203,18 +204,16 @@ impl Measurements {
             .collect()
     }
 
-    /// From intended start to sending, in the measured phases.
-    pub fn slip(&self) -> Histogram {
-        self.slip_in(Phases::Measured)
-    }
-
-    /// From intended start to sending, in `phases`.
-    pub fn slip_in(&self, phases: Phases) -> Histogram {
-        let by_phase = (0..).map(super::PhaseId).zip(&self.collected.slip);
-        by_phase
-            .filter(|(phase, _)| phases.include(Some(*phase), &self.schedule))
-            .map(|(_, slip)| slip)
-            .collect()
+    /// How the requests of `phases` began.
+    pub fn starts_in(&self, phases: Phases) -> Starts {
+        let by_phase = (0..).map(super::PhaseId).zip(&self.collected.starts);
+        let mut all = Starts::default();
+        for (phase, starts) in by_phase {
+            if phases.include(Some(phase), &self.schedule) {
+                all.merge(starts);
+            }
+        }
+        all
     }
 
     /// How long `phases` lasted: what rates are computed over. Shorter than planned if the run

@@ -21,10 +21,13 @@ mod schedule;
 pub mod series;
 mod sharded;
 pub mod sink;
+pub mod starts;
 pub mod validity;
 pub mod warming;
 pub mod width;
 pub mod window;
+
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,9 @@ pub struct Sample {
     pub layer: Layer,
     /// When it should have started.
     pub intended_start: Timestamp,
+    /// How long it had to wait for others to end, because as many were under way as may be at once.
+    /// The rest of the time until it was sent is slip: the generator was late.
+    pub waited: Duration,
     /// When it was sent.
     pub sent: Timestamp,
     /// When its last byte was read, or when it failed.

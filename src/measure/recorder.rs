@@ -12,16 +12,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::histogram::{Histogram, growing};
+use super::histogram::growing;
 use super::measurements::{Cell, Collected, Measurements};
 use super::oracle::staleness::StalenessOracle;
 use super::query::Kind;
 use super::series::{ClosedSeconds, Counts, OpenSeconds, UsersLive, row_of, second_of};
 use super::sharded::Sharded;
 use super::sink::SampleSink;
+use super::starts::Starts;
 use super::window::Window;
 use super::{PhaseId, Sample, Schedule};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::Outcome;
 
@@ -64,8 +65,8 @@ struct Shard {
     /// The place of each kind in `cells`, by [`Kind::packed`].
     places: FxHashMap<u64, usize>,
     cells: Vec<Cell>,
-    /// From intended start to sending, by phase.
-    slip: Vec<Histogram>,
+    /// How requests began, by phase.
+    starts: Vec<Starts>,
     errors: FxHashMap<String, FxHashMap<Kind, u64>>,
     seconds: OpenSeconds,
     requests: u64,
@@ -73,7 +74,12 @@ struct Shard {
 }
 
 impl Shard {
-    fn count(&mut self, sample: &Sample, second: u32, closed: &Mutex<ClosedSeconds>) {
+    fn count(
+        &mut self,
+        sample: &Sample,
+        (second, phase_end): (u32, Timestamp),
+        closed: &Mutex<ClosedSeconds>,
+    ) {
         let kind = Kind {
             phase: sample.phase,
             data_type: sample.data_type,
@@ -90,11 +96,7 @@ impl Shard {
             .record(sample.finished.since(sample.intended_start));
         cell.service_time.record(sample.finished.since(sample.sent));
 
-        let phase = usize::from(sample.phase.0);
-        if phase >= self.slip.len() {
-            self.slip.resize_with(phase + 1, Histogram::new);
-        }
-        self.slip[phase].record(sample.sent.since(sample.intended_start));
+        self.starts_of(sample.phase).count(sample, phase_end);
 
         self.requests += 1;
         if sample.outcome == Outcome::Error {
@@ -102,6 +104,14 @@ impl Shard {
             self.count_error(kind, sample.error.as_deref().unwrap_or(UNNAMED_ERROR));
         }
         self.seconds.count(second, sample, closed);
+    }
+
+    fn starts_of(&mut self, phase: PhaseId) -> &mut Starts {
+        let at = usize::from(phase.0);
+        if at >= self.starts.len() {
+            self.starts.resize_with(at + 1, Starts::default);
+        }
+        &mut self.starts[at]
     }
 
     fn count_error(&mut self, kind: Kind, text: &str) {
@@ -231,7 +241,7 @@ impl Recorder {
             for open in shard.seconds.within(0..u32::MAX) {
                 seconds.absorb(open);
             }
-            collected.add(&shard.cells, &shard.slip, &shard.errors);
+            collected.add(&shard.cells, &shard.starts, &shard.errors);
         }
         drop(shards);
         let users = self.users.lock();
@@ -251,7 +261,7 @@ impl Recorder {
     pub fn so_far(&self) -> Measurements {
         let mut collected = Collected::default();
         for shard in self.shards.each() {
-            collected.add(&shard.cells, &shard.slip, &shard.errors);
+            collected.add(&shard.cells, &shard.starts, &shard.errors);
         }
         collected.users_live_max = self.users.lock().max;
         collected.in_flight_max = self.in_flight_max.load(Ordering::Relaxed);
@@ -277,7 +287,13 @@ impl SampleSink for Recorder {
             oracle.read(sample.data_type, key, *version, sample.sent, sample.phase);
         }
         let second = second_of(sample.finished, self.schedule.start());
-        self.shards.mine().count(&sample, second, &self.closed);
+        let phase_end = self.schedule.get(sample.phase).end;
+        let at = (second, phase_end);
+        self.shards.mine().count(&sample, at, &self.closed);
+    }
+
+    fn request_dropped(&self, phase: PhaseId) {
+        self.shards.mine().starts_of(phase).dropped += 1;
     }
 
     fn user_started(&self) {

@@ -7,6 +7,7 @@
 //! recorder alone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -102,6 +103,8 @@ pub struct SecondRow {
     pub response_time_us_p95: Option<f64>,
     /// 99th percentile.
     pub response_time_us_p99: Option<f64>,
+    /// Mean service time of the same requests.
+    pub service_time_us_mean: Option<f64>,
     /// Reads by data type, in the order of the policy table, and by who answered.
     pub answers: Vec<Answers>,
 }
@@ -111,6 +114,8 @@ pub struct SecondRow {
 pub(super) struct Counts {
     pub(super) requests: u64,
     pub(super) errors: u64,
+    /// The sum of the service times of those that did not fail.
+    service_time: Duration,
     /// Reads that got an answer.
     pub(super) reads: u64,
     pub(super) hits: u64,
@@ -124,6 +129,9 @@ impl Counts {
         self.requests += 1;
         let failed = sample.outcome == Outcome::Error;
         self.errors += u64::from(failed);
+        if !failed {
+            self.service_time += sample.finished.since(sample.sent);
+        }
         if sample.operation == Operation::Get {
             self.reads += u64::from(!failed);
             let hit = u64::from(is_hit(sample.outcome, sample.layer));
@@ -141,6 +149,7 @@ impl Counts {
     pub(super) fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.errors += other.errors;
+        self.service_time += other.service_time;
         self.reads += other.reads;
         self.hits += other.hits;
         let types = self.answers.len().max(other.answers.len());
@@ -152,6 +161,12 @@ impl Counts {
         for (mine, others) in self.hits_by_type.iter_mut().zip(&other.hits_by_type) {
             *mine += others;
         }
+    }
+
+    /// The mean service time of the requests that did not fail.
+    fn service_time_us_mean(&self) -> Option<f64> {
+        let answered = self.requests - self.errors;
+        (answered > 0).then(|| self.service_time.as_secs_f64() * 1e6 / answered as f64)
     }
 
     /// Reads of `data_type` that got an answer, and hits among them.
@@ -337,7 +352,7 @@ impl ClosedSeconds {
             answers.resize(answers.len().max(data_types), Answers::default());
             let us = |q| quantile(&row.response_time, q).map(|nanos| nanos as f64 / 1e3);
             let t_s = number.saturating_mul(self.width_s);
-            let begin = schedule.start() + std::time::Duration::from_secs(t_s.into());
+            let begin = schedule.start() + Duration::from_secs(t_s.into());
             SecondRow {
                 t_s,
                 phase: schedule.phase_at(begin),
@@ -347,6 +362,7 @@ impl ClosedSeconds {
                 response_time_us_p50: us(0.5),
                 response_time_us_p95: us(0.95),
                 response_time_us_p99: us(0.99),
+                service_time_us_mean: row.counts.service_time_us_mean(),
                 answers,
             }
         };

@@ -160,6 +160,7 @@ mod tests {
                 response_time_us_p50: None,
                 response_time_us_p95: None,
                 response_time_us_p99: None,
+                service_time_us_mean: None,
                 answers: answers(*hits, *misses),
             })
             .collect()

@@ -10,8 +10,8 @@ mod warming;
 pub(super) use self::targets::{all_targets, lost, observed, within};
 use super::model::{DataTypeResult, Improvement, Report};
 use super::table::{Cell, Column, Table, Tone};
-use super::watched;
 use super::words::{NOTHING, change, cores, counted, of, plain, rate, ratio, seconds, share, us};
+use super::{offered, watched};
 use crate::engine::layer::Layer;
 use crate::measure::{PhaseKind, Summary};
 use crate::units::thousands;
@@ -262,6 +262,8 @@ pub(super) fn facts(report: &Report) -> Vec<Fact> {
     facts.extend(report.memcached.as_ref().map(stores::memcached));
     facts.extend(watched::ttls(report));
     facts.extend(report.origin.query_cache.map(stores::query_cache));
+    facts.extend(offered::trace(report));
+    facts.extend(offered::facts(report));
     facts.extend(errors(report));
     facts.extend(oracles(report));
     facts.extend(happenings(report));
@@ -390,10 +392,7 @@ fn validity(report: &Report) -> Vec<Fact> {
             0 => "nothing dropped".to_owned(),
             dropped => format!("{} DROPPED", thousands(dropped)),
         }),
-        Some(format!(
-            "at most {} live",
-            counted(validity.users_live_max, "user")
-        )),
+        Some(at_most(report)),
     ]
     .into_iter()
     .flatten()
@@ -426,6 +425,16 @@ fn validity(report: &Report) -> Vec<Fact> {
 }
 
 /// The first few, and how many more there are.
+/// How many users were there at once, or in an open loop how many requests were under way.
+fn at_most(report: &Report) -> String {
+    let validity = &report.validity;
+    if report.is_open() {
+        let most = counted(validity.users_in_flight_max, "request");
+        return format!("at most {most} under way");
+    }
+    format!("at most {} live", counted(validity.users_live_max, "user"))
+}
+
 fn listed(texts: impl Iterator<Item = String>) -> String {
     let mut texts: Vec<String> = texts.collect();
     let more = texts.len().saturating_sub(LISTED_MAX);

@@ -160,6 +160,7 @@ fn report_of(model: &Model) -> Report {
                 - origin.queries_per_request / baseline.origin_queries_per_request,
         }),
         baseline: Some(baseline),
+        trace: None,
         phases: phases(model),
         data_types: TRAFFIC
             .iter()

@@ -16,6 +16,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod model;
+mod offered;
 pub mod operations_csv;
 pub mod read;
 pub mod sampled;

@@ -10,6 +10,7 @@ mod jobs;
 mod monitoring;
 mod sampling;
 mod stores;
+mod traffic;
 mod warming;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub use jobs::JobResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
+pub use traffic::{Offered, TraceResult};
 pub use warming::{WarmedDataType, WarmingResult};
 
 /// The version of this file's shape.
@@ -63,6 +65,9 @@ pub struct Report {
     pub requests: Requests,
     /// The phases, in order, warm-up included.
     pub phases: Vec<Phase>,
+    /// The trace that was replayed; `null` if none was.
+    #[serde(default)]
+    pub trace: Option<TraceResult>,
     /// By data type.
     pub data_types: BTreeMap<String, DataTypeResult>,
     /// By layer that was present: local, remote, origin.
@@ -215,6 +220,13 @@ pub struct Requests {
     pub outcomes: BTreeMap<String, u64>,
 }
 
+impl Report {
+    /// Whether requests arrived by a schedule.
+    pub fn is_open(&self) -> bool {
+        self.driver == "open"
+    }
+}
+
 /// One phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
@@ -234,6 +246,9 @@ pub struct Phase {
     pub hit_ratio: Option<f64>,
     /// From the intended start.
     pub response_time_us: Summary,
+    /// What was offered in it, if the driver was open.
+    #[serde(default)]
+    pub offered: Option<Offered>,
 }
 
 /// One data type over the judged phases.
@@ -425,6 +440,9 @@ pub struct Second {
     pub response_time_us_p95: Option<f64>,
     /// 99th percentile.
     pub response_time_us_p99: Option<f64>,
+    /// Mean service time: from sending to the end.
+    #[serde(default)]
+    pub service_time_us_mean: Option<f64>,
     /// Reads by data type and then by answer: `local`, `remote`, `origin` or `error`.
     pub answers: BTreeMap<String, BTreeMap<String, u64>>,
     /// Queries that ran at the database.

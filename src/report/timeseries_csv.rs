@@ -17,7 +17,7 @@ pub struct TimeseriesCsv;
 
 type Column = (&'static str, fn(&Second) -> String);
 
-const FIXED: [Column; 13] = [
+const FIXED: [Column; 14] = [
     ("t_s", |row| row.t_s.to_string()),
     ("phase", |row| row.phase.clone()),
     ("users_live", |row| row.users_live.to_string()),
@@ -31,6 +31,9 @@ const FIXED: [Column; 13] = [
     }),
     ("response_time_us_p99", |row| {
         measured(row.response_time_us_p99)
+    }),
+    ("service_time_us_mean", |row| {
+        measured(row.service_time_us_mean)
     }),
     ("origin_queries", |row| row.origin_queries.to_string()),
     ("origin_connections", |row| {
@@ -163,7 +166,7 @@ mod tests {
         assert_eq!(parsed(&report).0, parsed(&quiet).0);
         let (header, rows) = parsed(&bare_report());
         assert_eq!(rows.len(), 0);
-        insta::assert_snapshot!(header.join("\n"), @r#"
+        insta::assert_snapshot!(header.join("\n"), @"
         t_s
         phase
         users_live
@@ -172,6 +175,7 @@ mod tests {
         response_time_us_p50
         response_time_us_p95
         response_time_us_p99
+        service_time_us_mean
         origin_queries
         origin_connections
         redis_used_memory_bytes
@@ -181,7 +185,7 @@ mod tests {
         rate_limit_remote
         rate_limit_origin
         rate_limit_error
-        "#);
+        ");
     }
 
     #[test]

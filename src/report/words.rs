@@ -146,14 +146,25 @@ pub(super) fn common_source(gates: &[GateResult]) -> Option<&str> {
     heads.all(|head| head == Some(first)).then_some(first)
 }
 
+/// What drove the traffic, and how much of it.
+pub(super) fn driver(report: &Report) -> String {
+    let users = counted(report.environment.users.into(), "user");
+    match report.driver.as_str() {
+        "closed" => format!("closed loop, {users}"),
+        "open" => {
+            let offered = report.phases.iter().filter_map(|phase| phase.offered);
+            let most = offered
+                .map(|offered| offered.rate_per_s)
+                .fold(0.0, f64::max);
+            format!("open loop, {}/s at most", rate(most))
+        }
+        other => format!("{}, {users}", plain(other)),
+    }
+}
+
 /// What was run, where, with what: the parts of the first line.
 pub(super) fn title(report: &Report) -> Vec<String> {
     let place = &report.environment;
-    let driver = match report.driver.as_str() {
-        "closed" => "closed loop",
-        "open" => "open loop",
-        other => other,
-    };
     let redis = place.redis_version.as_ref().map_or_else(
         || match &place.memcached_version {
             Some(version) => plain(&format!("memcached {version} (managed)")),
@@ -172,7 +183,7 @@ pub(super) fn title(report: &Report) -> Vec<String> {
     let mut parts = vec![
         plain(&report.scenario.name),
         format!("seed {}", report.seed),
-        format!("{}, {}", plain(driver), counted(place.users.into(), "user")),
+        driver(report),
         redis,
         counted(place.instances.into(), "instance"),
     ];

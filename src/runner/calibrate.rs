@@ -37,6 +37,7 @@ fn short(plan: &Plan) -> Plan {
         name: name.to_owned(),
         kind,
         duration,
+        arrivals: None,
     };
     let mut short = plan.clone();
     short.baseline = None;

@@ -109,7 +109,7 @@ impl RunEvidence<'_> {
                 of(&self.measurements.service_time(&query), statistic)
             }
             Metric::Distribution(Distribution::Slip, statistic) => {
-                of(&self.measurements.slip_in(query.phases), statistic)
+                of(&self.measurements.starts_in(query.phases).slip, statistic)
             }
             Metric::Distribution(Distribution::Staleness, statistic) => {
                 self.staleness(&query, statistic)
@@ -210,7 +210,10 @@ impl RunEvidence<'_> {
             Scalar::Requests => counted(requests, requests),
             Scalar::Errors => counted(self.errors(query), requests),
             // Closed-loop users drop nothing: what they do not ask, they do not owe.
-            Scalar::Dropped => counted(0, requests),
+            Scalar::Dropped => {
+                let starts = measurements.starts_in(query.phases);
+                counted(starts.dropped, starts.due())
+            }
             _ => counted(measurements.users_live_max(), measurements.users_live_max()),
         }
     }

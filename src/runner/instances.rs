@@ -98,7 +98,10 @@ pub(super) async fn start<O: Origin + Clone>(
             ..config(stage, kind, number, observer)
         };
         instances.push(match &stage.time {
-            Time::Real => AnyInstance::Real(Instance::start(config, origin.clone()).await?),
+            Time::Real => {
+                let port = port(stage.port, number)?;
+                AnyInstance::Real(Instance::start_at(config, origin.clone(), port).await?)
+            }
             Time::Virtual { calibration, .. } => {
                 let stores = modelled_stores(stage, kind);
                 let face = face(calibration, stage.plan);
@@ -108,6 +111,18 @@ pub(super) async fn start<O: Origin + Clone>(
         });
     }
     Ok(instances)
+}
+
+/// Where the instance of this number listens if the first one does at `first`; 0: anywhere.
+fn port(first: Option<u16>, number: u16) -> Result<u16, EnvironmentError> {
+    let Some(first) = first else {
+        return Ok(0);
+    };
+    let port = first.checked_add(number);
+    port.ok_or_else(|| EnvironmentError::Instance {
+        number,
+        reason: format!("there is no port {}", u32::from(first) + u32::from(number)),
+    })
 }
 
 fn config(
@@ -196,7 +211,7 @@ fn modelled_stores(stage: &Stage<'_>, kind: PassKind) -> Option<Stores<ModelledR
 
 /// What stands between users and a simulated instance: HTTP, unless the plan leaves it out.
 fn face(calibration: &Calibration, plan: &Plan) -> Face {
-    let http = plan.traffic.driver == Driver::Closed;
+    let http = plan.traffic.driver != Driver::Direct;
     Face {
         way: if http {
             calibration.http.clone()

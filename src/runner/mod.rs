@@ -7,6 +7,7 @@
 mod alerts;
 mod assemble;
 mod calibrate;
+mod driving;
 mod evidence;
 mod gate_watch;
 mod instances;
@@ -20,6 +21,7 @@ mod redis_model;
 mod redis_server;
 mod sampled;
 mod scale;
+mod serve;
 mod sight;
 mod stores;
 mod validate;
@@ -45,9 +47,11 @@ use crate::report::model::Report;
 use crate::report::{self, ReportError};
 use crate::scenario::plan::Plan;
 use crate::scenario::sample::{Choice, SampleError};
+use crate::workload::trace::{self, TraceError};
 use pass::{PassKind, PassResult};
 use redis::Redis;
 use scale::{OfWhole, Scale};
+pub use serve::{Example, Served, serve};
 use stores::Stores;
 pub use validate::{Validated, validate};
 
@@ -70,6 +74,8 @@ pub struct RunOptions {
     pub memcached: Option<String>,
     /// The report's folder; `None` makes one under `reports/`.
     pub out: Option<PathBuf>,
+    /// Where the first instance listens, the others on the ports that follow; `None`: on any free ones.
+    pub port: Option<u16>,
     /// What a simulation takes for the parts that it does not carry out.
     pub calibration: Calibration,
 }
@@ -118,6 +124,9 @@ pub enum RunError {
     /// There are too many users to simulate all of them, and a share would not be true to the whole.
     #[error("{0}")]
     Sample(#[from] SampleError),
+    /// The trace that is to be replayed cannot be read.
+    #[error("{0}")]
+    Trace(#[from] TraceError),
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -144,6 +153,10 @@ pub trait Progress: Send + Sync {
     fn moment(&self, moment: &Moment);
     /// Something that is worth knowing while the run goes on.
     fn note(&self, _text: &str) {}
+    /// Lets `print` print, which must not mix with what is shown.
+    fn aside(&self, print: &dyn Fn()) {
+        print();
+    }
 }
 
 /// Runs `plan` until it is done or `stop` turns true.
@@ -157,6 +170,7 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
     stores::all_known(plan, options)?;
+    trace_opens(plan)?;
     let clock = Clock::real();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, clock.now())?;
     let mut house = House {
@@ -183,6 +197,7 @@ pub fn simulate(
     progress: &dyn Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
+    trace_opens(plan)?;
     let choice = sampled::choice(plan)?;
     if let Some(told) = choice.told() {
         progress.note(&told);
@@ -194,6 +209,18 @@ pub fn simulate(
         Choice::Sample { share, because } => sampled::simulate(plan, (share, &because), house),
     };
     write(plan, folder, outcome)
+}
+
+/// Whether the trace of each variant, if it has one, can be opened: told before anything is started.
+fn trace_opens(plan: &Plan) -> Result<(), TraceError> {
+    if let Some(replayed) = &plan.traffic.trace {
+        trace::open(&replayed.file, replayed.format)?;
+    }
+    let others = plan
+        .variants
+        .iter()
+        .filter_map(|variant| variant.plan.as_ref());
+    others.map(trace_opens).collect()
 }
 
 /// How a simulation is to be made, who is told of it, and who may stop it.
@@ -281,6 +308,8 @@ struct Stage<'r> {
     time: Time,
     scale: Scale,
     stores: Stores,
+    /// Where the first instance listens, if that is said.
+    port: Option<u16>,
 }
 
 /// What a plan measured: the users without and with the cache.
@@ -326,11 +355,12 @@ impl House<'_> {
         sample.map_or_else(Scale::default, |sample| sample.scale(variant))
     }
 
-    /// Brings the remote layer's stores up, runs the passes of `plan`, and takes them down again. A
-    /// variant beside the main one has no baseline of its own.
-    async fn measure(&mut self, plan: &Plan, variant: Option<&str>) -> Result<Passes, RunError> {
-        let stores = Box::pin(Stores::up(self, plan)).await?;
-        let mut stage = Stage {
+    /// What the passes of `plan` share, over `stores`.
+    fn stage<'p>(&self, plan: &'p Plan, variant: Option<&'p str>, stores: Stores) -> Stage<'p>
+    where
+        Self: 'p,
+    {
+        Stage {
             plan,
             variant,
             progress: self.progress,
@@ -339,7 +369,15 @@ impl House<'_> {
             time: self.time.clone(),
             scale: self.scale(variant),
             stores,
-        };
+            port: self.options.port,
+        }
+    }
+
+    /// Brings the remote layer's stores up, runs the passes of `plan`, and takes them down again. A
+    /// variant beside the main one has no baseline of its own.
+    async fn measure(&mut self, plan: &Plan, variant: Option<&str>) -> Result<Passes, RunError> {
+        let stores = Box::pin(Stores::up(self, plan)).await?;
+        let mut stage = self.stage(plan, variant, stores);
         let passes = Box::pin(run_passes(&mut stage)).await;
         let stores = stage.stores;
         if stores.any() {

@@ -5,36 +5,30 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::alerts::Alarms;
+use super::driving::{Drove, drive};
 use super::gate_watch::{GateWatch, Sources};
 use super::instances::{self, AnyInstance};
-use super::jobs::{JobRun, Jobs};
-use super::monitor::{Monitor, Observed, Untouched, Watched};
+use super::jobs::JobRun;
+use super::monitor::{Observed, Untouched, Watched};
 use super::redis::Redis;
 use super::{RunError, Stage, Time};
-use crate::drivers::closed_loop::ClosedLoop;
-use crate::drivers::crowd::Users;
-use crate::drivers::direct::Direct;
-use crate::drivers::{Driven, DriverError};
+use crate::drivers::Driven;
+use crate::drivers::arrivals::Replayed;
 use crate::engine::event::Observer;
+use crate::environment::CommitListener;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
 use crate::environment::keyspace::ttl::TtlSample;
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
-use crate::measure::event_log::Logged;
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::Both;
 use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::oracle::write_behind::WriteBehindOracle;
 use crate::measure::recorder::Recorder;
-use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
-use crate::scenario::plan::{Driver, PhasePlan, Plan};
-use crate::workload::TRAFFIC_SEED;
-use crate::workload::user::Traffic;
+use crate::scenario::plan::{PhasePlan, Plan};
 
 /// What is told when the users have gone and the instances are still there.
 const LAST_LOOK: &str = "looking at what Redis holds";
@@ -58,6 +52,8 @@ pub(super) struct PassResult {
     pub(super) driven: Driven,
     /// What operators did meanwhile.
     pub(super) jobs: Vec<JobRun>,
+    /// What became of the trace, if one was replayed.
+    pub(super) replayed: Option<Replayed>,
     /// Whether all that write-behind had accepted was committed in the end.
     pub(super) drained: bool,
     /// The TTLs that keys had left when the last user had gone.
@@ -75,16 +71,8 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     });
     let oracle = Arc::new(StalenessOracle::new(Arc::clone(&plan.policies)));
     let write_behind = Arc::new(WriteBehindOracle::new(Arc::clone(&plan.policies)));
-    let database = MockDatabase::new(
-        plan.database.clone(),
-        Arc::clone(&plan.policies),
-        plan.seed.fork("database"),
-        stage.clock.clone(),
-        Arc::new(Both(Arc::clone(&oracle), Arc::clone(&write_behind))),
-    );
-    for data_type in plan.keys_come_once() {
-        database.keys_come_once(data_type);
-    }
+    let listener = Both(Arc::clone(&oracle), Arc::clone(&write_behind));
+    let database = database(stage, Arc::new(listener));
     let observers: Vec<Arc<EngineObserver>> = (0..plan.instances)
         .map(|_| Arc::new(EngineObserver::new()))
         .collect();
@@ -116,7 +104,12 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         processors: processors(&instances),
         alarms: alarms(stage, kind, &recorder, &schedule),
     };
-    let (driven, observed, jobs) = Box::pin(drive(stage, kind, &instances, watched)).await?;
+    let Drove {
+        driven,
+        observed,
+        jobs,
+        replayed,
+    } = Box::pin(drive(stage, kind, &instances, watched)).await?;
     let (ttls, aside_ttls) = ttls(stage, kind).await;
 
     let measurements = recorder.finish();
@@ -132,6 +125,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         observed,
         driven,
         jobs,
+        replayed,
         drained,
         ttls,
         aside_ttls,
@@ -143,6 +137,22 @@ async fn stop(instances: Vec<AnyInstance>) -> bool {
     let stopping = instances.into_iter().map(AnyInstance::stop);
     let stopped = futures_util::future::join_all(stopping).await;
     stopped.into_iter().all(|done| done)
+}
+
+/// The database of a pass, which tells `listener` of its commits.
+pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> MockDatabase {
+    let plan = stage.plan;
+    let database = MockDatabase::new(
+        plan.database.clone(),
+        Arc::clone(&plan.policies),
+        plan.seed.fork("database"),
+        stage.clock.clone(),
+        listener,
+    );
+    for data_type in plan.keys_come_once() {
+        database.keys_come_once(data_type);
+    }
+    database
 }
 
 /// Before the instances go: their metrics can still be asked for.
@@ -203,7 +213,8 @@ fn gates(
     GateWatch::new(gates, !is_sample, sources)
 }
 
-fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {
+/// The phases of a pass: name, kind and length.
+pub(super) fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {
     if let (PassKind::Before, Some(baseline)) = (kind, &plan.baseline) {
         return vec![
             ("arrival".to_owned(), PhaseKind::WarmUp, plan.traffic.ramp),
@@ -219,7 +230,7 @@ fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Dur
 }
 
 /// The instances, and where the database runs, if not among them: to be kept for as long as they are.
-async fn start_instances(
+pub(super) async fn start_instances(
     stage: &Stage<'_>,
     kind: PassKind,
     database: &MockDatabase,
@@ -264,74 +275,4 @@ fn note_metrics(stage: &Stage<'_>, instances: &[AnyInstance]) {
         let metrics = format!("metrics: {}", urls.join(" "));
         stage.progress.note(&metrics);
     }
-}
-
-/// Where samples go: to the recorder, and in virtual time through the log.
-fn sink(stage: &Stage<'_>, recorder: &Arc<Recorder>) -> Arc<dyn SampleSink> {
-    let sink = Arc::clone(recorder);
-    match stage.time.log() {
-        Some(log) => Arc::new(Logged {
-            sink,
-            log: Arc::clone(log),
-        }),
-        None => sink,
-    }
-}
-
-/// Drives the users while the monitor watches, until the schedule ends, somebody stops the run, or
-/// Redis is gone.
-async fn drive(
-    stage: &mut Stage<'_>,
-    kind: PassKind,
-    instances: &[AnyInstance],
-    watched: Watched,
-) -> Result<(Driven, Observed, Vec<JobRun>), RunError> {
-    let plan = stage.plan;
-    let (stop, stopped) = watch::channel(*stage.stop.borrow());
-    let users = Users {
-        traffic: Traffic::new(&plan.workload, &plan.policies, plan.seed.fork(TRAFFIC_SEED)),
-        policies: Arc::clone(&plan.policies),
-        count: plan.traffic.users,
-        ramp: plan.traffic.ramp,
-        rhythm: plan.traffic.rhythm.clone(),
-        request_timeout: plan.traffic.request_timeout,
-        value_sizes: plan
-            .database
-            .tables
-            .iter()
-            .map(|table| table.value_size)
-            .collect(),
-        clock: stage.clock.clone(),
-        schedule: Arc::clone(&watched.schedule),
-        sink: sink(stage, &watched.recorder),
-        stop: stopped,
-    };
-    let services = instances.iter().map(AnyInstance::service).collect();
-    let jobs = Jobs::new(
-        plan,
-        services,
-        &users.traffic,
-        &stage.clock,
-        &users.schedule,
-    );
-    // Nobody deploys or changes the catalogue for the baseline: it is far shorter.
-    let jobs = if kind == PassKind::Before {
-        jobs.none()
-    } else {
-        jobs
-    };
-    // In real time on the generator's threads, apart from the thread that watches. In virtual time
-    // nobody listens, and what HTTP takes is part of the instances.
-    let driving = if plan.traffic.driver == Driver::Closed && !stage.clock.is_virtual() {
-        let targets = instances.iter().filter_map(AnyInstance::url).collect();
-        tokio::spawn(jobs.beside(ClosedLoop { users, targets }.run()))
-    } else {
-        let targets = instances.iter().map(AnyInstance::service).collect();
-        tokio::spawn(jobs.beside(Direct { users, targets }.run()))
-    };
-    let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
-    let (driven, jobs) = driving
-        .await
-        .map_err(|lost| DriverError::Attack(lost.to_string()))?;
-    Ok((driven?, observed, jobs))
 }

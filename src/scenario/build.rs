@@ -5,11 +5,14 @@
 
 mod alerts;
 mod alternatives;
+mod arrivals;
 mod data_types;
 mod durability;
 mod gates;
 mod invalidation;
 mod jobs;
+mod journeys;
+mod kinds;
 mod limit;
 mod population;
 mod protection;
@@ -18,6 +21,7 @@ mod simulation;
 mod sliding;
 mod stores;
 mod topology;
+mod trace;
 mod traffic;
 mod warming;
 
@@ -89,13 +93,14 @@ pub(super) fn build(
     let simulation = simulation::build(file, errors);
 
     let users = file.traffic.value();
-    let users = users.and_then(|traffic| traffic::users(traffic, errors));
-    let data_types = data_types::build(file, users, errors);
+    let users = users.and_then(|traffic| kinds::users(traffic, errors));
+    let data_types = data_types::build(file, users.as_ref().map(|users| users.all), errors);
     let names = data_types::names(file);
+    let known = kinds::Known::of(file, &names, data_types.as_ref());
     let traffic = file
         .traffic
         .value()
-        .and_then(|traffic| traffic::build(traffic, users, &names, duration, errors));
+        .and_then(|traffic| traffic::build(traffic, users.as_ref(), &known, duration, errors));
     let around = jobs::Around::of(&names, data_types.as_ref(), traffic.as_ref(), duration);
     let jobs = jobs::build(file, &around, errors);
     let alerts = alerts::build(&file.alerts, &names, source, errors);

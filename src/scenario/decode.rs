@@ -12,7 +12,7 @@ use super::diagnostics::{Diagnostic, Errors, Place, closest, did_you_mean};
 use super::yaml::{Key, Kind, Node, short};
 use crate::engine::data_type::KeyPattern;
 use crate::seed::Seed;
-use crate::units::{ByteSize, Ratio, Span, SpanRange, UnitError};
+use crate::units::{ByteSize, Rate, RateRange, Ratio, Span, SpanRange, UnitError};
 
 /// A value with the place where it was written.
 #[derive(Clone, Debug)]
@@ -255,6 +255,20 @@ impl Quantity for Ratio {
     }
 }
 
+impl Quantity for Rate {
+    const WHAT: &'static str = "a rate";
+    fn with_unit(number: &str) -> String {
+        format!("write `{number}/s`, `{number}/m` or `{number}/h`, whichever is meant")
+    }
+}
+
+impl Quantity for RateRange {
+    const WHAT: &'static str = "two rates";
+    fn with_unit(number: &str) -> String {
+        format!("write `{number}/s..{number}/s` with the rates that are meant")
+    }
+}
+
 fn quantity<Q: Quantity>(node: &Node, errors: &mut Errors) -> Option<Q> {
     let found = text(node, Q::WHAT, errors)?;
     let plain = without_underscores(found);
@@ -296,7 +310,7 @@ macro_rules! decode_quantities {
         }
     )*};
 }
-decode_quantities!(Span, SpanRange, ByteSize, Ratio);
+decode_quantities!(Span, SpanRange, ByteSize, Ratio, Rate, RateRange);
 
 impl Decode for u64 {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {

@@ -139,10 +139,12 @@
 
 mod alerts;
 pub(super) mod alternatives;
+pub(super) mod arrivals;
 pub(super) mod durability;
 mod gates;
 pub(super) mod invalidation;
 pub(super) mod jobs;
+pub(super) mod kinds;
 mod limit;
 mod local;
 pub(super) mod protection;
@@ -151,6 +153,7 @@ mod simulation;
 pub(super) mod sliding;
 pub(super) mod stores;
 pub(super) mod topology;
+mod trace;
 mod traffic;
 pub(super) mod warming;
 
@@ -160,6 +163,7 @@ pub(super) use self::alerts::AlertFile;
 pub(super) use self::gates::GateFile;
 pub(super) use self::limit::LimitFile;
 pub(super) use self::local::LocalFile;
+pub(super) use self::trace::TraceFile;
 use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword};
 use super::diagnostics::{Diagnostic, Errors};
 use super::yaml::{Kind, Node, short};

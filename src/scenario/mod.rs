@@ -41,7 +41,13 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, Diagnostics> {
     let name = path.display().to_string();
     let bytes = read_file(path, &name)?;
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&name, &text, overrides),
+        Ok(text) => {
+            let mut plan = parse(&name, &text, overrides)?;
+            if let Some(folder) = path.parent() {
+                plan.rebase(folder);
+            }
+            Ok(plan)
+        }
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             Err(not_utf8(&name, error.as_bytes(), at))

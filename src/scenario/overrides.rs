@@ -175,7 +175,7 @@ fn step_by_key<'n>(
         return Err(Box::new(error));
     }
     let index = entries.len();
-    let in_mix = names[..at] == ["traffic", "mix"];
+    let in_mix = is_mix(&names[..at]);
     let taken = if in_mix { rest.len() } else { 1 };
     let key = Key {
         text: rest[..taken].join(".").into(),
@@ -189,6 +189,11 @@ fn step_by_key<'n>(
     Ok((&mut entries[index].1, taken))
 }
 
+/// Whether the keys at a path are operations.
+fn is_mix(path: &[&str]) -> bool {
+    matches!(path, ["traffic", "mix"] | ["traffic", "kinds", _, "mix"])
+}
+
 /// A path that goes on below a key that is not there may mean to make it, but not if another key
 /// is close to it, and no data type is made of a single value.
 fn misspelled(
@@ -199,7 +204,7 @@ fn misspelled(
 ) -> Option<Diagnostic> {
     let (wanted, path) = (names[at], names[..at].join("."));
     let there = entries.iter().map(|(key, _)| &*key.text);
-    let goes_on = at + 1 < names.len() && path != "traffic.mix";
+    let goes_on = at + 1 < names.len() && !is_mix(&names[..at]);
     if goes_on && (path == "data_types" || closest(wanted, there.clone()).is_some()) {
         let path = if path.is_empty() {
             "the scenario"

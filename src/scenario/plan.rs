@@ -1,10 +1,13 @@
 //! The plan: a scenario after validation. Every number is in its type, every name is resolved,
 //! every default is filled in; whoever holds a [`Plan`] need not doubt it.
 
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::jobs::JobPlan;
+use super::resolved;
 use super::words::Word as _;
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::invalidation::InvalidationConfig;
@@ -16,8 +19,10 @@ use crate::gates::Gate;
 use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
 use crate::seed::Seed;
-use crate::units::{ByteSize, Ratio};
+use crate::units::{ByteSize, Rate, Ratio};
+use crate::workload::arrivals::Arrivals;
 use crate::workload::rhythm::Rhythm;
+use crate::workload::trace::TraceFormat;
 use crate::workload::{Dimension, Population, Workload};
 
 /// A validated scenario.
@@ -71,6 +76,21 @@ impl Plan {
         populations
             .filter(move |(_, population)| unique(population))
             .map(|(id, _)| id)
+    }
+}
+
+impl Plan {
+    /// Makes relative paths, which are meant from `folder`, paths from here.
+    pub(super) fn rebase(&mut self, folder: &Path) {
+        if let Some(trace) = &mut self.traffic.trace {
+            trace.file = folder.join(&trace.file);
+            self.resolved_yaml = resolved::write(self);
+        }
+        for variant in &mut self.variants {
+            if let Some(plan) = &mut variant.plan {
+                plan.rebase(folder);
+            }
+        }
     }
 }
 
@@ -176,6 +196,10 @@ pub struct TrafficPlan {
     pub rhythm: Option<Rhythm>,
     /// How long a user waits for an answer before it counts as an error.
     pub request_timeout: Duration,
+    /// The recorded traffic that is replayed, instead of what users would do.
+    pub trace: Option<TracePlan>,
+    /// How many requests may be under way at once, if the driver is open.
+    pub in_flight: u32,
     /// The phases, in order; at least one measures.
     pub phases: Vec<PhasePlan>,
 }
@@ -189,6 +213,10 @@ impl TrafficPlan {
     /// How many users should be live at once at some time: all, or by the rhythm 99% of the most
     /// from the moment when all have arrived.
     pub fn users_live_wanted(&self) -> u64 {
+        // Visitors come and go.
+        if self.driver == Driver::Open {
+            return 0;
+        }
         let users = u64::from(self.users);
         self.rhythm.as_ref().map_or(users, |rhythm| {
             let most = rhythm.most(self.ramp, self.duration());
@@ -203,13 +231,51 @@ impl TrafficPlan {
 /// let them in.
 const RHYTHM_KEPT: f64 = 0.99;
 
+/// Recorded traffic that is replayed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracePlan {
+    /// The file. A relative path that the scenario says is one from the scenario's folder.
+    pub file: PathBuf,
+    /// Its format; `None`: told by its content.
+    pub format: Option<TraceFormat>,
+    /// The data type whose keys its keys become.
+    pub data_type: DataTypeId,
+    /// How fast.
+    pub pace: Pace,
+}
+
+/// How fast a trace is replayed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// By its own times, so many times as fast.
+    Times(f64),
+    /// In its order, so many evenly each second.
+    Rate(Rate),
+    /// In its order, each when the one before has its answer (or as many before as may be under way).
+    OneByOne,
+}
+
+impl fmt::Display for Pace {
+    /// As written: `recorded`, `10x`, `500/s`, `one-by-one`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Times(factor) if factor.to_bits() == 1.0_f64.to_bits() => f.write_str("recorded"),
+            Self::Times(factor) => write!(f, "{factor}x"),
+            Self::Rate(rate) => rate.fmt(f),
+            Self::OneByOne => f.write_str("one-by-one"),
+        }
+    }
+}
+
 /// What drives the users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Driver {
     /// Over HTTP, each waiting for its answer.
     #[default]
     Closed,
-    /// The same users in process, without HTTP.
+    /// Over HTTP, by a schedule, whoever takes how long to answer.
+    Open,
+    /// The users of `closed` in process, without HTTP.
     Direct,
 }
 
@@ -221,7 +287,7 @@ impl Driver {
 }
 
 /// One phase.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PhasePlan {
     /// Its name, unique in the plan. The name `warm-up` makes it one.
     pub name: String,
@@ -229,6 +295,8 @@ pub struct PhasePlan {
     pub kind: PhaseKind,
     /// How long it lasts.
     pub duration: Duration,
+    /// How many requests arrive in it, if the driver is open; `None`: none.
+    pub arrivals: Option<Arrivals>,
 }
 
 /// How a plan is simulated in virtual time.

@@ -3,9 +3,11 @@
 //! Made from the plan and not from the file, so that it says what is run and not what was meant;
 //! reading it gives the same plan, which a test holds. Goes into the report's folder.
 
+mod arrivals;
 mod day;
 mod durability;
 mod gates;
+mod kinds;
 mod layers;
 mod warming;
 
@@ -15,7 +17,6 @@ use std::time::Duration;
 use super::plan::{Plan, SampleShare, TrafficPlan, Variant};
 use super::words::{Algorithm, Word};
 use crate::engine::data_type::{DataType, Limit, LimitAlgorithm, Stampede};
-use crate::engine::layer::Operation;
 use crate::environment::{DatabaseConfig, ServiceTime, TableConfig};
 use crate::gates::alert::Alert;
 use crate::units::{ByteSize, Ratio, Span};
@@ -62,8 +63,13 @@ impl Yaml {
 }
 
 /// A mapping in the order written.
-fn map<const N: usize>(entries: [(&str, Yaml); N]) -> Yaml {
-    Yaml::Map(entries.map(|(key, value)| (key.to_owned(), value)).into())
+fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Yaml)>) -> Yaml {
+    let entries = entries.into_iter();
+    Yaml::Map(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 /// A size in the largest unit that keeps it exact: the short form for people would round it.
@@ -308,35 +314,29 @@ fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static s
 }
 
 fn traffic(plan: &Plan, traffic: &TrafficPlan) -> Yaml {
-    let name = |data_type, operation: Operation| {
-        format!("{}.{}", plan.policies.get(data_type).name, operation.name())
-    };
-    let workload = &plan.workload;
-    let on_start = workload.on_start.iter();
-    let on_start = on_start.map(|(data_type, asked)| Yaml::name(&name(*data_type, *asked)));
     let phases = traffic.phases.iter().map(|phase| {
-        map([
+        let mut keys = vec![
             ("name", Yaml::name(&phase.name)),
             ("for", Yaml::span(phase.duration)),
-        ])
+        ];
+        // A phase without them is a phase to which nobody comes.
+        let arrivals = phase.arrivals.as_ref();
+        keys.extend(arrivals.map(|arrivals| ("arrivals", arrivals::arrivals(arrivals))));
+        map(keys)
     });
-    let mix = workload.mix.iter().map(|entry| {
-        (
-            name(entry.data_type, entry.operation),
-            Yaml::word(entry.weight),
-        )
-    });
-    map([
+    let mut written = vec![
         ("driver", Yaml::name(traffic.driver.name())),
-        ("users", Yaml::word(traffic.users)),
         ("ramp", Yaml::span(traffic.ramp)),
         ("rhythm", day::rhythm(traffic.rhythm.as_ref())),
-        ("think_time", Yaml::word(workload.think_time)),
         ("request_timeout", Yaml::span(traffic.request_timeout)),
-        ("on_start", Yaml::List(on_start.collect())),
+        ("in_flight", Yaml::word(traffic.in_flight)),
         ("phases", Yaml::List(phases.collect())),
-        ("mix", Yaml::Map(mix.collect())),
-    ])
+    ];
+    match &traffic.trace {
+        Some(trace) => written.push(("trace", arrivals::trace(plan, trace))),
+        None => written.extend(kinds::write(plan)),
+    }
+    map(written)
 }
 
 /// Writes `value` as a block whose lines are indented by `indent`.

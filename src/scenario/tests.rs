@@ -136,7 +136,10 @@ fn a_scenario_becomes_a_plan_with_defaults_filled_in() {
     assert!(!plan.database.tables[3].prefilled);
     let once: Vec<DataTypeId> = plan.keys_come_once().collect();
     assert_eq!(once, [DataTypeId(3)]);
-    assert_eq!(plan.workload.on_start, [(customer, Operation::Get)]);
+    assert_eq!(
+        plan.workload.kinds[0].on_start,
+        [(customer, Operation::Get)]
+    );
     let kinds: Vec<PhaseKind> = plan.traffic.phases.iter().map(|p| p.kind).collect();
     assert_eq!(
         kinds,
@@ -249,8 +252,11 @@ fn the_command_line_changes_a_scenario() {
         .map(|p| p.duration.as_secs())
         .collect();
     assert_eq!(seconds, [4, 10, 12]);
-    assert_eq!(plan.workload.mix[0].weight.to_string(), "7");
-    assert_eq!(plan.workload.mix[5].operation, Operation::Invalidate);
+    assert_eq!(plan.workload.kinds[0].mix()[0].weight.to_string(), "7");
+    assert_eq!(
+        plan.workload.kinds[0].mix()[5].operation,
+        Operation::Invalidate
+    );
     assert!(plan.layers.remote.is_none());
     let customers = &plan.workload.populations[0].dimensions;
     assert_eq!(customers, &[Dimension::Cardinality(77)]);

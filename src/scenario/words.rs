@@ -2,6 +2,7 @@
 
 use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
+use super::file::arrivals::Spacing;
 use super::jobs::Deployment;
 use super::plan::Driver;
 use super::yaml::Node;
@@ -11,6 +12,7 @@ use crate::engine::local::LocalPolicy;
 use crate::engine::write_behind::policy::OnFull;
 use crate::environment::EvictionPolicy;
 use crate::environment::redis_topology::{Persistence, ReadFrom, Topology};
+use crate::workload::trace::TraceFormat;
 
 /// A value that is written as one of a few words.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -166,8 +168,28 @@ impl Word for Algorithm {
 
 impl Word for Driver {
     const WHAT: &'static str = "driver";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("closed", Self::Closed),
+        ("open", Self::Open),
+        ("direct", Self::Direct),
+    ];
+}
+
+impl Word for TraceFormat {
+    const WHAT: &'static str = "format of traces";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("twitter", Self::Twitter),
+        ("cachelib", Self::Cachelib),
+        ("oracle-general", Self::OracleGeneral),
+        ("access-log", Self::AccessLog),
+        ("redis-monitor", Self::RedisMonitor),
+    ];
+}
+
+impl Word for Spacing {
+    const WHAT: &'static str = "spacing";
     const WORDS: &'static [(&'static str, Self)] =
-        &[("closed", Self::Closed), ("direct", Self::Direct)];
+        &[("poisson", Self::Poisson), ("even", Self::Even)];
 }
 
 macro_rules! decode_words {
@@ -194,7 +216,9 @@ decode_words!(
     OnFull,
     Deployment,
     Algorithm,
-    Driver
+    Driver,
+    Spacing,
+    TraceFormat
 );
 
 #[cfg(test)]

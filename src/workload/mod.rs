@@ -4,11 +4,15 @@
 //! Everything here is pure and drawn from the run's seed: a user is a state machine that drivers
 //! step. Knows no driver, no network and no clock.
 
+pub mod arrivals;
+pub mod demand;
 mod keys;
+pub mod kinds;
 pub mod popularity;
 pub mod residency;
 pub mod rhythm;
 pub mod sampling;
+pub mod trace;
 pub mod user;
 pub mod value;
 
@@ -16,7 +20,7 @@ use std::time::Duration;
 
 use crate::engine::data_type::{DataTypeId, KeyPattern};
 use crate::engine::layer::Operation;
-use crate::units::SpanRange;
+pub use kinds::{Journey, JourneyStep, UserKind, UserKindId, What};
 use sampling::KeySample;
 
 /// The most parameters that a key pattern may take from the workload.
@@ -48,6 +52,15 @@ impl KeyParams {
     pub fn as_slice(&self) -> &[u64] {
         &self.values[..usize::from(self.count)]
     }
+
+    /// The same with `value` as the parameter at this place, if there is one.
+    #[must_use]
+    pub fn with(mut self, at: usize, value: u64) -> Self {
+        if at < usize::from(self.count) {
+            self.values[at] = value;
+        }
+        self
+    }
 }
 
 /// One arrival: an operation on a key.
@@ -77,6 +90,8 @@ pub enum Step {
     Think(Duration),
     /// Asks.
     Request(Request),
+    /// Has done what it came for; only of an arrival, never of a user of a closed loop.
+    End,
 }
 
 /// Which keys of a data type are asked for how often.
@@ -125,12 +140,8 @@ pub struct MixEntry {
 /// What users do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
-    /// How long a user waits between two requests.
-    pub think_time: SpanRange,
-    /// What each user does once, in order, before anything else: a login.
-    pub on_start: Vec<(DataTypeId, Operation)>,
-    /// What users do then, by weight.
-    pub mix: Vec<MixEntry>,
+    /// Who they are, and what each kind of them does; at least one.
+    pub kinds: Vec<UserKind>,
     /// The keys of each data type, in the order of the policy table.
     pub populations: Vec<Population>,
     /// Of the keys that all users draw from, a share alone; `None`: all of them.

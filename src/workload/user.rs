@@ -1,8 +1,11 @@
 //! A user as a pure state machine: [`User::next`] says what it does next, a wait or a request.
 //!
 //! Every driver steps the same machine, and a user draws from a stream of its own, so the same
-//! seed asks the same requests of each user whatever the schedule. Called by drivers; reads no
-//! clock, sends nothing, and knows nothing of answers.
+//! seed asks the same requests of each user whatever the schedule. Where requests arrive and nobody
+//! lives, [`User::for_arrival`] gives the machine of one arrival. Called by drivers; reads no clock,
+//! sends nothing, and knows nothing of answers.
+
+mod routine;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,29 +13,27 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::keys::KeySpace;
+use super::kinds::{self, JourneyStep, REMEMBERED_MAX, UserKindId};
 use super::{Dimension, KeyParams, Request, Step, Workload};
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::Operation;
 use crate::seed::{Seed, Stream};
-use crate::units::SpanRange;
+use routine::{Prepared, Routine};
 
-/// What all users share: the mix, and the tables from which keys are drawn. Built once.
+/// What all users share: what each kind does, and the tables from which keys are drawn. Built once.
 #[derive(Debug)]
 pub struct Traffic {
     seed: Seed,
-    think_time: SpanRange,
-    on_start: Vec<(DataTypeId, Operation)>,
-    mix: Vec<MixLine>,
+    /// From which arrivals draw.
+    arrivals: Seed,
+    /// Of all kinds.
+    users: u32,
+    /// By kind; never none.
+    routines: Vec<Routine>,
+    /// The kinds of the users one after another, over and over; empty if there is only one.
+    order: Vec<UserKindId>,
     /// In the order of the policy table.
     key_spaces: Vec<KeySpace>,
-}
-
-/// One line of the mix, with the sum of the weights up to and including its own.
-#[derive(Debug)]
-struct MixLine {
-    weights_to_here: f64,
-    data_type: DataTypeId,
-    operation: Operation,
 }
 
 impl Traffic {
@@ -40,29 +41,12 @@ impl Traffic {
     /// population, and 8 bytes.
     ///
     /// A parameter of a key pattern without a dimension in the workload has the one value 0; a
-    /// line of the mix with a weight that is not above zero is never drawn.
+    /// line of a mix or a journey with a weight that is not above zero is never drawn.
     ///
     /// With a sample, `seed` draws the users and the keys that are kept. Users are numbered from 0 as
-    /// ever: they are alike but for their streams of randomness and their own keys, so that any of
-    /// them are as good as any other, and drivers need not know of it.
+    /// ever: they are alike but for their kinds, their streams of randomness and their own keys, so
+    /// that any of them are as good as any other, and drivers need not know of it.
     pub fn new(workload: &Workload, policies: &PolicyTable, seed: Seed) -> Arc<Self> {
-        let mut sum = 0.0;
-        let mix = workload
-            .mix
-            .iter()
-            .map(|entry| {
-                sum += if entry.weight > 0.0 {
-                    entry.weight
-                } else {
-                    0.0
-                };
-                MixLine {
-                    weights_to_here: sum,
-                    data_type: entry.data_type,
-                    operation: entry.operation,
-                }
-            })
-            .collect();
         let key_spaces = policies
             .iter()
             .map(|(id, row)| {
@@ -77,13 +61,48 @@ impl Traffic {
                 )
             })
             .collect();
+        let counts: Vec<u32> = workload.kinds.iter().map(|kind| kind.users).collect();
+        let several = workload.kinds.len() > 1;
+        let mut routines: Vec<Routine> = workload.kinds.iter().map(Routine::new).collect();
+        if routines.is_empty() {
+            routines.push(Routine::idle());
+        }
         Arc::new(Self {
             seed,
-            think_time: workload.think_time,
-            on_start: workload.on_start.clone(),
-            mix,
+            arrivals: seed.fork("arrival"),
+            users: counts.iter().sum(),
+            routines,
+            order: if several {
+                kinds::interleaved(&counts)
+            } else {
+                Vec::new()
+            },
             key_spaces,
         })
+    }
+
+    /// Of which kind the user numbered `index` is. Kinds are spread evenly over the numbers, so that
+    /// the first so many users are of all kinds alike.
+    pub fn kind_of(&self, index: u64) -> UserKindId {
+        if self.order.is_empty() {
+            return UserKindId(0);
+        }
+        self.order[(index % self.order.len() as u64) as usize]
+    }
+
+    /// Of which kind the arrival numbered `number` is: drawn, each kind as often as it has users.
+    pub fn arrival_kind(&self, number: u64) -> UserKindId {
+        self.kind_of(self.whose_arrival(number).0.into())
+    }
+
+    /// The user whose own keys an arrival asks for, and the stream from which it draws.
+    fn whose_arrival(&self, number: u64) -> (u32, Stream) {
+        let mut stream = self.arrivals.fork_index(number).into_stream();
+        (stream.random_range(0..self.users.max(1)), stream)
+    }
+
+    fn routine(&self, kind: UserKindId) -> &Routine {
+        &self.routines[kind.index()]
     }
 
     /// The seed that everything here is drawn from.
@@ -144,103 +163,257 @@ impl Traffic {
         let item = number.checked_mul((*last).max(1))?;
         (shared && item < keys.ranks.items()).then(|| keys.params_of(item, 0, 0))
     }
-
-    /// A line of the mix by weight; `None` if no line has any.
-    fn draw_operation(&self, stream: &mut Stream) -> Option<(DataTypeId, Operation)> {
-        let weights = self.mix.last()?.weights_to_here;
-        let at = stream.random::<f64>() * weights;
-        let line = self.mix.partition_point(|line| line.weights_to_here <= at);
-        let line = self.mix.get(line)?;
-        Some((line.data_type, line.operation))
-    }
-
-    fn draw_think_time(&self, stream: &mut Stream) -> Duration {
-        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let (min, max) = (nanos(self.think_time.min), nanos(self.think_time.max));
-        Duration::from_nanos(stream.random_range(min..=max.max(min)))
-    }
 }
 
-/// One user. About 70 bytes.
+/// How much it may ask of which no other does, of an arrival and of a user: bits of a number.
+const ARRIVAL_REQUESTS_BITS: u32 = 20;
+const USER_REQUESTS_BITS: u32 = 32;
+
+/// Where in its journey a user is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    journey: u16,
+    step: u16,
+    /// How often the step is still to be done.
+    left: u16,
+}
+
+/// What it does when asked the next time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Think,
+    Ask,
+    /// Nothing more.
+    Over,
+}
+
+/// One user, or one arrival. About 110 bytes.
 #[derive(Clone, Debug)]
 pub struct User {
     traffic: Arc<Traffic>,
+    state: State,
+}
+
+/// All of a user but what it shares.
+#[derive(Clone, Debug)]
+struct State {
     index: u64,
     stream: Stream,
+    /// What it remembers of the keys of its journey, as far as `known` says.
+    remembered: [u64; REMEMBERED_MAX],
     /// How many requests it has made.
     requests: u64,
+    /// The user whose keys are its own.
+    owner: u32,
     /// How much it has done of what every user does when it comes.
     begun: u32,
-    /// Whether its last step was to think.
-    thought: bool,
+    /// `None` between journeys, and of who makes none.
+    place: Option<Place>,
+    /// A bit for each remembered value.
+    known: u8,
+    kind: UserKindId,
+    /// It ends after one journey or one request.
+    is_arrival: bool,
+    turn: Turn,
 }
 
 impl User {
     /// The user numbered `index`, counted from 0; below 2^32, so that its unique values are its
     /// own.
     pub fn new(traffic: Arc<Traffic>, index: u64) -> Self {
-        let stream = traffic.seed.stream_of("user", index);
-        Self {
-            traffic,
+        let state = State {
             index,
-            stream,
+            stream: traffic.seed.stream_of("user", index),
+            remembered: [0; REMEMBERED_MAX],
             requests: 0,
+            owner: index as u32,
             begun: 0,
-            thought: false,
+            place: None,
+            known: 0,
+            kind: traffic.kind_of(index),
+            is_arrival: false,
+            turn: Turn::Think,
+        };
+        Self { traffic, state }
+    }
+
+    /// The arrival numbered `number`, counted from 0 and below 2^44: of a kind with a mix one request,
+    /// of a kind with journeys what every user does when it comes and one journey, with its pauses;
+    /// then [`Step::End`]. Keys that each user has of its own are those of a user that is drawn.
+    pub fn for_arrival(traffic: Arc<Traffic>, number: u64) -> Self {
+        let (owner, stream) = traffic.whose_arrival(number);
+        let mut state = State {
+            index: number,
+            stream,
+            remembered: [0; REMEMBERED_MAX],
+            requests: 0,
+            owner,
+            begun: 0,
+            place: None,
+            known: 0,
+            kind: traffic.kind_of(owner.into()),
+            is_arrival: true,
+            turn: Turn::Ask,
+        };
+        let routine = traffic.routine(state.kind);
+        match routine.what {
+            Prepared::Mix(_) => state.begun = u32::MAX,
+            // It thinks before the journey, unless that is where it begins.
+            Prepared::Journeys(_) if !routine.on_start.is_empty() => state.turn = Turn::Think,
+            Prepared::Journeys(_) => {
+                state.go_on(routine);
+            }
         }
+        Self { traffic, state }
     }
 
-    /// It went and comes back: it begins again with what every user does once, a new login. What it
-    /// asks for stays its own.
+    /// It went and comes back: it begins again with what every user does once, a new login, and leaves
+    /// the journey that it was on. What it asks for stays its own.
     pub fn come_back(&mut self) {
-        self.begun = 0;
-        self.thought = false;
+        self.state.begun = 0;
+        self.state.place = None;
+        self.state.turn = Turn::Think;
     }
 
-    /// The user's number.
+    /// The user's number, or the arrival's.
     pub fn index(&self) -> u64 {
-        self.index
+        self.state.index
+    }
+
+    /// Of which kind it is.
+    pub fn kind(&self) -> UserKindId {
+        self.state.kind
     }
 
     /// How many requests it has made so far.
     pub fn requests(&self) -> u64 {
-        self.requests
+        self.state.requests
     }
 
     /// What it does next: first what every user does once, without a pause; from then on it
-    /// thinks and asks by turns. A user with nothing to ask thinks for ever.
+    /// thinks and asks by turns. A user with nothing to ask thinks for ever; an arrival ends.
     #[allow(
         clippy::should_implement_trait,
         reason = "a user never ends; as an iterator each step would have to be unwrapped"
     )]
     pub fn next(&mut self) -> Step {
-        if let Some((data_type, operation)) = self.traffic.on_start.get(self.begun as usize) {
-            let (data_type, operation) = (*data_type, *operation);
+        self.state.next(&self.traffic)
+    }
+}
+
+impl State {
+    fn next(&mut self, traffic: &Traffic) -> Step {
+        let routine = traffic.routine(self.kind);
+        if let Some((data_type, operation)) = routine.on_start.get(self.begun as usize) {
             self.begun += 1;
-            return self.ask(data_type, operation);
+            return self.ask(traffic, *data_type, *operation);
         }
-        self.thought = !self.thought;
-        if self.thought {
-            return Step::Think(self.traffic.draw_think_time(&mut self.stream));
-        }
-        match self.traffic.draw_operation(&mut self.stream) {
-            Some((data_type, operation)) => self.ask(data_type, operation),
-            None => Step::Think(Duration::MAX),
+        match self.turn {
+            Turn::Think => self.think(routine),
+            Turn::Ask => self.ask_next(traffic, routine),
+            Turn::Over => Step::End,
         }
     }
 
-    fn ask(&mut self, data_type: DataTypeId, operation: Operation) -> Step {
-        let unique = (self.index << 32).wrapping_add(self.requests);
-        self.requests += 1;
-        let params = match self.traffic.key_spaces.get(data_type.index()) {
-            Some(keys) => keys.draw(&mut self.stream, self.index, unique),
-            None => KeyParams::default(),
+    fn think(&mut self, routine: &Routine) -> Step {
+        let done = self.place.and_then(|place| routine.what.step(place));
+        let pause = done.and_then(|step| step.think_time);
+        if !self.go_on(routine) {
+            self.turn = Turn::Over;
+            return Step::End;
+        }
+        self.turn = Turn::Ask;
+        let pause = pause.unwrap_or(routine.think_time);
+        Step::Think(routine::draw_span(pause, &mut self.stream))
+    }
+
+    fn ask_next(&mut self, traffic: &Traffic, routine: &Routine) -> Step {
+        self.turn = if self.is_arrival && self.place.is_none() {
+            Turn::Over
+        } else {
+            Turn::Think
         };
+        if let Prepared::Mix(mix) = &routine.what {
+            return match mix.draw(&mut self.stream) {
+                Some((data_type, operation)) => self.ask(traffic, data_type, operation),
+                None => self.has_nothing(),
+            };
+        }
+        match self.place.and_then(|place| routine.what.step(place)) {
+            Some(step) => self.take(traffic, step),
+            None => self.has_nothing(),
+        }
+    }
+
+    fn has_nothing(&self) -> Step {
+        if self.is_arrival {
+            Step::End
+        } else {
+            Step::Think(Duration::MAX)
+        }
+    }
+
+    /// Comes to what it asks next, in its journey or in the next one. False if there is nothing more.
+    fn go_on(&mut self, routine: &Routine) -> bool {
+        let Prepared::Journeys(journeys) = &routine.what else {
+            return !self.is_arrival;
+        };
+        if let Some(place) = self.place {
+            self.place = journeys.after(place, &mut self.stream);
+            if self.place.is_some() || self.is_arrival {
+                return self.place.is_some();
+            }
+        }
+        self.known = 0;
+        self.place = journeys.begin(&mut self.stream);
+        self.place.is_some() || !self.is_arrival
+    }
+
+    fn ask(&mut self, traffic: &Traffic, data_type: DataTypeId, operation: Operation) -> Step {
         Step::Request(Request {
             data_type,
             operation,
+            params: self.draw_key(traffic, data_type),
+        })
+    }
+
+    /// Takes one step of a journey.
+    fn take(&mut self, traffic: &Traffic, step: &JourneyStep) -> Step {
+        let mut params = self.draw_key(traffic, step.data_type);
+        for used in &step.uses {
+            if self.known >> used.value & 1 == 1
+                && let Some(value) = self.remembered.get(usize::from(used.value))
+            {
+                params = params.with(used.param.into(), *value);
+            }
+        }
+        for kept in &step.remember {
+            let value = params.as_slice().get(usize::from(kept.param));
+            let place = self.remembered.get_mut(usize::from(kept.value));
+            if let (Some(value), Some(place)) = (value, place) {
+                *place = *value;
+                self.known |= 1 << kept.value;
+            }
+        }
+        Step::Request(Request {
+            data_type: step.data_type,
+            operation: step.operation,
             params,
         })
+    }
+
+    fn draw_key(&mut self, traffic: &Traffic, data_type: DataTypeId) -> KeyParams {
+        let bits = if self.is_arrival {
+            ARRIVAL_REQUESTS_BITS
+        } else {
+            USER_REQUESTS_BITS
+        };
+        let unique = (self.index << bits).wrapping_add(self.requests);
+        self.requests += 1;
+        match traffic.key_spaces.get(data_type.index()) {
+            Some(keys) => keys.draw(&mut self.stream, self.owner.into(), unique),
+            None => KeyParams::default(),
+        }
     }
 }
 

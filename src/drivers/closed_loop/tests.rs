@@ -18,7 +18,9 @@ use crate::measure::{PhaseKind, Sample, Schedule};
 use crate::seed::Seed;
 use crate::units::ByteSize;
 use crate::workload::user::{Traffic, User};
-use crate::workload::{Dimension, MixEntry, Popularity, Population, Step, Workload};
+use crate::workload::{
+    Dimension, MixEntry, Popularity, Population, Step, UserKind, What, Workload,
+};
 
 /// One attack at a time: the tests take turns.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -43,9 +45,13 @@ fn traffic(think_time: &str) -> Arc<Traffic> {
         weight,
     };
     let workload = Workload {
-        think_time: think_time.parse().expect("a range"),
-        on_start: vec![(PRODUCT, Operation::Get)],
-        mix: vec![line(Operation::Get, 3.0), line(Operation::Put, 1.0)],
+        kinds: vec![UserKind {
+            name: UserKind::ALL.to_owned(),
+            users: 1,
+            think_time: think_time.parse().expect("a range"),
+            on_start: vec![(PRODUCT, Operation::Get)],
+            what: What::Mix(vec![line(Operation::Get, 3.0), line(Operation::Put, 1.0)]),
+        }],
         populations: vec![Population {
             dimensions: vec![Dimension::Cardinality(100)],
             popularity: Popularity::Zipf { skew: 0.99 },
@@ -71,6 +77,9 @@ impl SampleSink for Recorder {
         let planted = self.panics && samples.len() == 5;
         drop(samples);
         assert!(!planted, "a planted panic");
+    }
+    fn request_dropped(&self, _: crate::measure::PhaseId) {
+        unreachable!("who waits for an answer is never dropped");
     }
     fn user_started(&self) {
         let users = self.users.fetch_add(1, Ordering::SeqCst) + 1;

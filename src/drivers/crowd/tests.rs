@@ -1,19 +1,21 @@
 //! A crowd with a rhythm, in virtual time: who is there when, and what those do who come back.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::virtual_time;
+use crate::drivers::Driven;
 use crate::drivers::direct::Direct;
 use crate::engine::data_type::{DataType, DataTypeId, Key, Strategy};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::instance::service::{Restarting, Served, Service, Serving};
 use crate::measure::PhaseKind;
 use crate::units::Ratio;
-use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
+use crate::workload::{Dimension, MixEntry, Popularity, Population, UserKind, What, Workload};
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
 const SESSION: DataTypeId = DataTypeId(0);
@@ -88,6 +90,9 @@ impl SampleSink for Sink {
     fn record(&self, sample: Sample) {
         self.samples.lock().push(sample);
     }
+    fn request_dropped(&self, _: PhaseId) {
+        unreachable!("who waits for an answer is never dropped");
+    }
     fn user_started(&self) {
         self.change(1);
     }
@@ -95,7 +100,7 @@ impl SampleSink for Sink {
         self.change(-1);
     }
     fn request_started(&self) {
-        count(&self.in_flight);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
     }
     fn request_ended(&self) {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
@@ -112,12 +117,16 @@ struct Scene {
 fn workload() -> Workload {
     Workload {
         sample: None,
-        think_time: "100ms..300ms".parse().expect("a range"),
-        on_start: vec![(SESSION, Operation::Put)],
-        mix: vec![MixEntry {
-            data_type: SESSION,
-            operation: Operation::Get,
-            weight: 1.0,
+        kinds: vec![UserKind {
+            name: UserKind::ALL.to_owned(),
+            users: USERS,
+            think_time: "100ms..300ms".parse().expect("a range"),
+            on_start: vec![(SESSION, Operation::Put)],
+            what: What::Mix(vec![MixEntry {
+                data_type: SESSION,
+                operation: Operation::Get,
+                weight: 1.0,
+            }]),
         }],
         populations: vec![Population {
             dimensions: vec![Dimension::Cardinality(USERS.into())],

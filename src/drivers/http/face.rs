@@ -57,7 +57,7 @@ pub trait Face: Send + Sync + 'static {
 }
 
 /// The built-in instances.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct InstanceFace {
     /// What is stored.
     pub policies: Arc<PolicyTable>,

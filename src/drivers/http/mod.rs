@@ -1,100 +1,162 @@
 //! What every HTTP driver shares: sending a request, timing it, and reading its answer.
 //!
 //! How a request looks and what its answer means is the [`Face`]'s affair. Called by drivers. Knows no
-//! users and no schedule, and retries nothing.
+//! users and no schedule. A request goes out a second time only if nothing of it went out the first time,
+//! because the peer had closed the connection while it waited.
 
+mod connection;
 pub mod face;
+mod gauge;
+mod pool;
+mod target;
 
 use std::error::Error as _;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-use reqwest::{Client, Response};
+use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::Full;
 
-use self::face::{Face, Meaning};
+use self::connection::{Failure, Message, Unanswered};
+use self::face::{Face, Meaning, Question};
+pub use self::gauge::{Connections, Gauge};
+use self::pool::Pool;
+use self::target::Target;
 use super::crowd::{Call, Caller};
 use super::{DriverError, TIMED_OUT, key_of};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome};
 use crate::measure::Sample;
-
-/// Servers close idle connections after 5 s, and a request on one that is just being closed
-/// fails. So ours are closed before.
-const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// How much of an error's text is read and shown, so that errors group well.
 const ERROR_BODY_BYTES_MAX: usize = 256;
 const ERROR_WORDS_MAX: usize = 8;
 
-/// Sends requests to instances, and times and reads the answers. Shared by all users.
+/// Who asks.
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("cachestorm/", env!("CARGO_PKG_VERSION")));
+
+/// Where requests go, and what they may take.
+#[derive(Clone, Debug)]
+pub struct HttpTargets {
+    /// The base URLs of the service: `http://host:port`, or with a path before those of the requests.
+    pub urls: Vec<String>,
+    /// A request that takes longer in all is given up and counts as an error.
+    pub request_timeout: Duration,
+    /// How many connections may be open at once. A request for which there is none waits for one; that
+    /// counts into its time.
+    pub connections_max: usize,
+}
+
+/// Sends requests to instances, and times and reads the answers. Shared by all users, or by those of
+/// one thread: nothing in it crosses threads unless its users do.
+///
+/// It must be used on the runtime on which it was used first, which drives its connections.
 pub struct HttpCaller<F> {
-    client: Client,
+    pool: Pool,
     face: F,
     policies: Arc<PolicyTable>,
     request_timeout: Duration,
     clock: Clock,
-    targets: Vec<String>,
 }
 
 impl<F: Face> HttpCaller<F> {
-    /// A caller with a connection pool of its own. A request that takes longer than
-    /// `request_timeout` in all is given up and counts as an error. `targets` are the base URLs of
-    /// the service, without a slash at the end.
+    /// A caller with connections of its own, which it opens when it needs them.
+    ///
+    /// # Errors
+    /// If one of the URLs is none that it can send to.
     pub fn new(
         face: F,
         policies: Arc<PolicyTable>,
-        request_timeout: Duration,
         clock: Clock,
-        targets: Vec<String>,
+        to: &HttpTargets,
     ) -> Result<Self, DriverError> {
-        let client = Client::builder()
-            .user_agent(concat!("cachestorm/", env!("CARGO_PKG_VERSION")))
-            .http1_only()
-            // Instances stand on this machine, and what they send is measured as they send it.
-            .no_proxy()
-            .no_gzip()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_MAX)
-            .build()
-            .map_err(DriverError::Client)?;
+        let targets: Result<Vec<Target>, DriverError> =
+            to.urls.iter().map(|url| Target::parse(url)).collect();
         Ok(Self {
-            client,
+            pool: Pool::new(targets?, clock.clone(), to.connections_max),
             face,
             policies,
-            request_timeout,
+            request_timeout: to.request_timeout,
             clock,
-            targets,
         })
     }
 
-    async fn exchange(&self, call: &Call<'_>) -> Result<Answer, reqwest::Error> {
+    /// Counts its connections; can be read when the caller is gone, too.
+    pub fn gauge(&self) -> Arc<Gauge> {
+        Arc::clone(self.pool.gauge())
+    }
+
+    async fn exchange(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let question = self.face.question(call);
-        let url = format!("{}{}", self.targets[call.instance], question.target);
-        let mut request = self.client.request(question.method, url);
-        if !question.headers.is_empty() {
-            request = request.headers(question.headers);
+        let mut lease = self.pool.lease(call.instance).await?;
+        let fields = lease.connection.take_fields();
+        let target = &self.pool.targets()[call.instance];
+        let message = message_of(target, question, fields)?;
+        let response = match lease.connection.send(message).await {
+            Ok(response) => response,
+            // Closed while it waited: nothing was sent, so nothing is done twice.
+            Err(Unanswered::Unsent(message)) if lease.used_before => {
+                lease = self.pool.renew(call.instance, lease).await?;
+                let again = lease.connection.send(*message).await;
+                again.map_err(Unanswered::into_failure)?
+            }
+            Err(unanswered) => return Err(unanswered.into_failure()),
+        };
+        let (head, mut body) = response.into_parts();
+        let meaning = self.face.meaning(call, head.status, &head.headers);
+        let wanted = if head.status.is_success() {
+            0
+        } else {
+            ERROR_BODY_BYTES_MAX
+        };
+        let beginning = lease.connection.read(&mut body, wanted).await?;
+        let finished = self.clock.now();
+        if lease.connection.is_reusable().await {
+            lease.connection.keep_fields(head.headers);
+            self.pool.put_back(call.instance, lease, finished);
         }
-        if !question.body.is_empty() {
-            request = request.body(question.body);
-        }
-        let mut response = request.send().await?;
-        let status = response.status();
-        let meaning = self.face.meaning(call, status, response.headers());
-        let body = read_to_end(&mut response).await?;
+        let failed = meaning.outcome == Outcome::Error;
         Ok(Answer {
             meaning,
-            error: (meaning.outcome == Outcome::Error).then(|| status_text(status, &body)),
+            finished,
+            error: failed.then(|| status_text(head.status, &beginning)),
         })
     }
+}
+
+/// `question` as it is sent to `target`. `fields` is an empty map.
+fn message_of(
+    target: &Target,
+    question: Question,
+    mut fields: HeaderMap,
+) -> Result<Message, Failure> {
+    fields.insert(HOST, target.host.clone());
+    fields.insert(USER_AGENT, AGENT);
+    // Some servers refuse what may have a body but does not say that it has none.
+    if question.body.is_empty() && matches!(question.method, Method::POST | Method::PUT) {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    // What the question says itself is meant so.
+    if !question.headers.is_empty() {
+        for name in question.headers.keys() {
+            fields.remove(name);
+        }
+        fields.extend(question.headers);
+    }
+    let mut message = Request::new(Full::new(question.body));
+    *message.method_mut() = question.method;
+    *message.uri_mut() = target.uri_of(question.target).map_err(Failure::Request)?;
+    *message.headers_mut() = fields;
+    Ok(message)
 }
 
 impl<F: Face> Caller for HttpCaller<F> {
     fn instances(&self) -> usize {
-        self.targets.len()
+        self.pool.targets().len()
     }
 
     /// Sends `call` now, reads its answer to the last byte, and says what became of it. Takes no
@@ -107,8 +169,8 @@ impl<F: Face> Caller for HttpCaller<F> {
             .timeout(self.request_timeout, self.exchange(&call));
         let answer = match exchange.await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Answer::failed(failure_text(&error)),
-            Err(_) => Answer::failed(TIMED_OUT.to_owned()),
+            Ok(Err(failure)) => Answer::failed(failure_text(&failure), self.clock.now()),
+            Err(_) => Answer::failed(TIMED_OUT.to_owned(), self.clock.now()),
         };
         let Meaning {
             outcome,
@@ -125,8 +187,9 @@ impl<F: Face> Caller for HttpCaller<F> {
             outcome,
             layer,
             intended_start: call.intended_start,
+            waited: call.waited,
             sent,
-            finished: self.clock.now(),
+            finished: answer.finished,
             read,
             error: answer.error,
         }
@@ -137,35 +200,22 @@ impl<F: Face> Caller for HttpCaller<F> {
 #[derive(Debug)]
 struct Answer {
     meaning: Meaning,
+    finished: Timestamp,
     error: Option<String>,
 }
 
 impl Answer {
-    fn failed(error: String) -> Self {
+    fn failed(error: String, finished: Timestamp) -> Self {
         Self {
             meaning: Meaning {
                 outcome: Outcome::Error,
                 layer: Layer::Origin,
                 version: None,
             },
+            finished,
             error: Some(error),
         }
     }
-}
-
-/// Reads the whole body and keeps its beginning.
-async fn read_to_end(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut beginning = vec![];
-    let wanted = if response.status().is_success() {
-        0
-    } else {
-        ERROR_BODY_BYTES_MAX
-    };
-    while let Some(chunk) = response.chunk().await? {
-        let missing = wanted - beginning.len();
-        beginning.extend_from_slice(&chunk[..chunk.len().min(missing)]);
-    }
-    Ok(beginning)
 }
 
 /// An error status and the first words of what came with it: `503 origin: pool exhausted`.
@@ -183,48 +233,39 @@ fn status_text(status: StatusCode, body: &[u8]) -> String {
 }
 
 /// What went wrong below HTTP, in words that group well.
-fn failure_text(error: &reqwest::Error) -> String {
-    let mut innermost = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let kind = error
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::kind);
-        innermost = error.to_string();
-        match kind {
-            Some(ErrorKind::ConnectionRefused) => return "connection refused".to_owned(),
-            Some(ErrorKind::TimedOut) => return TIMED_OUT.to_owned(),
-            Some(
-                ErrorKind::ConnectionReset
-                | ErrorKind::ConnectionAborted
-                | ErrorKind::BrokenPipe
-                | ErrorKind::UnexpectedEof,
-            ) => return "connection reset".to_owned(),
-            _ => {}
-        }
-        // The text of the HTTP library for a peer that hangs up in the middle.
-        if innermost.contains("connection closed before message completed") {
+fn failure_text(failure: &Failure) -> String {
+    match failure {
+        Failure::Closed => return "connection reset".to_owned(),
+        // The peer hung up in the middle.
+        Failure::Exchange(error) if error.is_incomplete_message() => {
             return "connection reset".to_owned();
         }
-        cause = error.source();
+        _ => {}
     }
-    if error.is_timeout() {
-        return TIMED_OUT.to_owned();
+    let mut innermost = failure.to_string();
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        if let Some(text) = error.downcast_ref().and_then(io_text) {
+            return text.to_owned();
+        }
+        innermost = error.to_string();
+        cause = error.source();
     }
     let words: Vec<&str> = innermost.split_whitespace().take(ERROR_WORDS_MAX).collect();
     format!("request failed: {}", words.join(" "))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_keep_their_first_words_only() {
-        let text = |body: &[u8]| status_text(StatusCode::GATEWAY_TIMEOUT, body);
-        insta::assert_snapshot!(text(b""), @"504");
-        insta::assert_snapshot!(text(b"origin:  no answer\nat all"), @"504 origin: no answer");
-        insta::assert_snapshot!(text(b"a b c d e f g h i j"), @"504 a b c d e f g h");
-        insta::assert_snapshot!(text(b"\xff\xfe"), @"504 ��");
+fn io_text(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Some("connection refused"),
+        ErrorKind::TimedOut => Some(TIMED_OUT),
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Some("connection reset"),
+        _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

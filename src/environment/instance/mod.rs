@@ -92,13 +92,25 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Starts an instance in front of `origin`; it listens when this returns.
+    /// Starts an instance in front of `origin`; it listens, on any free port, when this returns.
     ///
     /// # Errors
     /// If its thread, its port or its connections to the remote layer cannot be had within 10 seconds.
     pub async fn start<O: Origin>(
+        config: InstanceConfig,
+        origin: O,
+    ) -> Result<Self, EnvironmentError> {
+        Self::start_at(config, origin, 0).await
+    }
+
+    /// The same on `port`; 0: on any that is free.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_at<O: Origin>(
         mut config: InstanceConfig,
         origin: O,
+        port: u16,
     ) -> Result<Self, EnvironmentError> {
         let number = config.number;
         let clock = config.clock.clone();
@@ -121,6 +133,7 @@ impl Instance {
             metrics: Arc::clone(&metrics),
             stopped,
             ready: ready_to,
+            port,
         };
         let serving = runtime.spawn(async move {
             let drained = serve(config, origin, ties).await;
@@ -212,10 +225,16 @@ fn metrics_of(
     InstanceMetrics::new(&config.policies, &layers, redis).map(Arc::new)
 }
 
-async fn bind() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
+async fn bind(port: u16) -> Result<(TcpListener, SocketAddr), String> {
+    let bound = async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
+    };
+    bound.await.map_err(|error: std::io::Error| match port {
+        0 => error.to_string(),
+        port => format!("port {port} cannot be had ({error}); take another with --port"),
+    })
 }
 
 /// How long `warming` may delay the start.
@@ -229,6 +248,8 @@ struct Ties {
     metrics: Arc<InstanceMetrics>,
     stopped: watch::Receiver<bool>,
     ready: oneshot::Sender<(SocketAddr, Arc<dyn Service>)>,
+    /// Where it is to listen; 0: anywhere.
+    port: u16,
 }
 
 /// The life of an instance. Gives whether write-behind was drained, or why it could not start.
@@ -270,8 +291,9 @@ async fn serve_over<R: Remote, O: Origin>(
         metrics,
         mut stopped,
         ready,
+        port,
     } = ties;
-    let (listener, bound) = bind().await.map_err(|error| error.to_string())?;
+    let (listener, bound) = bind(port).await?;
     let running = Running::start(remote, config, origin, &metrics).await;
     let engine = &running.engine;
     let service = Metered::new(Arc::clone(&running.service), &metrics, engine.clock());

@@ -1,5 +1,6 @@
 //! Tests of the recorder and of the measurements that it gives.
 
+use super::super::histogram::Histogram;
 use super::*;
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataType, DataTypeId, Invalidation, Key, Strategy as By};
@@ -82,6 +83,7 @@ pub(crate) fn sample(n: u64, data_type: u8) -> Sample {
         outcome,
         layer,
         intended_start,
+        waited: Duration::ZERO,
         sent,
         finished: sent + Duration::from_nanos(bits(7) % 4_000_000_000),
         read: None,
@@ -253,8 +255,11 @@ fn threads_that_record_at_once_lose_nothing() {
     let serial = measured((0..THREADS * EACH).map(|n| sample(n, 0)));
     assert!(parallel.cells().eq(serial.cells()), "cells");
     assert_eq!(parallel.seconds(), serial.seconds());
-    assert_eq!(parallel.slip_in(Phases::All), serial.slip_in(Phases::All));
-    assert_eq!(parallel.slip_in(Phases::All).count(), THREADS * EACH);
+    assert_eq!(
+        parallel.starts_in(Phases::All).slip,
+        serial.starts_in(Phases::All).slip
+    );
+    assert_eq!(parallel.starts_in(Phases::All).slip.count(), THREADS * EACH);
     let all = Query::default();
     assert_eq!(parallel.errors_by_kind(&all), serial.errors_by_kind(&all));
     assert!((1..=THREADS).contains(&parallel.in_flight_max()));
@@ -282,9 +287,12 @@ fn slip_is_of_the_measured_phases() {
         }
     };
     let measured = measured([late(1, 0, 500), late(2, 1, 3), late(3, 2, 1)]);
-    assert_eq!(measured.slip().count(), 2);
-    assert_eq!(measured.slip().max().as_millis(), 3);
-    assert_eq!(measured.slip_in(Phases::Only(PhaseId(0))).count(), 1);
+    assert_eq!(measured.starts_in(Phases::Measured).slip.count(), 2);
+    assert_eq!(
+        measured.starts_in(Phases::Measured).slip.max().as_millis(),
+        3
+    );
+    assert_eq!(measured.starts_in(Phases::Only(PhaseId(0))).slip.count(), 1);
 }
 
 #[test]
@@ -365,6 +373,7 @@ async fn users_and_the_last_seconds_are_shown_live() {
         outcome,
         layer,
         intended_start: clock.now(),
+        waited: Duration::ZERO,
         sent: clock.now(),
         finished: clock.now() + Duration::from_millis(40),
         error: None,
@@ -429,6 +438,7 @@ fn reads_are_shown_to_the_oracle() {
     let read = Sample {
         phase: PhaseId(1),
         intended_start: START + Duration::from_secs(1),
+        waited: Duration::ZERO,
         sent: START + Duration::from_secs(3),
         read: Some((key, Version(1))),
         ..sample(1, 0)

@@ -10,6 +10,7 @@ use super::{targets, words};
 use crate::gates::Verdict;
 use crate::report::digest::{observed, within};
 use crate::report::model::{GateResult, Report};
+use crate::report::words::driver;
 use crate::units::thousands;
 
 /// Everything that the template sets.
@@ -207,11 +208,7 @@ fn facts_line(report: &Report) -> Vec<String> {
     };
     let mut facts = vec![
         format!("seed {}", report.seed),
-        format!(
-            "{}, {}",
-            driver(&report.driver),
-            words::counted(u64::from(environment.users), "user", "users")
-        ),
+        driver(report),
         redis,
         words::counted(u64::from(environment.instances), "instance", "instances"),
         format!(
@@ -228,14 +225,6 @@ fn facts_line(report: &Report) -> Vec<String> {
     ];
     facts.retain(|fact| !fact.is_empty());
     facts
-}
-
-fn driver(name: &str) -> String {
-    match name {
-        "closed" => "closed loop".to_owned(),
-        "open" => "open loop".to_owned(),
-        other => other.to_owned(),
-    }
 }
 
 /// What a second run has in common with this one besides its requests.

@@ -183,6 +183,7 @@ fn sample(second: u64, data_type: u16, outcome: Outcome, layer: Layer) -> Sample
         outcome,
         layer,
         intended_start: began,
+        waited: Duration::ZERO,
         sent: began,
         finished,
         read: None,

@@ -24,9 +24,10 @@ use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
     Baseline, EnvironmentInfo, EventLogResult, Improvement, Report, SCHEMA_VERSION, ScenarioInfo,
-    Tool, Validity,
+    Tool, TraceResult, Validity,
 };
 use crate::scenario::plan::Plan;
+use crate::workload::trace::TraceFormat;
 
 /// The report of a run: of the main plan's passes, and beside them of its variants'.
 pub(super) fn report(
@@ -71,7 +72,8 @@ pub(super) fn report(
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
         environment: environment(plan, passes),
         requests: parts::requests(after),
-        phases: parts::phases(after),
+        phases: parts::phases(after, plan.traffic.driver),
+        trace: trace(plan, after),
         data_types: parts::data_types(after),
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
@@ -95,6 +97,24 @@ pub(super) fn report(
         timeseries_interval_s: after.measurements.row_width_s(),
         timeseries: timeseries::seconds(after),
     }
+}
+
+/// What became of the trace that was replayed.
+fn trace(plan: &Plan, pass: &PassResult) -> Option<TraceResult> {
+    let (planned, replayed) = plan.traffic.trace.as_ref().zip(pass.replayed.as_ref())?;
+    let mut skipped = replayed.skipped.other.clone();
+    if replayed.skipped.malformed > 0 {
+        skipped.insert("malformed".to_owned(), replayed.skipped.malformed);
+    }
+    let name = planned.file.file_name().unwrap_or_default();
+    Some(TraceResult {
+        file: name.to_string_lossy().into_owned(),
+        format: replayed.format.map_or("", TraceFormat::name).to_owned(),
+        pace: planned.pace.to_string(),
+        requests: replayed.requests,
+        complete: replayed.complete,
+        skipped,
+    })
 }
 
 /// What happened in virtual time, in one number.
@@ -127,15 +147,14 @@ fn cpus() -> u32 {
 fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
     let after = &passes.after;
     let measurements = &after.measurements;
-    let slip = measurements.slip();
+    let starts = measurements.starts_in(Phases::Measured);
     let generator_cpu_cores = cores(after, "generator");
     let died = |pass: &PassResult| pass.observed.redis_died.clone();
     let interrupted = |pass: &PassResult| pass.observed.interrupted;
     let evidence = validity::Evidence {
         requests: measurements.count(&Query::default()),
-        // Closed-loop users drop nothing: what they do not ask, they do not owe.
-        dropped: 0,
-        slip_p99: slip.quantile(0.99),
+        dropped: starts.dropped,
+        slip_p99: starts.slip.quantile(0.99),
         simulated: matches!(time, Time::Virtual { .. }),
         generator_cpu_cores,
         cpus: cpus(),
@@ -155,6 +174,11 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
             "memcached died during the run though no fault was injected: {how}"
         ));
     }
+    let replayed = after.replayed.as_ref();
+    if let Some(error) = replayed.and_then(|replayed| replayed.error.as_ref()) {
+        let reason = format!("the trace was not replayed to its end: {error}");
+        judgement.reasons.push(reason);
+    }
     if after.driven.users_lost > 0 {
         judgement.reasons.push(format!(
             "{} users were lost on the way: they ended before the plan said so",
@@ -170,7 +194,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         interrupted: evidence.interrupted,
         generator_cpu_cores,
         instances_cpu_cores: cores(after, "instance").or_else(|| simulated_cores(after)),
-        slip_us: slip.summary_us(),
+        slip_us: starts.slip.summary_us(),
         users_live_max: evidence.users_live_max,
         users_in_flight_max: measurements.in_flight_max(),
     }

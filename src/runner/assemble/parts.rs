@@ -11,15 +11,16 @@ use crate::measure::measurements::Measurements;
 use crate::measure::oracle::Finding;
 use crate::measure::oracle::accounting::{self, Open};
 use crate::measure::query::{Phases, Query};
+use crate::measure::starts::Starts;
 use crate::report::model::{
-    DataTypeResult, LayerResult, MemcachedResult, OracleResult, OriginResult, Phase,
+    DataTypeResult, LayerResult, MemcachedResult, Offered, OracleResult, OriginResult, Phase,
     QueryCacheResult, Requests, Stampede,
 };
 use crate::runner::Passes;
 use crate::runner::evidence::queries;
 use crate::runner::pass::PassResult;
 use crate::runner::redis_server::RedisReading;
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{Driver, Plan};
 
 pub(super) fn rate(measurements: &Measurements) -> f64 {
     let seconds = measurements.duration(Phases::Measured).as_secs_f64();
@@ -40,8 +41,7 @@ pub(super) fn requests(pass: &PassResult) -> Requests {
         total: measurements.count(&all),
         errors: errors_by_kind.values().sum(),
         errors_by_kind,
-        // Closed-loop users drop nothing: what they do not ask, they do not owe.
-        dropped: 0,
+        dropped: measurements.starts_in(Phases::Measured).dropped,
         rate_per_s: rate(measurements),
         response_time_us: measurements.response_time(&all).summary_us(),
         service_time_us: measurements.service_time(&all).summary_us(),
@@ -52,23 +52,44 @@ pub(super) fn requests(pass: &PassResult) -> Requests {
     }
 }
 
-pub(super) fn phases(pass: &PassResult) -> Vec<Phase> {
+pub(super) fn phases(pass: &PassResult, driver: Driver) -> Vec<Phase> {
+    let open = driver == Driver::Open;
     let measurements = &pass.measurements;
     let schedule = measurements.schedule();
     let phase = |(id, phase): (_, &crate::measure::ScheduledPhase)| {
         let query = PassResult::phase_query(id);
+        let duration_s = measurements.duration(query.phases).as_secs_f64();
         Phase {
             name: phase.name.clone(),
             kind: phase.kind,
             start_s: phase.start.since(schedule.start()).as_secs_f64(),
-            duration_s: measurements.duration(query.phases).as_secs_f64(),
+            duration_s,
             requests: measurements.count(&query),
             errors: measurements.errors_by_kind(&query).values().sum(),
             hit_ratio: measurements.hit_ratio(&query).map(|(ratio, _)| ratio),
             response_time_us: measurements.response_time(&query).summary_us(),
+            offered: open.then(|| offered(&measurements.starts_in(query.phases), duration_s)),
         }
     };
     schedule.iter().map(phase).collect()
+}
+
+fn offered(starts: &Starts, duration_s: f64) -> Offered {
+    let per_s = |count: u64| {
+        if duration_s > 0.0 {
+            count as f64 / duration_s
+        } else {
+            0.0
+        }
+    };
+    Offered {
+        due: starts.due(),
+        rate_per_s: per_s(starts.due()),
+        sent_per_s: per_s(starts.sent_in_phase),
+        dropped: starts.dropped,
+        waited_us_p99: starts.waited_p99().as_secs_f64() * 1e6,
+        sustained: starts.sustained(),
+    }
 }
 
 pub(super) fn data_types(pass: &PassResult) -> BTreeMap<String, DataTypeResult> {

@@ -43,6 +43,7 @@ fn users(row: &SecondRow, pass: &PassResult) -> Second {
         response_time_us_p50: row.response_time_us_p50,
         response_time_us_p95: row.response_time_us_p95,
         response_time_us_p99: row.response_time_us_p99,
+        service_time_us_mean: row.service_time_us_mean,
         answers: answers(&row.answers, measurements.policies()),
         ..Second::default()
     }

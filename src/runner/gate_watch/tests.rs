@@ -112,6 +112,7 @@ fn second(sources: &Sources, second: u64, took_ms: u64, failed: bool) {
             layer: Layer::Origin,
             intended_start,
             sent: intended_start,
+            waited: Duration::ZERO,
             finished,
             read: None,
             error: None,

@@ -11,7 +11,7 @@ use crate::scenario::jobs::Keys;
 use crate::scenario::{Overrides, parse};
 use crate::seed::Seed;
 use crate::workload::sampling::{KeySample, Share};
-use crate::workload::{Dimension, MixEntry, Popularity, Population, Workload};
+use crate::workload::{Dimension, MixEntry, Popularity, Population, UserKind, Workload};
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
 const PRODUCT: DataTypeId = DataTypeId(0);
@@ -111,13 +111,15 @@ fn traffic(policies: &PolicyTable, sample: Option<KeySample>) -> Arc<Traffic> {
     };
     let workload = Workload {
         sample,
-        think_time: "1s".parse().expect("a range"),
-        on_start: Vec::new(),
-        mix: vec![MixEntry {
-            data_type: PRODUCT,
-            operation: Operation::Get,
-            weight: 1.0,
-        }],
+        kinds: vec![UserKind::only(
+            1,
+            "1s".parse().expect("a range"),
+            vec![MixEntry {
+                data_type: PRODUCT,
+                operation: Operation::Get,
+                weight: 1.0,
+            }],
+        )],
         populations: vec![population(&[KEYS]), population(&[50, 4])],
     };
     Traffic::new(&workload, policies, Seed(42))

@@ -9,25 +9,30 @@ use super::super::file::{PhaseFile, TrafficFile};
 use super::super::plan::{Driver, PhasePlan, TrafficPlan};
 use super::super::yaml::short;
 use super::data_types::Names;
-use super::{Built, MS, PHASE_MAX, TIMEOUT_MAX, check_name, count, rhythm, span, span_within};
+use super::kinds::{Known, Users};
+use super::{
+    Built, MS, PHASE_MAX, TIMEOUT_MAX, arrivals, check_name, count, kinds, rhythm, span,
+    span_within, trace,
+};
 use crate::engine::data_type::{DataTypeId, Strategy};
 use crate::engine::layer::Operation;
 use crate::measure::PhaseKind;
-use crate::units::{Span, SpanRange};
-use crate::workload::{MixEntry, Population, Workload};
+use crate::units::Span;
+use crate::workload::arrivals::Arrivals;
+use crate::workload::{MixEntry, Population, UserKind, Workload};
 
-const USERS_MAX: u64 = 1_000_000;
 /// A phase's place is a byte.
 const PHASES_MAX: usize = 200;
 const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// As many connections as a service of this size is used to.
+const IN_FLIGHT_DEFAULT: u64 = 1_000;
+const IN_FLIGHT_MAX: u64 = 1_000_000;
 const WARM_UP: &str = "warm-up";
 
 /// The traffic, as far as it does not belong to the workload alone.
 pub(super) struct Traffic {
     pub(super) plan: TrafficPlan,
-    pub(super) think_time: SpanRange,
-    pub(super) on_start: Vec<(DataTypeId, Operation)>,
-    pub(super) mix: Vec<MixEntry>,
+    pub(super) kinds: Vec<UserKind>,
 }
 
 impl Traffic {
@@ -35,18 +40,11 @@ impl Traffic {
     pub(super) fn among(self, populations: Vec<Population>) -> (TrafficPlan, Workload) {
         let workload = Workload {
             sample: None,
-            think_time: self.think_time,
-            on_start: self.on_start,
-            mix: self.mix,
+            kinds: self.kinds,
             populations,
         };
         (self.plan, workload)
     }
-}
-
-/// How many users there are; populations need it too.
-pub(super) fn users(file: &TrafficFile, errors: &mut Errors) -> Built<u32> {
-    count("users", &file.users, None, 1..=USERS_MAX, errors).map(|users| users as u32)
 }
 
 /// The names of all phases, if each has one.
@@ -60,19 +58,11 @@ pub(super) fn phase_names(file: &TrafficFile) -> Option<Vec<Arc<str>>> {
 /// Builds the traffic of `users`; `duration` is how long to measure in all.
 pub(super) fn build(
     file: &TrafficFile,
-    users: Option<u32>,
-    names: &Names,
+    users: Option<&Users>,
+    known: &Known<'_>,
     duration: Option<Duration>,
     errors: &mut Errors,
 ) -> Built<Traffic> {
-    let think_time = file.think_time.given().and_then(|given| {
-        let max = Located {
-            value: Span(given.value.max),
-            place: given.place.clone(),
-        };
-        span_within("think_time", &max, Duration::ZERO..=TIMEOUT_MAX, errors)?;
-        Some(given.value)
-    });
     let request_timeout = span(
         "request_timeout",
         &file.request_timeout,
@@ -80,30 +70,43 @@ pub(super) fn build(
         MS..=TIMEOUT_MAX,
         errors,
     );
-    let phases = file
-        .phases
-        .given()
-        .and_then(|phases| build_phases(phases, duration, errors));
     let driver = file.driver.or(Driver::default());
+    let arrivals = arrivals::build(&file.arrivals, errors);
+    let phases = file.phases.given().and_then(|phases| {
+        let built = build_phases(phases, arrivals?, duration, errors)?;
+        if file.trace.is_absent() {
+            check_arrivals(driver?, &file.driver, &built, phases, errors)?;
+        }
+        Some(built)
+    });
+    let in_flight = Some(IN_FLIGHT_DEFAULT);
+    let in_flight = count(
+        "in_flight",
+        &file.in_flight,
+        in_flight,
+        1..=IN_FLIGHT_MAX,
+        errors,
+    );
     let rhythm = rhythm::build(&file.rhythm, errors);
     let ramp = build_ramp(&file.ramp, phases.as_deref(), errors);
-    let on_start = build_on_start(&file.on_start, names, errors);
-    let mix = file
-        .mix
-        .given()
-        .and_then(|mix| build_mix(mix, names, errors));
+    let trace = trace::build(file, driver, known, errors);
+    let kinds = match &trace {
+        Some(Some(trace)) => Some(trace::reader(trace)),
+        _ if !file.trace.is_absent() => None,
+        _ => kinds::build(file, users, known, errors),
+    };
     Some(Traffic {
         plan: TrafficPlan {
             driver: driver?,
-            users: users?,
+            users: users?.all,
             ramp: ramp?,
             rhythm: rhythm?,
             request_timeout: request_timeout?,
+            trace: trace?,
+            in_flight: in_flight? as u32,
             phases: phases?,
         },
-        think_time: think_time?,
-        on_start: on_start?,
-        mix: mix?,
+        kinds: kinds?,
     })
 }
 
@@ -130,8 +133,32 @@ fn build_ramp(
     Some(ramp)
 }
 
+/// Somebody must come if the driver waits for arrivals.
+fn check_arrivals(
+    driver: Driver,
+    field: &Field<Driver>,
+    built: &[PhasePlan],
+    phases: &Located<List<PhaseFile>>,
+    errors: &mut Errors,
+) -> Built<()> {
+    let measured = |phase: &&PhasePlan| phase.kind == PhaseKind::Measure;
+    let comes = |phase: &PhasePlan| {
+        let arrivals = phase.arrivals.as_ref();
+        arrivals.is_some_and(|arrivals| arrivals.shape.expected(phase.duration) >= 1.0)
+    };
+    if driver != Driver::Open || built.iter().filter(measured).any(comes) {
+        return Some(());
+    }
+    let place = field.place().unwrap_or(&phases.place);
+    let message = "the driver is open, and nobody arrives in a measured phase";
+    let advice = "say how many arrive, as in `arrivals: 500/s` under `traffic` or in a phase";
+    errors.push(Diagnostic::new(place, message).help(advice));
+    None
+}
+
 fn build_phases(
     list: &Located<List<PhaseFile>>,
+    arrivals: Option<Arrivals>,
     duration: Option<Duration>,
     errors: &mut Errors,
 ) -> Built<Vec<PhasePlan>> {
@@ -147,6 +174,7 @@ fn build_phases(
         .map(|phase| {
             let phase = &phase.as_ref()?.value;
             let duration = span("for", &phase.duration, None, MS..=PHASE_MAX, errors);
+            let own = arrivals::build(&phase.arrivals, errors);
             let name = phase.name.given()?;
             if !check_name(name, "a phase's name", errors) {
                 return None;
@@ -155,6 +183,11 @@ fn build_phases(
                 name: name.value.to_string(),
                 kind: kind_of(&name.value),
                 duration: duration?,
+                arrivals: if phase.arrivals.is_absent() {
+                    arrivals
+                } else {
+                    own?
+                },
             })
         })
         .collect();
@@ -237,7 +270,7 @@ fn stretch(phases: &mut [PhasePlan], wanted: Duration, errors: &mut Errors) -> B
     Some(())
 }
 
-fn build_on_start(
+pub(super) fn build_on_start(
     field: &Field<List<Arc<str>>>,
     names: &Names,
     errors: &mut Errors,
@@ -252,7 +285,11 @@ fn build_on_start(
     operations.into_iter().collect()
 }
 
-fn build_mix(mix: &Located<Map<f64>>, names: &Names, errors: &mut Errors) -> Built<Vec<MixEntry>> {
+pub(super) fn build_mix(
+    mix: &Located<Map<f64>>,
+    names: &Names,
+    errors: &mut Errors,
+) -> Built<Vec<MixEntry>> {
     let entries: Vec<Option<MixEntry>> = mix
         .value
         .0
@@ -306,7 +343,7 @@ pub(super) fn fitting(strategy: Strategy) -> &'static [Operation] {
 }
 
 /// What `customer.get` means.
-fn operation(
+pub(super) fn operation(
     written: &Located<Arc<str>>,
     names: &Names,
     errors: &mut Errors,

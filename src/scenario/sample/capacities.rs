@@ -247,12 +247,12 @@ fn base_bytes(plan: &Plan) -> u64 {
 
 /// What is asked of the data type, by operation, as a share of all requests.
 fn weight(plan: &Plan, id: DataTypeId, wanted: impl Fn(Operation) -> bool) -> f64 {
-    let mix = &plan.workload.mix;
-    let sum: f64 = mix.iter().map(|line| line.weight).sum();
-    let lines = mix
+    let demand = plan.workload.demand();
+    let sum: f64 = demand.iter().map(|asked| asked.per_s).sum();
+    let asked = demand
         .iter()
-        .filter(|line| line.data_type == id && wanted(line.operation));
-    lines.map(|line| line.weight).sum::<f64>() / sum.max(f64::MIN_POSITIVE)
+        .filter(|asked| asked.data_type == id && wanted(asked.operation));
+    asked.map(|asked| asked.per_s).sum::<f64>() / sum.max(f64::MIN_POSITIVE)
 }
 
 /// The share of the lookups of a data type that hit in the sample and miss in the whole, because the key
@@ -350,9 +350,7 @@ fn remote_tenant(plan: &Plan, id: DataTypeId, share: Share) -> Tenant {
 
 /// How much all users ask if they hardly wait for answers.
 fn requests_per_s(plan: &Plan) -> f64 {
-    let think = &plan.workload.think_time;
-    let mean_s = (think.min + think.max).as_secs_f64() / 2.0;
-    f64::from(plan.traffic.users) / mean_s.max(1e-6)
+    plan.workload.requests_per_s()
 }
 
 /// The room of a Redis of so many `servers`, and the memory of each; none without a limit.

@@ -9,8 +9,9 @@ use crate::measure::sampling::Behind;
 use crate::scenario::jobs::{JobAction, JobPlan};
 use crate::scenario::plan::Plan;
 use crate::units::{Ratio, thousands};
+use crate::workload::demand::Demand;
 use crate::workload::sampling::Share;
-use crate::workload::{MixEntry, Population};
+use crate::workload::{Population, UserKind, What};
 
 /// Fewer servers queue in another way than many.
 const SERVERS_MIN: f64 = 4.0;
@@ -152,10 +153,9 @@ fn is_changed(plan: &Plan, id: DataTypeId) -> bool {
     if plan.jobs.iter().any(by_operators) {
         return true;
     }
-    let mut lines = plan.workload.mix.iter().filter(|line| line.data_type == id);
-    lines.any(|line| {
-        line.weight > 0.0 && !matches!(line.operation, Operation::Get | Operation::Admit)
-    })
+    let demand = plan.workload.demand().into_iter();
+    let mut of_it = demand.filter(|asked| asked.data_type == id);
+    of_it.any(|asked| !matches!(asked.operation, Operation::Get | Operation::Admit))
 }
 
 fn has_sampled_relatives(plan: &Plan, id: DataTypeId) -> bool {
@@ -176,8 +176,8 @@ enum Reach {
     FewShared,
 }
 
-fn reach(line: &MixEntry, population: &Population) -> Option<Reach> {
-    match line.operation {
+fn reach(operation: Operation, population: &Population) -> Option<Reach> {
+    match operation {
         Operation::InvalidateAll => Some(Reach::Everybody),
         Operation::InvalidatePattern => {
             let last = population.dimensions.len().saturating_sub(1);
@@ -195,33 +195,60 @@ fn reach(line: &MixEntry, population: &Population) -> Option<Reach> {
 }
 
 fn invalidations(plan: &Plan, share: Share) -> Vec<Problem> {
-    let sum: f64 = plan.workload.mix.iter().map(|line| line.weight).sum();
-    let lines = plan.workload.mix.iter().filter(|line| line.weight > 0.0);
-    lines
-        .filter_map(|line| {
-            let population = &plan.workload.populations[line.data_type.index()];
-            let name = &plan.policies.get(line.data_type).name;
-            let why = match reach(line, population)? {
-                Reach::OneUser => return None,
-                Reach::FewShared => "it drops keys that a sample mostly leaves out",
-                Reach::Everybody if line.weight / sum * (share.step() - 1.0) <= CROWDED_OUT_MAX => {
-                    return None;
-                }
-                Reach::Everybody => {
-                    "so few users would have to ask for it as often as all do, and do little else"
-                }
-            };
-            let what = format!("`{name}.{}`", line.operation.name());
-            Some(Problem::Impossible { what, why })
-        })
-        .collect()
+    let by_kind = plan.workload.kinds.iter().flat_map(|kind| {
+        let demand = kind.demand();
+        let all: f64 = demand.iter().map(|asked| asked.per_s).sum();
+        demand
+            .into_iter()
+            .filter_map(move |asked| invalidation(plan, kind, asked, all, share))
+    });
+    let mut found: Vec<Problem> = Vec::new();
+    for problem in by_kind {
+        if !found.contains(&problem) {
+            found.push(problem);
+        }
+    }
+    found
+}
+
+/// What is wrong with what users of `kind` ask for, who make `all` requests in a second.
+fn invalidation(
+    plan: &Plan,
+    kind: &UserKind,
+    asked: Demand,
+    all: f64,
+    share: Share,
+) -> Option<Problem> {
+    let population = &plan.workload.populations[asked.data_type.index()];
+    let in_journeys = matches!(kind.what, What::Journeys(_));
+    let why = match reach(asked.operation, population)? {
+        Reach::OneUser => return None,
+        Reach::FewShared => "it drops keys that a sample mostly leaves out",
+        Reach::Everybody if in_journeys => {
+            "it is part of journeys, which fewer users make less often, and it drops keys of all users"
+        }
+        Reach::Everybody if asked.per_s / all * (share.step() - 1.0) <= CROWDED_OUT_MAX => {
+            return None;
+        }
+        Reach::Everybody => {
+            "so few users would have to ask for it as often as all do, and do little else"
+        }
+    };
+    let name = &plan.policies.get(asked.data_type).name;
+    let what = format!("`{name}.{}`", asked.operation.name());
+    Some(Problem::Impossible { what, why })
 }
 
 /// Gives what drops everybody's keys the weight at which it comes as often as in the whole.
 pub(super) fn invalidate_as_often(plan: &Plan, sample: &mut Plan, share: Share) {
-    for line in &mut sample.workload.mix {
+    let mixes = sample.workload.kinds.iter_mut();
+    let mixes = mixes.filter_map(|kind| match &mut kind.what {
+        What::Mix(mix) => Some(mix),
+        What::Journeys(_) => None,
+    });
+    for line in mixes.flatten() {
         let population = &plan.workload.populations[line.data_type.index()];
-        if reach(line, population) == Some(Reach::Everybody) {
+        if reach(line.operation, population) == Some(Reach::Everybody) {
             line.weight *= share.step();
         }
     }
@@ -260,14 +287,14 @@ pub(super) fn caveats(plan: &Plan, share: Share) -> Vec<String> {
             if off > 0.0 { "large" } else { "small" },
         ));
     }
-    let writes_behind = |line: &&MixEntry| {
-        let policy = plan.policies.get(line.data_type);
-        policy.strategy == Strategy::WriteBehind && line.weight > 0.0
+    let writes_behind = |asked: &Demand| {
+        let policy = plan.policies.get(asked.data_type);
+        policy.strategy == Strategy::WriteBehind
     };
     if plan.warming.is_some() {
         told.push("what warming loaded is told as it was in the sample".to_owned());
     }
-    if plan.workload.mix.iter().any(|line| writes_behind(&line)) {
+    if plan.workload.demand().iter().any(writes_behind) {
         told.push(
             "consumers of the write-behind queue are as many as in the whole: its lag is understated \
              where they cannot keep up"

@@ -152,7 +152,7 @@ fn a_sample_is_scaled_so_that_its_keys_stay_as_long() {
     assert_eq!(plan.resilience.write_behind.queue_max, 200);
     assert_eq!(plan.warming.as_ref().expect("warming").concurrency, 2);
     // What a user does and how long things live is as it was.
-    assert_eq!(plan.workload.mix, whole.workload.mix);
+    assert_eq!(plan.workload.kinds[0].what, whole.workload.kinds[0].what);
     assert_eq!(plan.traffic.phases, whole.traffic.phases);
     assert_eq!(plan.resolved_yaml, whole.resolved_yaml);
     assert!(sampling.keys_of("basket").is_none(), "users bring theirs");
@@ -272,7 +272,7 @@ fn what_no_sample_is_true_to_is_refused() {
 fn what_drops_everything_comes_as_often_as_in_the_whole() {
     let whole = large(&[("traffic.mix.product.invalidate_all", "0.01")]);
     let plan = sample_of(&whole, 0.02).plan;
-    let line = plan.workload.mix.last().expect("a line");
+    let line = plan.workload.kinds[0].mix().last().expect("a line");
     assert!((line.weight - 0.5).abs() < 1e-9, "{line:?}");
 }
 

@@ -94,7 +94,7 @@ fn the_command_line_changes_every_variant_but_for_what_makes_it_one() {
         ..set(&[("instances", "5"), ("traffic.mix.stock.get", "9")])
     };
     let plan = parse("a.yaml", &with_variants(VARIANTS), &overrides).expect("a plan");
-    let weight = |plan: &Plan| plan.workload.mix[2].weight.to_string();
+    let weight = |plan: &Plan| plan.workload.kinds[0].mix()[2].weight.to_string();
     assert_eq!((plan.instances, &*weight(&plan)), (5, "9"));
     let memcached = plan.variants[3].plan.as_ref().expect("a plan");
     assert_eq!(memcached.traffic.users, 7);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::{Popularity, Population};
 use super::*;
 use crate::engine::data_type::{DataType, KeyPattern, Strategy as CacheStrategy};
-use crate::workload::MixEntry;
+use crate::workload::{MixEntry, UserKind, What};
 
 const PRODUCT: DataTypeId = DataTypeId(0);
 const INVENTORY: DataTypeId = DataTypeId(1);
@@ -44,15 +44,19 @@ fn workload() -> Workload {
         weight,
     };
     Workload {
-        think_time: "1s..3s".parse().expect("a range"),
-        on_start: vec![(SESSION, Operation::Put), (SESSION, Operation::Get)],
-        mix: vec![
-            line(PRODUCT, Operation::Get, 60.0),
-            line(INVENTORY, Operation::Get, 25.0),
-            line(SESSION, Operation::Invalidate, 0.0),
-            line(SESSION, Operation::Get, 10.0),
-            line(ACTIVITY, Operation::Put, 5.0),
-        ],
+        kinds: vec![UserKind {
+            name: UserKind::ALL.to_owned(),
+            users: 1_000,
+            think_time: "1s..3s".parse().expect("a range"),
+            on_start: vec![(SESSION, Operation::Put), (SESSION, Operation::Get)],
+            what: What::Mix(vec![
+                line(PRODUCT, Operation::Get, 60.0),
+                line(INVENTORY, Operation::Get, 25.0),
+                line(SESSION, Operation::Invalidate, 0.0),
+                line(SESSION, Operation::Get, 10.0),
+                line(ACTIVITY, Operation::Put, 5.0),
+            ]),
+        }],
         populations: vec![
             population(&[Cardinality(1_000)], Popularity::Zipf { skew: 0.99 }),
             population(&[Cardinality(50), Cardinality(7)], Popularity::Uniform),
@@ -77,7 +81,7 @@ fn requests(traffic: &Arc<Traffic>, index: u64, count: usize) -> Vec<Request> {
     std::iter::repeat_with(|| user.next())
         .filter_map(|step| match step {
             Step::Request(request) => Some(request),
-            Step::Think(_) => None,
+            Step::Think(_) | Step::End => None,
         })
         .take(count)
         .collect()
@@ -212,8 +216,10 @@ fn unique_values_never_repeat() {
 #[test]
 fn a_user_with_nothing_to_ask_thinks_for_ever() {
     let mut nothing = workload();
-    nothing.on_start.clear();
-    nothing.mix.retain(|line| line.weight == 0.0);
+    nothing.kinds[0].on_start.clear();
+    let mut mix = nothing.kinds[0].mix().to_vec();
+    mix.retain(|line| line.weight == 0.0);
+    nothing.kinds[0].what = What::Mix(mix);
     let traffic = Traffic::new(&nothing, &policies(), Seed(1));
     let steps = steps(&traffic, 0, 4);
     assert!(matches!(steps[1], Step::Think(Duration::MAX)), "{steps:?}");
@@ -222,7 +228,7 @@ fn a_user_with_nothing_to_ask_thinks_for_ever() {
 
 #[test]
 fn a_user_is_small() {
-    assert!(size_of::<User>() < 200, "{} bytes", size_of::<User>());
+    assert!(size_of::<User>() <= 128, "{} bytes", size_of::<User>());
 }
 
 proptest! {

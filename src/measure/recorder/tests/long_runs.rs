@@ -20,6 +20,7 @@ fn ending_at(second: u64) -> Sample {
     Sample {
         phase: PhaseId(0),
         intended_start: sent,
+        waited: Duration::ZERO,
         sent,
         finished,
         ..sample(second, (second % u64::from(TYPES)) as u8)
@@ -58,6 +59,7 @@ fn an_answer_that_took_hours_is_timed() {
     let sent = START + Duration::from_mins(1);
     let slow = Sample {
         intended_start: sent,
+        waited: Duration::ZERO,
         sent,
         finished: sent + Duration::from_hours(5),
         outcome: Outcome::Miss,

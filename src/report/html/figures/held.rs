@@ -19,7 +19,7 @@ pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Secti
         id: "held",
         title: "Did it hold?",
         figures: vec![response_times(report, timeline), traffic(report, timeline)],
-        tables: vec![phases(&report.phases)],
+        tables: vec![phases(&report.phases, report.is_open())],
         ..Section::default()
     }
 }
@@ -38,11 +38,14 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         return Figure::absent(title, NO_SECONDS);
     };
     let takeaway = response_time_takeaway(report, timeline);
-    let lines = PERCENTILES.map(|(name, tone, value)| Line {
-        name: name.to_owned(),
-        tone,
-        values: timeline.largest(value),
-    });
+    let mut lines: Vec<Line> = PERCENTILES
+        .iter()
+        .map(|(name, tone, value)| Line {
+            name: (*name).to_owned(),
+            tone: *tone,
+            values: timeline.largest(value),
+        })
+        .collect();
     let wanted =
         targets::overall(report, "response_time").chain(targets::windowed(report, "response_time"));
     let limits: Vec<Limit> = wanted
@@ -57,6 +60,16 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         Key::line(Tone::Main, "p95: one of 20"),
         Key::line(Tone::Calm, "p50: every other"),
     ];
+    if report.is_open() {
+        // What a closed loop would show: no wait before the sending is in it.
+        lines.push(Line {
+            name: "service".to_owned(),
+            tone: Tone::Local,
+            values: timeline.largest(|second| second.service_time_us_mean),
+        });
+        let service = "mean service time: from sending on, without the wait to be sent";
+        legend.push(Key::line(Tone::Local, service));
+    }
     let (losses_s, lost) = losses(report);
     legend.extend(lost);
     let time = TimeAxis {
@@ -68,7 +81,7 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         y_title: &timeline.step.in_each("response time"),
         unit: Unit::Us,
         time: &time,
-        lines: lines.into(),
+        lines,
         limits,
         may_be_log: true,
     };
@@ -93,6 +106,20 @@ fn losses(report: &Report) -> (Vec<(f64, f64)>, Option<Key>) {
 
 /// The worst judged second by p95, and what a target says to it.
 fn response_time_takeaway(report: &Report, timeline: &Timeline<'_>) -> String {
+    let told = held_or_not(report, timeline);
+    let lost = report.phases.iter().find_map(|phase| {
+        let offered = phase.offered.filter(|offered| !offered.sustained)?;
+        Some(format!(
+            " The offered rate was not sustained in \"{}\": of {} due only {} were sent in time.",
+            phase.name,
+            words::per_s(offered.rate_per_s),
+            words::per_s(offered.sent_per_s)
+        ))
+    });
+    told + &lost.unwrap_or_default()
+}
+
+fn held_or_not(report: &Report, timeline: &Timeline<'_>) -> String {
     let p95: Vec<(f64, f64)> = timeline
         .judged()
         .filter_map(|second| Some((f64::from(second.t_s), second.response_time_us_p95?)))
@@ -215,21 +242,26 @@ fn traffic_takeaway(report: &Report) -> String {
     )
 }
 
-fn phases(phases: &[Phase]) -> Table {
-    let mut table = Table::new(
-        "The phases",
-        &[
-            "phase",
-            "began",
-            "lasted",
-            "requests",
-            "failed",
-            "hit ratio",
-            "p50",
-            "p95",
-            "p99",
-        ],
-    );
+/// The columns of every phase, and those of an open loop.
+const PHASE_COLUMNS: [&str; 9] = [
+    "phase",
+    "began",
+    "lasted",
+    "requests",
+    "failed",
+    "hit ratio",
+    "p50",
+    "p95",
+    "p99",
+];
+const OFFERED_COLUMNS: [&str; 4] = ["offered per s", "sent per s", "p99 wait", "sustained"];
+
+fn phases(phases: &[Phase], open: bool) -> Table {
+    let mut columns = PHASE_COLUMNS.to_vec();
+    if open {
+        columns.extend(OFFERED_COLUMNS);
+    }
+    let mut table = Table::new("The phases", &columns);
     for phase in phases {
         let times = &phase.response_time_us;
         let name = match phase.kind {
@@ -245,6 +277,14 @@ fn phases(phases: &[Phase]) -> Table {
             Cell::number(words::percent_or_nothing(phase.hit_ratio)),
         ];
         row.extend(Cell::times(times, [times.p50, times.p95, times.p99]));
+        if let Some(offered) = &phase.offered {
+            row.extend([
+                Cell::number(words::per_s(offered.rate_per_s)),
+                Cell::number(words::per_s(offered.sent_per_s)),
+                Cell::number(words::us(offered.waited_us_p99)),
+                Cell::text(if offered.sustained { "yes" } else { "NO" }.to_owned()),
+            ]);
+        }
         table.rows.push(row);
     }
     table

@@ -2,8 +2,9 @@
 
 use super::super::table::{Cell, Table};
 use super::super::words;
-use super::{driver, moment};
+use super::moment;
 use crate::report::model::Report;
+use crate::report::words::driver;
 use crate::units::thousands;
 
 /// The command that makes the same run.
@@ -54,7 +55,7 @@ pub(super) fn place(report: &Report) -> Vec<(String, String)> {
         ),
         fact(
             "Driver",
-            format!("{}, {} time", driver(&report.driver), report.time),
+            format!("{}, {} time", driver(report), report.time),
         ),
         fact("System", environment.system.clone()),
         fact("Processors", environment.cpus.to_string()),

@@ -56,7 +56,7 @@ fn a_mix_may_invalidate_broadly_what_has_values() {
         ("traffic.mix.stock.invalidate_pattern", "1"),
     ]));
     let asked = |data_type: u16, operation| {
-        let mut mix = plan.workload.mix.iter();
+        let mut mix = plan.workload.kinds[0].mix().iter();
         mix.any(|line| line.data_type == DataTypeId(data_type) && line.operation == operation)
     };
     let customer = plan.policies.id_of("customer").expect("a data type").0;

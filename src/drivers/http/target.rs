@@ -1,0 +1,128 @@
+//! Where requests go: a base URL, read once and not again for each request.
+//!
+//! Used by the HTTP caller. Connects nothing.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Uri};
+
+use super::super::DriverError;
+
+const HTTP_PORT: u16 = 80;
+
+/// A service to send requests to.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// What its requests say in `Host`.
+    pub(super) host: HeaderValue,
+    /// Where it listens.
+    pub(super) address: Address,
+    /// What stands before the path of each request; without a slash at the end.
+    base_path: String,
+}
+
+/// Where a target listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
+    /// At a number.
+    Known(SocketAddr),
+    /// At a name, which is looked up for each new connection.
+    Named(String, u16),
+}
+
+impl Target {
+    /// Reads `http://host[:port][/path]`.
+    ///
+    /// # Errors
+    /// If it is anything else.
+    pub(super) fn parse(url: &str) -> Result<Self, DriverError> {
+        let refuse = |problem: &str| DriverError::Target {
+            url: url.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let uri: Uri = url
+            .parse()
+            .map_err(|error| refuse(&format!("it is no URL ({error})")))?;
+        match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => {}
+            Some(scheme) if *scheme == Scheme::HTTPS => {
+                return Err(refuse(
+                    "https is not spoken here: give the service's http address, or put a proxy that \
+                     ends TLS in front of it",
+                ));
+            }
+            _ => return Err(refuse("it must begin with http://")),
+        }
+        let authority = uri.authority().ok_or_else(|| refuse("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(refuse("it must not hold a user name or a password"));
+        }
+        if uri.query().is_some() {
+            return Err(refuse("it must not have a query"));
+        }
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|error| refuse(&format!("its host cannot be sent ({error})")))?;
+        let port = authority.port_u16().unwrap_or(HTTP_PORT);
+        let name = authority.host();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let address = match bare.parse::<IpAddr>() {
+            Ok(ip) => Address::Known(SocketAddr::new(ip, port)),
+            Err(_) => Address::Named(name.to_owned(), port),
+        };
+        Ok(Self {
+            host,
+            address,
+            base_path: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// What a request for `path` says in its first line.
+    ///
+    /// # Errors
+    /// If `path` holds what may not stand in a URL.
+    pub(super) fn uri_of(&self, path: String) -> Result<Uri, http::Error> {
+        let path = if self.base_path.is_empty() {
+            path
+        } else {
+            format!("{}{path}", self.base_path)
+        };
+        let path = PathAndQuery::from_maybe_shared(Bytes::from(path))?;
+        Ok(Uri::from(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(url: &str) -> String {
+        match Target::parse(url) {
+            Ok(target) => {
+                let uri = target.uri_of("/a?b=c".to_owned()).expect("a path");
+                let host = target.host.to_str().expect("plain");
+                format!("{host} {:?} {uri}", target.address)
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_a_host_an_address_and_a_path() {
+        insta::assert_snapshot!(parsed("http://127.0.0.1:8080"), @"127.0.0.1:8080 Known(127.0.0.1:8080) /a?b=c");
+        insta::assert_snapshot!(parsed("http://[::1]:8080/"), @"[::1]:8080 Known([::1]:8080) /a?b=c");
+        insta::assert_snapshot!(parsed("http://shop.test/api/v1"), @r#"shop.test Named("shop.test", 80) /api/v1/a?b=c"#);
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_refused_with_a_reason() {
+        insta::assert_snapshot!(parsed("https://shop.test"), @"nothing can be sent to `https://shop.test`: https is not spoken here: give the service's http address, or put a proxy that ends TLS in front of it");
+        insta::assert_snapshot!(parsed("shop.test:80"), @"nothing can be sent to `shop.test:80`: it must begin with http://");
+        insta::assert_snapshot!(parsed("ftp://shop.test"), @"nothing can be sent to `ftp://shop.test`: it must begin with http://");
+        insta::assert_snapshot!(parsed("http://me:secret@shop.test"), @"nothing can be sent to `http://me:secret@shop.test`: it must not hold a user name or a password");
+        insta::assert_snapshot!(parsed("http://shop.test/?a=b"), @"nothing can be sent to `http://shop.test/?a=b`: it must not have a query");
+        insta::assert_snapshot!(parsed("http://"), @"nothing can be sent to `http://`: it is no URL (empty string)");
+        insta::assert_snapshot!(parsed("http://a b"), @"nothing can be sent to `http://a b`: it is no URL (invalid uri character)");
+    }
+}
