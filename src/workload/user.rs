@@ -131,9 +131,9 @@ impl Traffic {
     }
 
     /// The parameters of the key of `data_type` that is asked for more than all others but `rank` of
-    /// them; `None` if there are not so many, or if no key is more anybody's than another's. What journeys
-    /// ask for only with what they remember of another data type is as popular as that. Where keys
-    /// drift, it is the one that was so at the run's start; where the newest are popular, now.
+    /// them; `None` if there are not so many, or if no key is more anybody's than another's. Where keys
+    /// drift, it is the one that was so at the run's start; where the newest are popular, now. What journeys
+    /// ask for only with what they remember of another data type is as popular as that.
     pub fn of_rank(&self, data_type: DataTypeId, rank: u64) -> Option<KeyParams> {
         self.ranked(data_type, rank, self.follows.len())
     }

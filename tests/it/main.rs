@@ -23,6 +23,10 @@ mod modelled_remote;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]
+mod open_loop;
+#[cfg(test)]
+mod presets;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod rate_limit;
@@ -46,6 +50,8 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod topology;
+#[cfg(test)]
+mod trace;
 #[cfg(test)]
 mod variants;
 #[cfg(test)]

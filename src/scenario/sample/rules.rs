@@ -133,12 +133,12 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
                        less often in a sample";
             found.push(impossible(what(), why));
         }
+        if let Some(why) = law_without_sample(population) {
+            found.push(impossible(what(), why));
+        }
         if population.is_shared() && plan.workload.is_carried_into(id) {
             let why =
                 "journeys ask for keys of it that earlier steps chose, and a sample keeps others";
-            found.push(impossible(what(), why));
-        }
-        if let Some(why) = law_without_sample(population) {
             found.push(impossible(what(), why));
         }
         if is_changed(plan, id) && has_sampled_relatives(plan, id) {
@@ -151,21 +151,6 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
     found.extend(invalidations(plan, share));
     found.extend(jobs(plan));
     found
-}
-
-/// Kinds of which too few users are left, if there are several.
-fn few_users(plan: &Plan, share: Share) -> impl Iterator<Item = Problem> {
-    let kinds = plan.workload.kinds.iter();
-    let several = plan.workload.kinds.len() > 1 && !share.is_whole();
-    kinds.filter(move |_| several).filter_map(move |kind| {
-        let part = f64::from(kind.users) * share.as_f64();
-        let few = part < USERS_MIN - 1e-6;
-        few.then(|| Problem::TooFewUsers {
-            kind: kind.name.clone(),
-            whole: kind.users,
-            part,
-        })
-    })
 }
 
 /// Why no share of these keys is asked for as all of them are.
@@ -188,6 +173,21 @@ fn law_without_sample(population: &Population) -> Option<&'static str> {
         }
         Popularity::Uniform | Popularity::Zipf { .. } | Popularity::PerUser => None,
     }
+}
+
+/// Kinds of which too few users are left, if there are several.
+fn few_users(plan: &Plan, share: Share) -> impl Iterator<Item = Problem> {
+    let kinds = plan.workload.kinds.iter();
+    let several = plan.workload.kinds.len() > 1 && !share.is_whole();
+    kinds.filter(move |_| several).filter_map(move |kind| {
+        let part = f64::from(kind.users) * share.as_f64();
+        let few = part < USERS_MIN - 1e-6;
+        few.then(|| Problem::TooFewUsers {
+            kind: kind.name.clone(),
+            whole: kind.users,
+            part,
+        })
+    })
 }
 
 /// What operators do that no sample does as well.
