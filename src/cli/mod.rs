@@ -5,6 +5,7 @@
 mod args;
 mod exit_code;
 mod progress;
+mod trace;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -55,6 +56,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Validate(arguments) => validate(&arguments),
         Command::Serve(arguments) => serve(&arguments),
         Command::Check(arguments) => check(&arguments),
+        Command::Trace(arguments) => trace::trace(&arguments),
     };
     exit.into()
 }
