@@ -55,6 +55,11 @@ pub(super) struct CheckArguments {
     /// Which scenario, and what to change in it.
     #[command(flatten)]
     pub(super) scenario: ScenarioArguments,
+
+    /// Print the scenario as it would be run instead: overrides applied, defaults and presets filled
+    /// in.
+    #[arg(long)]
+    pub(super) resolved: bool,
 }
 
 /// Arguments of `run`.

@@ -65,7 +65,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn check(arguments: &CheckArguments) -> Exit {
     match load(&arguments.scenario) {
         Ok(plan) => {
-            tell(&describe(&plan, &arguments.scenario));
+            if arguments.resolved {
+                tell(&plan.resolved_yaml);
+            } else {
+                tell(&describe(&plan, &arguments.scenario));
+            }
             Exit::Success
         }
         Err(exit) => exit,

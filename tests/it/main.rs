@@ -13,6 +13,8 @@ mod invalidation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod modelled_redis;
@@ -20,6 +22,10 @@ mod modelled_redis;
 mod modelled_remote;
 #[cfg(test)]
 mod monitoring;
+#[cfg(test)]
+mod open_loop;
+#[cfg(test)]
+mod presets;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
