@@ -152,6 +152,7 @@ pub(super) mod rhythm;
 mod simulation;
 pub(super) mod sliding;
 pub(super) mod stores;
+pub(super) mod target;
 pub(super) mod topology;
 mod trace;
 mod traffic;
@@ -179,6 +180,7 @@ use protection::ProtectionFile;
 use simulation::SimulationFile;
 use sliding::SlidingFile;
 use stores::AsideFile;
+use target::TargetFile;
 use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 use warming::WarmingFile;
@@ -188,6 +190,7 @@ pub(super) struct File {
     pub(super) name: Field<Arc<str>>,
     pub(super) description: Field<Arc<str>>,
     pub(super) seed: Field<Seed>,
+    pub(super) target: Field<Switch<TargetFile>>,
     pub(super) data_types: Field<Map<DataTypeFile>>,
     pub(super) layers: Field<LayersFile>,
     pub(super) instances: Field<u64>,
@@ -209,6 +212,7 @@ impl Decode for File {
             name: fields.required("name", "my-scenario"),
             description: fields.optional("description"),
             seed: fields.optional("seed"),
+            target: fields.optional("target"),
             data_types: fields.required("data_types", "{ customer: { key: …, … } }"),
             layers: fields.required(
                 "layers",

@@ -9,6 +9,7 @@ mod durability;
 mod gates;
 mod kinds;
 mod layers;
+mod target;
 mod warming;
 
 use std::fmt::Write as _;
@@ -131,7 +132,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         (policy.name.to_string(), row)
     });
     let gates = plan.gates.iter().map(gates::write);
-    [
+    let sections = [
         ("name", Yaml::name(&plan.name)),
         ("description", Yaml::text(&plan.description)),
         ("seed", Yaml::word(plan.seed)),
@@ -157,7 +158,8 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         ("gates", Yaml::List(gates.collect())),
     ]
     .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    ;
+    target::instead(plan, sections.into())
 }
 
 fn simulation(plan: &Plan) -> Yaml {
