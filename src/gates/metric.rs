@@ -179,26 +179,30 @@ pub enum Selector {
     Phase,
     /// An alert of the plan; without it, all of them.
     Alert,
+    /// A kind of users of the plan; without it, all of them.
+    UserKind,
 }
 
 impl Selector {
     /// Every selector, in the order in which they are printed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::DataType,
         Self::Operation,
         Self::Outcome,
         Self::Layer,
         Self::Phase,
         Self::Alert,
+        Self::UserKind,
     ];
 
     /// By what requests can be narrowed.
-    pub const OF_REQUESTS: [Self; 5] = [
+    pub const OF_REQUESTS: [Self; 6] = [
         Self::DataType,
         Self::Operation,
         Self::Outcome,
         Self::Layer,
         Self::Phase,
+        Self::UserKind,
     ];
 
     /// The selector as written.
@@ -210,6 +214,7 @@ impl Selector {
             Self::Layer => "layer",
             Self::Phase => "phase",
             Self::Alert => "alert",
+            Self::UserKind => "kind",
         }
     }
 }
@@ -278,7 +283,7 @@ const fn scalar(
 /// How many rows of [`METRICS`] are distributions; they stand first.
 const DISTRIBUTIONS: usize = 4;
 
-use Selector::{Alert, DataType, Layer, Operation, Phase};
+use Selector::{Alert, DataType, Layer, Operation, Phase, UserKind};
 
 /// Every metric: distributions first, then scalars, each in the order of its enum.
 #[rustfmt::skip] // one metric, one row
@@ -293,10 +298,10 @@ pub const METRICS: [MetricInfo; 26] = [
     distribution("staleness", Distribution::Staleness, &[DataType, Phase],
         "how long a value had been replaced when it was read; 0 if no read that could be \
          checked was stale", &["age"]),
-    scalar("hit_ratio", Scalar::HitRatio, Unit::Ratio, &[DataType, Layer, Phase],
+    scalar("hit_ratio", Scalar::HitRatio, Unit::Ratio, &[DataType, Layer, Phase, UserKind],
         "reads that a cache layer answered, of all reads; with `layer`, lookups in that layer \
          that found the entry", &["hits", "hit_rate"]),
-    scalar("error_ratio", Scalar::ErrorRatio, Unit::Ratio, &[DataType, Operation, Phase],
+    scalar("error_ratio", Scalar::ErrorRatio, Unit::Ratio, &[DataType, Operation, Phase, UserKind],
         "failed requests, of all requests", &["failures", "error_rate"]),
     scalar("stale_ratio", Scalar::StaleRatio, Unit::Ratio, &[DataType, Phase],
         "stale reads, of all reads that could be checked", &["stale", "stale_rate"]),
@@ -314,7 +319,7 @@ pub const METRICS: [MetricInfo; 26] = [
         "keys that Redis (or memcached) evicted in one second, at the most", &["evictions", "eviction_rate"]),
     scalar("requests", Scalar::Requests, Unit::Count, &Selector::OF_REQUESTS,
         "requests", &["samples", "total"]),
-    scalar("errors", Scalar::Errors, Unit::Count, &[DataType, Operation, Phase],
+    scalar("errors", Scalar::Errors, Unit::Count, &[DataType, Operation, Phase, UserKind],
         "failed requests", &["failed"]),
     scalar("dropped", Scalar::Dropped, Unit::Count, &[],
         "requests that were due but never started", &["skipped"]),

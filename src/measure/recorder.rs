@@ -82,6 +82,7 @@ impl Shard {
     ) {
         let kind = Kind {
             phase: sample.phase,
+            user_kind: sample.user_kind,
             data_type: sample.data_type,
             operation: sample.operation,
             outcome: sample.outcome,

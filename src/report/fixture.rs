@@ -9,6 +9,7 @@ mod alerts;
 mod day;
 mod gates;
 mod jobs;
+mod kinds;
 mod results;
 mod sampled;
 mod traffic;
@@ -24,6 +25,7 @@ use super::model::{
 use crate::gates::Verdict;
 use crate::measure::Summary;
 pub use jobs::operated_report;
+pub use kinds::kinds_report;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
@@ -184,6 +186,7 @@ fn report_of(model: &Model) -> Report {
             at_s: 55.0,
         }],
         jobs: Vec::new(),
+        user_kinds: Vec::new(),
         gates: Vec::new(),
         verdict: Verdict::Pass,
         variants: Vec::new(),

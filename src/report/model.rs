@@ -7,6 +7,7 @@
 mod alternatives;
 mod gates;
 mod jobs;
+mod kinds;
 mod monitoring;
 mod sampling;
 mod stores;
@@ -23,6 +24,7 @@ use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 pub use gates::{EndedEarly, GateResult, WindowsResult};
 pub use jobs::JobResult;
+pub use kinds::UserKindResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
@@ -70,6 +72,9 @@ pub struct Report {
     pub trace: Option<TraceResult>,
     /// By data type.
     pub data_types: BTreeMap<String, DataTypeResult>,
+    /// By kind of user, in the order of the plan; empty if there is only one.
+    #[serde(default)]
+    pub user_kinds: Vec<UserKindResult>,
     /// By layer that was present: local, remote, origin.
     pub layers: BTreeMap<String, LayerResult>,
     /// The database.

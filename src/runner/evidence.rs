@@ -21,6 +21,7 @@ use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::query::{Phases, Query};
 use crate::measure::{PhaseId, PhaseKind, Schedule, Staleness};
 use crate::report::model::Improvement;
+use crate::workload::UserKindId;
 
 mod watched;
 
@@ -32,6 +33,8 @@ pub(super) struct RunEvidence<'r> {
     pub(super) observed: &'r Observed,
     pub(super) alerts: &'r [(Alert, Watch)],
     pub(super) improvement: Option<Improvement>,
+    /// The kinds of users, and how many there are of each.
+    pub(super) user_kinds: &'r [(String, u32)],
     /// Whether there should have been a Redis, or a memcached in its place.
     pub(super) has_store: bool,
     /// Of a sample: how it becomes the whole that is judged.
@@ -48,10 +51,17 @@ impl<'r> RunEvidence<'r> {
             observed: &after.observed,
             alerts: &after.observed.alerts,
             improvement: None,
+            user_kinds: &after.user_kinds,
             has_store,
             scale,
         }
     }
+}
+
+/// The kind of users called `name`.
+fn user_kind(kinds: &[(String, u32)], name: &str) -> Option<UserKindId> {
+    let at = kinds.iter().position(|(kind, _)| kind == name)?;
+    u8::try_from(at).ok().map(UserKindId)
 }
 
 impl Evidence for RunEvidence<'_> {
@@ -131,8 +141,13 @@ impl RunEvidence<'_> {
             }
             None => Phases::Measured,
         };
+        let user_kind = match check.user_kind() {
+            Some(name) => Some(user_kind(self.user_kinds, name)?),
+            None => None,
+        };
         Some(Query {
             phases,
+            user_kind,
             data_type,
             operation: check.selectors.operation,
             outcome: check.selectors.outcome,
@@ -217,6 +232,10 @@ impl RunEvidence<'_> {
 
     /// Of the users' reads, or if a layer is named, of the lookups in that layer.
     fn hit_ratio(&self, query: &Query) -> Observation {
+        // Who caused a lookup, a layer does not know.
+        if query.layer.is_some() && query.user_kind.is_some() {
+            return NOTHING;
+        }
         let Some(layer) = query.layer else {
             let found = self.measurements.hit_ratio(query);
             return found.map_or(NOTHING, |(ratio, samples)| Observation {

@@ -35,6 +35,8 @@ pub(super) struct Sources {
     pub(super) policies: Arc<PolicyTable>,
     pub(super) observers: Vec<Arc<EngineObserver>>,
     pub(super) oracle: Arc<StalenessOracle>,
+    /// The kinds of users, and how many there are of each.
+    pub(super) user_kinds: Vec<(String, u32)>,
     /// Whether there should be a Redis, or a memcached in its place.
     pub(super) has_store: bool,
     /// Of a sample: how it becomes the whole that is judged.
@@ -184,6 +186,7 @@ impl GateWatch {
                         observed,
                         alerts,
                         improvement: None,
+                        user_kinds: &self.sources.user_kinds,
                         has_store: self.sources.has_store,
                         scale: &self.sources.scale,
                     };

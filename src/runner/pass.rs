@@ -16,11 +16,11 @@ use super::{RunError, Stage, Time};
 use crate::drivers::Driven;
 use crate::drivers::arrivals::Replayed;
 use crate::engine::event::Observer;
-use crate::environment::CommitListener;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
 use crate::environment::keyspace::ttl::TtlSample;
+use crate::environment::{CommitListener, DATABASE_SEED};
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::Both;
@@ -44,6 +44,8 @@ pub(super) enum PassKind {
 
 /// What a pass measured.
 pub(super) struct PassResult {
+    /// The kinds of users by name, and how many there are of each.
+    pub(super) user_kinds: Vec<(String, u32)>,
     pub(super) measurements: Measurements,
     pub(super) engine: EngineMeasurements,
     pub(super) oracle: Arc<StalenessOracle>,
@@ -118,6 +120,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let drained = stop(instances).await;
     drop(host);
     Ok(PassResult {
+        user_kinds: user_kinds(plan),
         measurements,
         engine,
         oracle,
@@ -132,13 +135,18 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     })
 }
 
+fn user_kinds(plan: &Plan) -> Vec<(String, u32)> {
+    let kinds = plan.workload.kinds.iter();
+    kinds.map(|kind| (kind.name.clone(), kind.users)).collect()
+}
+
 /// The database of a pass, which tells `listener` of its commits.
 pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> MockDatabase {
     let plan = stage.plan;
     let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
-        plan.seed.fork("database"),
+        plan.seed.fork(DATABASE_SEED),
         stage.clock.clone(),
         listener,
     );
@@ -206,6 +214,7 @@ fn gates(
         policies: Arc::clone(&stage.plan.policies),
         observers: observers.to_vec(),
         oracle: Arc::clone(oracle),
+        user_kinds: user_kinds(stage.plan),
         has_store: stage.stores.any(),
         scale: stage.scale.clone(),
     };
@@ -237,7 +246,7 @@ pub(super) async fn start_instances(
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<(Option<OriginHost>, Vec<AnyInstance>), EnvironmentError> {
     if let Time::Virtual { calibration, .. } = &stage.time {
-        let seed = stage.plan.seed.fork("database");
+        let seed = stage.plan.seed.fork(DATABASE_SEED);
         let (delay, clock) = (calibration.database.clone(), stage.clock.clone());
         let origin = Distant::new(database.clone(), delay, seed, clock);
         let started = instances::start(stage, kind, &origin, observers).await?;

@@ -14,6 +14,8 @@ mod jobs;
 mod journeys;
 mod kinds;
 mod limit;
+mod operations;
+mod popularity;
 mod population;
 mod protection;
 mod rhythm;
@@ -24,6 +26,7 @@ mod target;
 mod topology;
 mod trace;
 mod traffic;
+mod value_size;
 mod warming;
 
 use std::ops::RangeInclusive;

@@ -9,6 +9,7 @@ mod durability;
 mod gates;
 mod kinds;
 mod layers;
+mod models;
 mod target;
 mod warming;
 
@@ -157,8 +158,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         ),
         ("gates", Yaml::List(gates.collect())),
     ]
-    .map(|(key, value)| (key.to_owned(), value))
-    ;
+    .map(|(key, value)| (key.to_owned(), value));
     target::instead(plan, sections.into())
 }
 
@@ -260,7 +260,7 @@ fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 12] 
         ("consistency", Yaml::word(policy.consistency.word())),
         ("invalidation", Yaml::word(policy.invalidation.word())),
         ("related", Yaml::List(related.collect())),
-        ("value_size", Yaml::word(size(table.value_size))),
+        ("value_size", models::value_size(&table.value_size)),
         ("prefilled", Yaml::word(table.prefilled)),
         (
             "origin",
@@ -303,12 +303,8 @@ fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static s
             dimensions.push((String::from(*param), written));
         }
     }
-    let popularity = match population.popularity {
-        Popularity::Uniform => Yaml::word("uniform"),
-        Popularity::PerUser => Yaml::word("per-user"),
-        Popularity::Zipf { skew } => map([("zipf", Yaml::word(skew))]),
-    };
-    let mut keys = vec![("popularity", popularity)];
+    let mut keys = vec![("popularity", models::popularity(population))];
+    keys.extend(models::one_hit(population));
     if !dimensions.is_empty() {
         keys.push(("population", Yaml::Map(dimensions)));
     }

@@ -12,7 +12,7 @@ use super::yaml::{Key, Kind, Node, short};
 const TARGET: &str = "target";
 
 /// Sections that say what the built-in service is, or what only happens inside of it.
-const OF_THE_SERVICE: [&str; 8] = [
+pub(super) const OF_THE_SERVICE: [&str; 8] = [
     "layers",
     "instances",
     "origin",
@@ -24,7 +24,7 @@ const OF_THE_SERVICE: [&str; 8] = [
 ];
 
 /// Keys of a data type that say how the built-in service keeps it.
-const OF_THE_POLICY: [&str; 14] = [
+pub(super) const OF_THE_POLICY: [&str; 14] = [
     "related",
     "ttl",
     "local_ttl",
@@ -112,7 +112,8 @@ fn complete_data_type(keys: &mut Vec<(Key, Node)>, target: &Place, errors: &mut 
         put(keys, "limit", mapping(once, target), target);
         return;
     }
-    if find(keys, "value_size").is_none() {
+    // A preset may give it.
+    if find(keys, "value_size").is_none() && find(keys, "preset").is_none() {
         put(keys, "value_size", scalar(VALUE_SIZE, target), target);
     }
     let no_time = [

@@ -29,6 +29,8 @@ mod remote;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod session_store;
 #[cfg(test)]
 mod sessions;

@@ -11,19 +11,21 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::super::crowd::Call;
+use super::super::key_of;
 use super::face::{Face, Meaning, Question, method_of};
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::{Layer, Operation, Outcome};
 use crate::environment::external::template::{Asking, Escape, Template};
 use crate::environment::external::{AskedSo, ExternalService};
 use crate::units::ByteSize;
+use crate::workload::size::ValueSizes;
 
 /// A service that is not ours.
 #[derive(Clone, Debug)]
 pub struct ExternalFace {
     service: Arc<ExternalService>,
     policies: Arc<PolicyTable>,
-    value_sizes: Vec<ByteSize>,
+    value_sizes: ValueSizes,
     /// By data type and operation.
     ways: Arc<[[Option<Way>; OPERATIONS]]>,
 }
@@ -39,15 +41,17 @@ struct Way {
     fixed: HeaderMap,
     /// Fields that do.
     made: Vec<(HeaderName, Template)>,
+    /// Whether a value is written.
+    has_value: bool,
 }
 
 impl ExternalFace {
-    /// The face of `service`, which keeps what `policies` names; `value_sizes` are the sizes of the values
-    /// to write, in their order.
+    /// The face of `service`, which keeps what `policies` names; `value_sizes` are those of the
+    /// values to write.
     pub fn new(
         service: Arc<ExternalService>,
         policies: Arc<PolicyTable>,
-        value_sizes: Vec<ByteSize>,
+        value_sizes: ValueSizes,
     ) -> Self {
         let ways = policies.iter().map(|(data_type, _)| {
             Operation::ALL.map(|operation| way(&service, data_type, operation))
@@ -58,6 +62,16 @@ impl ExternalFace {
             policies,
             value_sizes,
         }
+    }
+
+    /// The size of the value that `call` writes.
+    fn value_size(&self, call: &Call<'_>) -> ByteSize {
+        let data_type = call.request.data_type;
+        let constant = self.value_sizes.constant_of(data_type);
+        constant.unwrap_or_else(|| {
+            let key = key_of(&self.policies, call.request);
+            self.value_sizes.of(data_type, &key)
+        })
     }
 
     fn way(&self, call: &Call<'_>) -> Option<&Way> {
@@ -83,10 +97,21 @@ fn way(service: &ExternalService, data_type: DataTypeId, operation: Operation) -
     }
     Some(Way {
         method: asked.method.clone().unwrap_or_else(|| method_of(operation)),
+        has_value: has_value(&asked, &made),
         fixed,
         made,
         asked,
     })
+}
+
+/// Whether what is asked so writes a value.
+fn has_value(asked: &AskedSo, made: &[(HeaderName, Template)]) -> bool {
+    let in_headers = made.iter().any(|(_, value)| value.has_value());
+    let in_body = match &asked.body {
+        Some(body) => body.has_value(),
+        None => asked.operation == Operation::Put,
+    };
+    in_headers || in_body || asked.path.has_value()
 }
 
 impl Face for ExternalFace {
@@ -102,13 +127,16 @@ impl Face for ExternalFace {
             };
         };
         let data_type = call.request.data_type;
-        let size = self.value_sizes.get(data_type.index());
         let asking = Asking {
             request: call.request,
             data_type: self.policies.get(data_type),
             user: call.user,
             sequence: call.sequence,
-            value_size: size.copied().unwrap_or_default(),
+            value_size: if way.has_value {
+                self.value_size(call)
+            } else {
+                ByteSize(0)
+            },
         };
         let path = way.asked.path.fill(&asking, Escape::Url);
         let mut headers = way.fixed.clone();
@@ -201,7 +229,7 @@ mod tests {
         let minute = Duration::from_mins(1);
         let row = DataType::new("product", key, Strategy::CacheAside, minute);
         let policies = Arc::new(PolicyTable::new(vec![row]));
-        ExternalFace::new(Arc::new(service), policies, vec![ByteSize(4)])
+        ExternalFace::new(Arc::new(service), policies, ValueSizes::constant(&[ByteSize(4)]))
     }
 
     fn with_call<T>(operation: Operation, work: impl FnOnce(&Call<'_>) -> T) -> T {

@@ -120,6 +120,11 @@ impl Template {
         &self.source
     }
 
+    /// Whether a value stands in it.
+    pub fn has_value(&self) -> bool {
+        self.pieces.contains(&Piece::Hole(Hole::Value))
+    }
+
     /// Whether the text is sent as it was written.
     pub fn is_verbatim(&self) -> bool {
         match &*self.pieces {

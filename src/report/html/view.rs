@@ -38,6 +38,8 @@ pub(crate) struct Page {
     pub targets: Vec<TargetRow>,
     /// The data types.
     pub data_types: Table,
+    /// The kinds of users, if there are several.
+    pub user_kinds: Table,
     /// The pictures.
     pub sections: Vec<Section>,
     /// The command that makes the same run.
@@ -104,6 +106,7 @@ impl Page {
             tiles: tiles(report),
             targets: target_rows(&report.gates),
             data_types: data_types(report),
+            user_kinds: facts::user_kinds(report),
             sections: sections(report),
             command: facts::command(report),
             times_depend: times_depend(&report.time),

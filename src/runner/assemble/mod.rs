@@ -3,6 +3,7 @@
 mod alerts;
 mod gates;
 mod jobs;
+mod kinds;
 mod parts;
 mod stores;
 mod timeseries;
@@ -75,6 +76,7 @@ pub(super) fn report(
         phases: parts::phases(after, plan.traffic.driver),
         trace: trace(plan, after),
         data_types: parts::data_types(after),
+        user_kinds: kinds::results(after),
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
         stampede: parts::stampede(after),

@@ -11,6 +11,7 @@ use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseId, PhaseKind, Sample};
 use crate::runner::monitor::Untouched;
 use crate::runner::readings::{Pace, Readings};
+use crate::workload::UserKindId;
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
 
@@ -42,6 +43,7 @@ fn sources() -> Sources {
         oracle: Arc::new(StalenessOracle::new(Arc::clone(&policies))),
         policies,
         observers: Vec::new(),
+        user_kinds: Vec::new(),
         has_store: false,
         scale: Scale::default(),
     }
@@ -112,6 +114,7 @@ fn second(sources: &Sources, second: u64, took_ms: u64, failed: bool) {
             layer: Layer::Origin,
             intended_start,
             waited: Duration::ZERO,
+            user_kind: UserKindId(0),
             sent: intended_start,
             finished,
             read: None,
@@ -250,6 +253,7 @@ fn what_ended_a_run_is_judged_by_what_it_saw() {
         observed: &observed,
         alerts: &[],
         improvement: None,
+        user_kinds: &[],
         has_store: false,
         scale: &sources.scale,
     };

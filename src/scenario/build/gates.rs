@@ -12,11 +12,11 @@ use super::super::file::{File, GateFile};
 use super::super::plan::PhasePlan;
 use super::super::yaml::short;
 use super::data_types::Names;
-use super::{Built, alerts, traffic};
+use super::{Built, alerts, kinds, traffic};
 use crate::gates::Gate;
 use crate::gates::grammar::{Check, CheckError, Selector};
 
-/// What checks may name. Phases and alerts are unset if their names are not all known; then they are
+/// What checks may name. Phases, alerts and kinds of users are unset if their names are not all known; then they are
 /// not checked.
 struct Known<'n> {
     data_types: &'n Names,
@@ -25,6 +25,7 @@ struct Known<'n> {
     /// How long the phases are, if that is known.
     plan: Option<&'n [PhasePlan]>,
     source: &'n str,
+    user_kinds: Option<Vec<Arc<str>>>,
 }
 
 /// Builds the gates of `file`, those of the list first and then those of each phase, whose data types
@@ -41,6 +42,7 @@ pub(super) fn build(
         alerts: alerts::names(&file.alerts),
         plan,
         source,
+        user_kinds: file.traffic.value().and_then(kinds::names),
     };
     let mut seen = Vec::new();
     let mut built = Vec::new();
@@ -240,7 +242,9 @@ fn names_are_known(
     };
     let in_phase = named("phase", check.phase(), known.phases.as_deref());
     let of_alert = named("alert", check.alert(), known.alerts.as_deref());
-    of_data_type && in_phase && of_alert
+    let user_kinds = known.user_kinds.as_deref();
+    let of_kind = named("kind of users", check.user_kind(), user_kinds);
+    of_data_type && in_phase && of_alert && of_kind
 }
 
 /// A name that a check selects by, and where the check stands.

@@ -3,24 +3,11 @@
 use http::header::HeaderName;
 
 use super::super::plan::Plan;
+use super::super::target::{OF_THE_POLICY, OF_THE_SERVICE};
 use super::{Yaml, map};
 use crate::environment::external::answer::Telling;
 use crate::environment::external::template::Template;
 use crate::environment::external::{AskedSo, ExternalService, Statuses};
-
-/// What a scenario with a target must not say.
-const OF_THE_SERVICE: [&str; 8] = [
-    "layers",
-    "instances",
-    "origin",
-    "resilience",
-    "warming",
-    "jobs",
-    "simulation",
-    "baseline",
-];
-/// What its data types say.
-const OF_A_DATA_TYPE: [&str; 5] = ["key", "strategy", "value_size", "popularity", "population"];
 
 /// `sections` as they are with the target of `plan`, if it has one.
 pub(super) fn instead(plan: &Plan, mut sections: Vec<(String, Yaml)>) -> Vec<(String, Yaml)> {
@@ -32,8 +19,7 @@ pub(super) fn instead(plan: &Plan, mut sections: Vec<(String, Yaml)>) -> Vec<(St
         if let ("data_types", Yaml::Map(rows)) = (&**key, section) {
             for (_, row) in rows {
                 if let Yaml::Map(keys) = row {
-                    // A key that another part of the room adds is not of the policy.
-                    keys.retain(|(key, _)| OF_A_DATA_TYPE.contains(&&**key));
+                    keys.retain(|(key, _)| !OF_THE_POLICY.contains(&&**key));
                 }
             }
         }

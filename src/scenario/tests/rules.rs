@@ -7,6 +7,7 @@ mod gates;
 mod invalidation;
 mod jobs;
 mod limits;
+mod models;
 mod rhythm;
 mod simulation;
 mod sliding;
@@ -223,9 +224,9 @@ fn the_mix() {
     );
     rule(
         "customer.put: 1",
-        "customer: 1",
+        "customr: 1",
         "no operation on a data type",
-        "customer",
+        "customr",
     );
     rule(
         "customer.put: 1",
