@@ -235,6 +235,7 @@ fn carry_out<T>(
             RunError::Environment(_) => Exit::Environment,
             RunError::Folder(_)
             | RunError::NoSuchStore { .. }
+            | RunError::HasTarget { .. }
             | RunError::Sample(_)
             | RunError::Trace(_) => Exit::WrongInput,
             RunError::Interrupted => Exit::Interrupted,

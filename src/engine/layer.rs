@@ -179,11 +179,9 @@ pub fn is_hit(outcome: Outcome, layer: Layer) -> bool {
     match outcome {
         Outcome::Hit | Outcome::StaleHit | Outcome::NegativeHit => true,
         Outcome::Coalesced => layer != Layer::Origin,
-        Outcome::Miss
-        | Outcome::Bypass
-        | Outcome::Refused
-        | Outcome::Unknown
-        | Outcome::Error => false,
+        Outcome::Miss | Outcome::Bypass | Outcome::Refused | Outcome::Unknown | Outcome::Error => {
+            false
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 
 use super::super::crowd::Call;
 use super::super::key_of;
-use super::face::{Face, Meaning, Question, method_of};
+use super::face::{Face, InstanceFace, Meaning, Question, method_of};
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::{Layer, Operation, Outcome};
 use crate::environment::external::template::{Asking, Escape, Template};
@@ -180,6 +180,31 @@ impl Face for ExternalFace {
     }
 }
 
+/// Whichever service is driven.
+#[derive(Clone, Debug)]
+pub enum EitherFace {
+    /// The built-in instances.
+    Instance(InstanceFace),
+    /// One that is not ours.
+    External(ExternalFace),
+}
+
+impl Face for EitherFace {
+    fn question(&self, call: &Call<'_>) -> Question {
+        match self {
+            Self::Instance(face) => face.question(call),
+            Self::External(face) => face.question(call),
+        }
+    }
+
+    fn meaning(&self, call: &Call<'_>, status: StatusCode, headers: &HeaderMap) -> Meaning {
+        match self {
+            Self::Instance(face) => face.meaning(call, status, headers),
+            Self::External(face) => face.meaning(call, status, headers),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,10 +212,10 @@ mod tests {
 
     use crate::clock::Timestamp;
     use crate::engine::data_type::{DataType, Strategy};
-    use crate::environment::external::answer::Telling;
     use crate::environment::external::Statuses;
+    use crate::environment::external::answer::Telling;
     use crate::measure::PhaseId;
-    use crate::workload::{KeyParams, Request};
+    use crate::workload::{KeyParams, Request, UserKindId};
 
     fn template(text: &str) -> Template {
         Template::parse(text, &["product_id"]).expect(text)
@@ -229,7 +254,11 @@ mod tests {
         let minute = Duration::from_mins(1);
         let row = DataType::new("product", key, Strategy::CacheAside, minute);
         let policies = Arc::new(PolicyTable::new(vec![row]));
-        ExternalFace::new(Arc::new(service), policies, ValueSizes::constant(&[ByteSize(4)]))
+        ExternalFace::new(
+            Arc::new(service),
+            policies,
+            ValueSizes::constant(&[ByteSize(4)]),
+        )
     }
 
     fn with_call<T>(operation: Operation, work: impl FnOnce(&Call<'_>) -> T) -> T {
@@ -244,6 +273,7 @@ mod tests {
             user: 5,
             sequence: 9,
             phase: PhaseId(0),
+            user_kind: UserKindId::default(),
             intended_start: Timestamp::from_unix_nanos(0),
             waited: Duration::ZERO,
         })

@@ -67,12 +67,7 @@ impl Telling {
     }
 
     /// How `operation` ended that was answered with an expected `status`, and who answered.
-    pub fn read(
-        &self,
-        operation: Operation,
-        status: u16,
-        headers: &HeaderMap,
-    ) -> (Outcome, Layer) {
+    pub fn read(&self, operation: Operation, status: u16, headers: &HeaderMap) -> (Outcome, Layer) {
         match operation {
             Operation::Get => {
                 let told = self.of_read(headers);
@@ -176,8 +171,17 @@ fn by_word(text: &str) -> Option<Outcome> {
         | "ORIGINSHIELDHIT" => Outcome::Hit,
         "STALE" | "UPDATING" | "HIT-STALE" | "STALE_HIT" | "HIT_STALE" | "REFRESH_FAIL_HIT"
         | "REFRESH_FAIL_OLD" => Outcome::StaleHit,
-        "MISS" | "EXPIRED" | "REVALIDATED" | "REFRESHHIT" | "REFRESH_HIT" | "REFRESH_UNMODIFIED"
-        | "REFRESH_MISS" | "REFRESH_MODIFIED" | "EXPIRED_HIT" | "EXPIRED_MISS" | "MISS-CLUSTER"
+        "MISS"
+        | "EXPIRED"
+        | "REVALIDATED"
+        | "REFRESHHIT"
+        | "REFRESH_HIT"
+        | "REFRESH_UNMODIFIED"
+        | "REFRESH_MISS"
+        | "REFRESH_MODIFIED"
+        | "EXPIRED_HIT"
+        | "EXPIRED_MISS"
+        | "MISS-CLUSTER"
         | "CLIENT_REFRESH_MISS" => Outcome::Miss,
         "BYPASS" | "PASS" | "DYNAMIC" | "HITPASS" | "HIT-FOR-PASS" | "UNCACHED"
         | "CONFIG_NOCACHE" | "SYNTH" => Outcome::Bypass,
@@ -283,7 +287,11 @@ mod tests {
 
     #[test]
     fn only_the_field_that_is_named_is_read() {
-        let all = [("cache-status", "a; hit"), ("x-cache", "MISS"), ("age", "7")];
+        let all = [
+            ("cache-status", "a; hit"),
+            ("x-cache", "MISS"),
+            ("age", "7"),
+        ];
         assert_eq!(read(&Telling::CacheStatus, &all), HIT);
         assert_eq!(read(&Telling::XCache, &all), MISS);
         assert_eq!(read(&Telling::Age, &all), HIT);

@@ -304,7 +304,16 @@ mod tests {
     #[test]
     fn braces_that_are_no_holes_stand_for_themselves() {
         let body = |text| filled(text, Operation::Put, Escape::Plain);
-        for text in ["{", "}", "{}", "{ user }", "{\"a\":{}}", "{1}", "{{", "{user"] {
+        for text in [
+            "{",
+            "}",
+            "{}",
+            "{ user }",
+            "{\"a\":{}}",
+            "{1}",
+            "{{",
+            "{user",
+        ] {
             assert_eq!(body(text), text);
         }
         assert_eq!(body("{{user}}"), "{user}");

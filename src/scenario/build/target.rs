@@ -8,7 +8,9 @@ use http::uri::PathAndQuery;
 use super::super::decode::{Entry, Field, Located, Map, Switch};
 use super::super::diagnostics::{Diagnostic, Errors, did_you_mean};
 use super::super::file::File;
-use super::super::file::target::{AskedFile, OneOrMore, OwnFile, TargetFile, TellingFile, statuses};
+use super::super::file::target::{
+    AskedFile, OneOrMore, OwnFile, TargetFile, TellingFile, statuses,
+};
 use super::super::plan::Driver;
 use super::super::yaml::short;
 use super::Built;
@@ -63,7 +65,9 @@ pub(super) fn build(
     let expect = expect(&target.expect);
     let operations = target.operations.given().and_then(|operations| {
         let asked = operations.value.0.iter();
-        let asked: Vec<_> = asked.map(|entry| asked_so(entry, names, rows, errors)).collect();
+        let asked: Vec<_> = asked
+            .map(|entry| asked_so(entry, names, rows, errors))
+            .collect();
         asked.into_iter().collect::<Option<Vec<_>>>()
     });
     let service = ExternalService {
@@ -79,7 +83,10 @@ pub(super) fn build(
 
 /// Whoever is not ours is reached over HTTP alone.
 fn is_over_http(file: &File, errors: &mut Errors) -> bool {
-    let driver = file.traffic.value().and_then(|traffic| traffic.driver.given());
+    let driver = file
+        .traffic
+        .value()
+        .and_then(|traffic| traffic.driver.given());
     let Some(given) = driver.filter(|driver| driver.value == Driver::Direct) else {
         return true;
     };
@@ -194,7 +201,9 @@ fn template(text: &Located<Arc<str>>, params: Holes<'_>, errors: &mut Errors) ->
     }
 }
 
-fn expect(field: &Field<OneOrMore<super::super::file::target::StatusRange>>) -> Built<Option<crate::environment::external::Statuses>> {
+fn expect(
+    field: &Field<OneOrMore<super::super::file::target::StatusRange>>,
+) -> Built<Option<crate::environment::external::Statuses>> {
     match field.value() {
         None => field.is_absent().then_some(None),
         Some(list) => statuses(list).map(Some),
@@ -221,7 +230,10 @@ fn asked_so(
         Operation::InvalidateAll => params.clear(),
         Operation::Get | Operation::Put | Operation::Invalidate | Operation::Admit => {}
     }
-    let path = asked.path.given().and_then(|path| self::path(path, &params, errors));
+    let path = asked
+        .path
+        .given()
+        .and_then(|path| self::path(path, &params, errors));
     let headers = headers(&asked.headers, &params, errors);
     let body = match &asked.body {
         Field::Absent => Some(None),
@@ -251,12 +263,15 @@ fn path(path: &Located<Arc<str>>, params: Holes<'_>, errors: &mut Errors) -> Bui
         None
     };
     if !path.value.starts_with('/') {
-        return refuse("a path begins with `/`", "write it as in /products/{product_id}");
+        return refuse(
+            "a path begins with `/`",
+            "write it as in /products/{product_id}",
+        );
     }
     let plain = |c: char| c.is_ascii_graphic() && c != '#';
-    let sendable = built.literals().all(|text| {
-        text.chars().all(plain) && PathAndQuery::try_from(format!("/{text}")).is_ok()
-    });
+    let sendable = built
+        .literals()
+        .all(|text| text.chars().all(plain) && PathAndQuery::try_from(format!("/{text}")).is_ok());
     if !sendable {
         return refuse(
             "something stands in this path that cannot be sent in a URL",
@@ -289,7 +304,11 @@ fn own_field(own: &OwnFile, errors: &mut Errors) -> Built<OwnField> {
     };
     let words = |field: &Field<OneOrMore<Arc<str>>>| -> Option<Vec<String>> {
         let all = field.value()?.all()?;
-        Some(all.iter().map(|word| word.value.trim().to_owned()).collect())
+        Some(
+            all.iter()
+                .map(|word| word.value.trim().to_owned())
+                .collect(),
+        )
     };
     let (hit, miss) = (words(&own.hit)?, words(&own.miss)?);
     let twice = hit

@@ -33,7 +33,10 @@ pub(super) fn instead(plan: &Plan, mut sections: Vec<(String, Yaml)>) -> Vec<(St
 fn write(plan: &Plan, service: &ExternalService) -> Yaml {
     let operations = service.operations.iter().map(|asked| {
         let data_type = &plan.policies.get(asked.data_type).name;
-        (format!("{data_type}.{}", asked.operation.name()), asked_so(asked))
+        (
+            format!("{data_type}.{}", asked.operation.name()),
+            asked_so(asked),
+        )
     });
     let urls = service.urls.iter().map(Yaml::text);
     let mut keys = vec![
@@ -48,12 +51,22 @@ fn write(plan: &Plan, service: &ExternalService) -> Yaml {
 
 fn asked_so(asked: &AskedSo) -> Yaml {
     let mut keys = Vec::new();
-    keys.extend(asked.method.as_ref().map(|method| ("method", Yaml::word(method))));
+    keys.extend(
+        asked
+            .method
+            .as_ref()
+            .map(|method| ("method", Yaml::word(method))),
+    );
     keys.push(("path", Yaml::text(asked.path.source())));
     if !asked.headers.is_empty() {
         keys.push(("headers", headers(&asked.headers)));
     }
-    keys.extend(asked.body.as_ref().map(|body| ("body", Yaml::text(body.source()))));
+    keys.extend(
+        asked
+            .body
+            .as_ref()
+            .map(|body| ("body", Yaml::text(body.source()))),
+    );
     keys.extend(asked.expect.as_ref().map(expect));
     map(keys)
 }
