@@ -63,7 +63,7 @@ impl Visitor {
         }
     }
 
-    fn next(&mut self) -> Step {
+    pub(super) fn next(&mut self) -> Step {
         match self {
             Self::User(user) => user.next(),
             Self::Recorded { request, .. } => request.take().map_or(Step::End, Step::Request),

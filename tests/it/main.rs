@@ -13,6 +13,8 @@ mod invalidation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod modelled_redis;
@@ -20,6 +22,8 @@ mod modelled_redis;
 mod modelled_remote;
 #[cfg(test)]
 mod monitoring;
+#[cfg(test)]
+mod presets;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
@@ -44,6 +48,8 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod topology;
+#[cfg(test)]
+mod trace;
 #[cfg(test)]
 mod variants;
 #[cfg(test)]

@@ -33,8 +33,8 @@ impl Decode for TraceFile {
 }
 
 /// How a pace is written, for errors.
-const PACES: &str = "write `recorded`, a factor such as `10x`, a rate such as `5_000/s`, or \
-                     `one-by-one`";
+const PACES: &str = "write `recorded`, a factor such as `10x`, a rate such as `5_000/s`, \
+                     `one-by-one` or `flat-out`";
 
 impl Decode for Pace {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
@@ -57,6 +57,7 @@ impl FromStr for Pace {
         match text {
             "recorded" => return Ok(Self::Times(1.0)),
             "one-by-one" => return Ok(Self::OneByOne),
+            "flat-out" => return Ok(Self::FlatOut),
             _ => {}
         }
         if let Some(factor) = text.strip_suffix('x') {
