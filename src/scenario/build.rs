@@ -118,6 +118,8 @@ pub(super) fn build(
 
     let target = target::build(file, &names, (rows, traffic.as_ref()), errors);
 
+    let alerts = alerts.filter(|alerts| target::check_alerts(file, alerts, errors));
+
     let (data_types, traffic) = (data_types?, traffic?);
     let (traffic, workload) = traffic.among(data_types.populations);
     let (connections, acquire_timeout) = pool?;

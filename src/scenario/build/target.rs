@@ -9,7 +9,7 @@ use super::super::decode::{Entry, Field, Located, Map, Switch};
 use super::super::diagnostics::{Diagnostic, Errors, did_you_mean};
 use super::super::file::File;
 use super::super::file::target::{
-    AskedFile, OneOrMore, OwnFile, TargetFile, TellingFile, statuses,
+    AskedFile, OneOrMore, OwnFile, StatusRange, TargetFile, TellingFile, statuses,
 };
 use super::super::plan::Driver;
 use super::super::yaml::short;
@@ -21,7 +21,9 @@ use crate::engine::layer::Operation;
 use crate::environment::external::answer::{OwnField, Telling};
 use crate::environment::external::template::{Template, WORDS};
 use crate::environment::external::url::base_url;
-use crate::environment::external::{AskedSo, ExternalService};
+use crate::environment::external::{AskedSo, ExternalService, Statuses};
+use crate::gates::alert::Alert;
+use crate::gates::inside::is_inside;
 use crate::workload::What;
 
 /// More than these go to a name that a load balancer answers for.
@@ -201,9 +203,7 @@ fn template(text: &Located<Arc<str>>, params: Holes<'_>, errors: &mut Errors) ->
     }
 }
 
-fn expect(
-    field: &Field<OneOrMore<super::super::file::target::StatusRange>>,
-) -> Built<Option<crate::environment::external::Statuses>> {
+fn expect(field: &Field<OneOrMore<StatusRange>>) -> Built<Option<Statuses>> {
     match field.value() {
         None => field.is_absent().then_some(None),
         Some(list) => statuses(list).map(Some),
@@ -321,6 +321,26 @@ fn own_field(own: &OwnFile, errors: &mut Errors) -> Built<OwnField> {
         return None;
     }
     Some(OwnField { name, hit, miss })
+}
+
+/// Whether nobody is told of what nobody can know of such a service.
+pub(super) fn check_alerts(file: &File, alerts: &[Alert], errors: &mut Errors) -> bool {
+    let on = matches!(file.target.value(), Some(Switch::On(_)));
+    let written = file.alerts.value().map(Vec::as_slice);
+    let mut fit = true;
+    for (file, alert) in written.unwrap_or_default().iter().zip(alerts) {
+        let place = file
+            .as_ref()
+            .map(|file| file.value.check.place().unwrap_or(&file.place));
+        if let Some(place) = place.filter(|_| on && is_inside(&alert.check)) {
+            let message =
+                "nobody can know this of a target: it is read inside the built-in service";
+            let advice = "remove it, or watch what users see, such as hit_ratio or error_ratio";
+            errors.push(Diagnostic::new(place, message).label(advice));
+            fit = false;
+        }
+    }
+    fit
 }
 
 /// Whether it is said how to ask all that users ask.

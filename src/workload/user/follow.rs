@@ -130,6 +130,8 @@ mod tests {
                 .map(Dimension::Cardinality)
                 .collect(),
             popularity: Popularity::Zipf { skew: 1.0 },
+            drift: None,
+            one_hit: Ratio(0.0),
         };
         let journey = Journey {
             name: "look".to_owned(),
