@@ -7,6 +7,8 @@
 //! name: short-name                   # letters, digits, - and _
 //! description: what this is about    # may be left out
 //! seed: 42                           # the reproducer; 42 if left out
+//! target: { … }                      # a service that is not ours instead of all that follows but traffic,
+//!                                    # alerts and gates; see file/target.rs and docs/external.md; or none
 //! data_types:                        # the policy table, one row for each kind of data
 //!   customer:
 //!     key: "customer:360:{customer_id}"
