@@ -205,8 +205,9 @@ impl Bench {
                     continue;
                 };
                 let requests = one.requests_per_s * self.span.as_secs_f64();
-                let of =
-                    |now: Duration, before: Duration| (now - before).as_secs_f64() * 1e6 / requests;
+                let of = |now: Duration, before: Duration| {
+                    now.saturating_sub(before).as_secs_f64() * 1e6 / requests
+                };
                 one.cpu_us = (
                     of(spent("self"), before.0),
                     of(spent(&self.server.to_string()), before.1),

@@ -25,6 +25,8 @@ mod modelled_remote;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]
+mod open_loop;
+#[cfg(test)]
 mod presets;
 #[cfg(test)]
 mod races;

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use crate::support::signal::{self, Signal};
 
 /// Bounds every wait.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 const SMALL: &str = "0,a,1,7,1,get,0\n0,b,1,0,2,set,60\n3,a,1,7,1,delete,0\n5,b,1,9,1,get,0\n";
 

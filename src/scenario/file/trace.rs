@@ -39,14 +39,12 @@ const PACES: &str = "write `recorded`, a factor such as `10x`, a rate such as `5
 impl Decode for Pace {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let found = text(node, "a pace", errors)?;
-        match found.parse() {
-            Ok(pace) => Some(pace),
-            Err(()) => {
-                let message = format!("{:?} is no pace", short(found));
-                errors.push(Diagnostic::new(&node.place, message).label(PACES));
-                None
-            }
+        if let Ok(pace) = found.parse() {
+            return Some(pace);
         }
+        let message = format!("{:?} is no pace", short(found));
+        errors.push(Diagnostic::new(&node.place, message).label(PACES));
+        None
     }
 }
 

@@ -301,7 +301,10 @@ fn kinds_of_users_keep_their_proportions() {
     let traffic = Traffic::new(&plan.workload, &plan.policies, plan.seed.fork(TRAFFIC_SEED));
     let id = plan.policies.id_of("product").expect("products");
     let kept = traffic.most_popular(id, 1_000_000);
-    let kept: std::collections::BTreeSet<_> = kept.iter().map(|key| key.as_slice()).collect();
+    let kept: std::collections::BTreeSet<_> = kept
+        .iter()
+        .map(crate::workload::KeyParams::as_slice)
+        .collect();
     for user in (0..200).filter(|user| traffic.kind_of(*user).0 == 1) {
         let mut user = User::new(Arc::clone(&traffic), user);
         for _ in 0..50 {

@@ -123,15 +123,9 @@ mod tests {
     }
 
     fn workload(steps: Vec<JourneyStep>) -> Workload {
-        let population = |dimensions: &[u64]| Population {
-            dimensions: dimensions
-                .iter()
-                .copied()
-                .map(Dimension::Cardinality)
-                .collect(),
-            popularity: Popularity::Zipf { skew: 1.0 },
-            drift: None,
-            one_hit: Ratio(0.0),
+        let population = |dimensions: &[u64]| {
+            let dimensions = dimensions.iter().copied().map(Dimension::Cardinality);
+            Population::new(dimensions.collect(), Popularity::Zipf { skew: 1.0 })
         };
         let journey = Journey {
             name: "look".to_owned(),
