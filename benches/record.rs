@@ -25,6 +25,7 @@ use cachestorm::measure::oracle::staleness::StalenessOracle;
 use cachestorm::measure::recorder::Recorder;
 use cachestorm::measure::sink::SampleSink;
 use cachestorm::measure::{PhaseId, PhaseKind, Sample, Schedule};
+use cachestorm::workload::UserKindId;
 
 const ROUNDS: usize = 15;
 const CALLS: usize = 200_000;
@@ -135,6 +136,7 @@ fn sample(n: usize, schedule: &Schedule, key: &Key) -> Sample {
     let layers = [Layer::Local, Layer::Remote, Layer::Origin];
     Sample {
         phase: PhaseId(0),
+        user_kind: UserKindId::default(),
         data_type: DataTypeId((spread % 5) as u16),
         operation: Operation::Get,
         outcome: [Outcome::Hit, Outcome::Hit, Outcome::Miss][n % 3],

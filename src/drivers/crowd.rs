@@ -21,10 +21,10 @@ use crate::engine::data_type::PolicyTable;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseId, Sample, Schedule};
 use crate::seed::Seed;
-use crate::units::ByteSize;
 use crate::workload::rhythm::Rhythm;
+use crate::workload::size::ValueSizes;
 use crate::workload::user::{Traffic, User};
-use crate::workload::{Request, Step};
+use crate::workload::{Request, Step, UserKindId};
 
 /// How long a stop waits for answers that are under way.
 pub(super) const STOP_GRACE: Duration = Duration::from_millis(300);
@@ -43,8 +43,8 @@ pub struct Users {
     pub rhythm: Option<Rhythm>,
     /// How long a user waits for an answer before it counts as an error.
     pub request_timeout: Duration,
-    /// The size of the values to write, in the order of the policy table.
-    pub value_sizes: Vec<ByteSize>,
+    /// The size of the values to write.
+    pub value_sizes: ValueSizes,
     /// The clock of the run.
     pub clock: Clock,
     /// When to start and to end. A start some 200 ms away gives a driver the time to get ready.
@@ -66,6 +66,8 @@ pub struct Call<'a> {
     pub user: u64,
     /// See `user`.
     pub sequence: u64,
+    /// Of which kind it is.
+    pub user_kind: UserKindId,
     /// The phase of the intended start.
     pub phase: PhaseId,
     /// When it should start.
@@ -164,6 +166,7 @@ impl<C: Caller> Crowd<C> {
             if stay.to.is_some_and(|to| due >= to) {
                 return Some(due);
             }
+            user.at(due.since(self.schedule.start()));
             match user.next() {
                 Step::Think(pause) => {
                     // From the answer on, not from when we got around to it.
@@ -233,6 +236,7 @@ impl<C: Caller> Crowd<C> {
                 request,
                 user: user.index(),
                 sequence,
+                user_kind: user.kind(),
                 phase,
                 intended_start: due,
                 waited: Duration::ZERO,

@@ -18,7 +18,7 @@ use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome};
 use crate::environment::instance::service::{Served, Service};
 use crate::measure::Sample;
-use crate::units::ByteSize;
+use crate::workload::size::ValueSizes;
 use crate::workload::value::value;
 
 /// How much longer than the last answer the whole may take.
@@ -73,7 +73,7 @@ impl Direct {
 /// Asks engines.
 pub(super) struct DirectCaller {
     policies: Arc<PolicyTable>,
-    value_sizes: Vec<ByteSize>,
+    value_sizes: ValueSizes,
     request_timeout: Duration,
     clock: Clock,
     targets: Vec<Arc<dyn Service>>,
@@ -102,11 +102,7 @@ impl Caller for DirectCaller {
         let key = key_of(&self.policies, call.request);
         let body = match operation {
             Operation::Put => {
-                let size = self
-                    .value_sizes
-                    .get(data_type.index())
-                    .copied()
-                    .unwrap_or_default();
+                let size = self.value_sizes.of(data_type, &key);
                 value(size, call.user, call.sequence)
             }
             _ => Bytes::new(),
@@ -123,6 +119,7 @@ impl Caller for DirectCaller {
         let finished = answered + served.way_back;
         Sample {
             phase: call.phase,
+            user_kind: call.user_kind,
             data_type,
             operation,
             outcome: served.outcome,

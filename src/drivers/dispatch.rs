@@ -22,7 +22,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::measure::Schedule;
 use crate::seed::Seed;
 use crate::workload::user::User;
-use crate::workload::{Request, Step};
+use crate::workload::{Request, Step, UserKindId};
 
 /// A lane that is on time sleeps at least this long, and then sends all that is due: each wake costs
 /// some microseconds, and so at high rates they are shared.
@@ -55,6 +55,14 @@ pub(super) enum Visitor {
 }
 
 impl Visitor {
+    /// Its next step is due at `moment`, counted from the run's start.
+    fn at(&mut self, moment: Duration) {
+        match self {
+            Self::User(user) => user.at(moment),
+            Self::Recorded { .. } => {}
+        }
+    }
+
     fn next(&mut self) -> Step {
         match self {
             Self::User(user) => user.next(),
@@ -66,6 +74,14 @@ impl Visitor {
         match self {
             Self::User(user) => user.index(),
             Self::Recorded { number, .. } => *number,
+        }
+    }
+
+    /// Of which kind it is; of the first if nobody knows.
+    fn user_kind(&self) -> UserKindId {
+        match self {
+            Self::User(user) => user.kind(),
+            Self::Recorded { .. } => UserKindId::default(),
         }
     }
 
@@ -200,6 +216,8 @@ impl<C: Caller> Lane<C> {
         let mut turn = Some(first);
         let mut due = Timestamp::NEVER;
         loop {
+            let next = turn.as_ref().map_or(due, |first| first.due);
+            visitor.at(next.since(self.shared.schedule.start()));
             match visitor.next() {
                 Step::End => return,
                 Step::Think(pause) => {
@@ -253,6 +271,7 @@ impl<C: Caller> Lane<C> {
             request,
             user,
             sequence,
+            user_kind: visitor.user_kind(),
             phase,
             intended_start: turn.due,
             waited: turn.waited,

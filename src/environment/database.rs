@@ -33,6 +33,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::{DataTypeId, Key, Limit, PolicyTable};
 use crate::engine::layer::{Admission, LayerError, Origin, QueuedWrite, Row, Version};
 use crate::seed::Seed;
+use crate::workload::size::ValueSizes;
 use counters::Counters;
 use flights::Flights;
 use pool::{Connection, Pool};
@@ -65,13 +66,14 @@ struct Inner {
     last_commit: Mutex<Version>,
     times: Times,
     seed: Seed,
+    value_sizes: ValueSizes,
     clock: Clock,
     started_at: Timestamp,
     listener: Arc<dyn CommitListener>,
 }
 
 struct Table {
-    config: TableConfig,
+    prefilled: bool,
     rows: Rows,
     flights: Flights,
     counters: Counters,
@@ -92,6 +94,7 @@ impl MockDatabase {
         clock: Clock,
         listener: Arc<dyn CommitListener>,
     ) -> Self {
+        let value_sizes = config.value_sizes(seed);
         let seed = seed.fork("origin");
         let query_cache = config.query_cache.map(|cache| {
             let hit_time = ServiceTimes::new(cache.hit_time, seed.stream("query-cache"));
@@ -101,7 +104,7 @@ impl MockDatabase {
             .tables
             .into_iter()
             .enumerate()
-            .map(|(at, table)| Table::new(table, seed.fork(&table_name(&policies, at))))
+            .map(|(at, table)| Table::new(&table, seed.fork(&table_name(&policies, at))))
             .collect();
         Self {
             inner: Arc::new(Inner {
@@ -112,6 +115,7 @@ impl MockDatabase {
                 last_commit: Mutex::new(UNWRITTEN),
                 times: Times::new(),
                 seed,
+                value_sizes,
                 started_at: clock.now(),
                 clock,
                 listener,
@@ -168,9 +172,9 @@ impl MockDatabase {
 }
 
 impl Table {
-    fn new(config: TableConfig, seed: Seed) -> Self {
+    fn new(config: &TableConfig, seed: Seed) -> Self {
         Self {
-            config,
+            prefilled: config.prefilled,
             rows: Rows::default(),
             flights: Flights::default(),
             counters: Counters::default(),
@@ -214,7 +218,7 @@ impl Inner {
     }
 
     /// What a query that begins now sees of a row.
-    fn snapshot(&self, table: &Table, key: &Key) -> Row {
+    fn snapshot(&self, id: DataTypeId, table: &Table, key: &Key) -> Row {
         // First how far the commits are, then the row: a commit in between makes the row newer
         // than it says, never older.
         let as_of = *self.last_commit.lock();
@@ -224,10 +228,12 @@ impl Inner {
                 ..row
             };
         }
-        let value_size = table.config.value_size;
+        let value = || {
+            let size = self.value_sizes.of(id, key);
+            generated_value(self.seed, key, UNWRITTEN, size)
+        };
         Row {
-            value: (table.config.prefilled)
-                .then(|| generated_value(self.seed, key, UNWRITTEN, value_size)),
+            value: table.prefilled.then(value),
             version: UNWRITTEN,
             committed_at: self.started_at,
             as_of,
@@ -257,7 +263,7 @@ impl Origin for MockDatabase {
             None => None,
         };
         table.reads.fetch_add(1, Ordering::Relaxed);
-        let row = inner.snapshot(table, key);
+        let row = inner.snapshot(data_type, table, key);
         load.began(row.version);
         inner.work(&table.read_time).await;
         if let Some(((cache, _), epoch)) = inner.query_cache.as_ref().zip(epoch) {

@@ -25,7 +25,12 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::layer::Version;
+use crate::seed::Seed;
 use crate::units::ByteSize;
+use crate::workload::size::{ValueSize, ValueSizes};
+
+/// The name under which a run forks its seed for the database.
+pub const DATABASE_SEED: &str = "database";
 
 /// A service time by its median and 99th percentile; drawn from the log-normal distribution that
 /// has both (a usual shape of database latencies). Equal values make it constant.
@@ -38,14 +43,14 @@ pub struct ServiceTime {
 }
 
 /// One table of the mock database; it serves one data type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableConfig {
     /// How long a read keeps a connection.
     pub read_time: ServiceTime,
     /// How long a write keeps a connection.
     pub write_time: ServiceTime,
-    /// The size of a row's value.
-    pub value_size: ByteSize,
+    /// How large the rows' values are.
+    pub value_size: ValueSize,
     /// Whether rows exist before they are written; else they are absent until then.
     pub prefilled: bool,
 }
@@ -72,6 +77,16 @@ pub struct DatabaseConfig {
     pub query_cache: Option<QueryCacheConfig>,
     /// The tables, in the order of the policy table.
     pub tables: Vec<TableConfig>,
+}
+
+impl DatabaseConfig {
+    /// The size of every row's value in a database with this `seed`.
+    pub fn value_sizes(&self, seed: Seed) -> ValueSizes {
+        ValueSizes::new(
+            seed,
+            self.tables.iter().map(|table| table.value_size.clone()),
+        )
+    }
 }
 
 /// Which keys Redis evicts when its memory is full (`maxmemory-policy`).

@@ -6,7 +6,7 @@
 //! function  = "p" percent | "mean" | "min" | "max" ;
 //! percent   = number above 0 and below 100 | "99" "9" { "9" } ;  (* p95, p97.5; p999 is p99.9 *)
 //! selectors = "{" [ selector { "," selector } ] "}" ;
-//! selector  = ( "data_type" | "operation" | "outcome" | "layer" | "phase" | "alert" ) "=" value ;
+//! selector  = ( "data_type" | "operation" | "outcome" | "layer" | "phase" | "alert" | "kind" ) "=" value ;
 //! value     = word | '"' any text without quotes '"' ;
 //! word      = letter, digit, "_", "-" or "." { the same } ;
 //! operator  = "<" | "<=" | ">" | ">=" | "==" | "!=" ;
@@ -62,6 +62,8 @@ pub struct Selectors {
     pub phase: Option<String>,
     /// An alert's name, not yet resolved; `None` stands for all of them.
     pub alert: Option<String>,
+    /// A kind of users by its name, not yet resolved; `None` stands for all of them.
+    pub user_kind: Option<String>,
 }
 
 impl Selectors {
@@ -74,6 +76,7 @@ impl Selectors {
             (Selector::Layer, self.layer.is_some()),
             (Selector::Phase, self.phase.is_some()),
             (Selector::Alert, self.alert.is_some()),
+            (Selector::UserKind, self.user_kind.is_some()),
         ];
         given
             .into_iter()
@@ -133,6 +136,19 @@ impl Comparison {
         }
     }
 
+    /// What holds if and only if this one does not.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Below => Self::AtLeast,
+            Self::AtMost => Self::Above,
+            Self::Above => Self::AtMost,
+            Self::AtLeast => Self::Below,
+            Self::Equal => Self::NotEqual,
+            Self::NotEqual => Self::Equal,
+        }
+    }
+
     /// Whether it holds for an observation that stands to the target as `ordering` says.
     pub fn holds(self, ordering: Ordering) -> bool {
         match self {
@@ -176,9 +192,24 @@ impl Check {
         self.selectors.phase.as_deref()
     }
 
+    /// The same narrowed to the phase called `name`, its text with it.
+    #[must_use]
+    pub fn in_phase(mut self, name: &str) -> Self {
+        if self.phase() != Some(name) {
+            self.selectors.phase = Some(name.to_owned());
+            self.text = self.to_string();
+        }
+        self
+    }
+
     /// The alert that it is narrowed to.
     pub fn alert(&self) -> Option<&str> {
         self.selectors.alert.as_deref()
+    }
+
+    /// The kind of users that it is narrowed to.
+    pub fn user_kind(&self) -> Option<&str> {
+        self.selectors.user_kind.as_deref()
     }
 
     /// The unit of what is observed and of the target.

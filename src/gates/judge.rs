@@ -10,13 +10,23 @@
 //! 3. A percentile rests on fewer samples than it takes to expect one beyond it
 //!    ([`samples_min`]: 20 for p95, 100 for p99, 1,000 for p999): inconclusive, in either
 //!    direction.
-//! 4. Pass if the comparison holds, else fail.
+//! 4. The gate ended the run: fail.
+//! 5. Another gate ended the run before the time was over that this one looks at: inconclusive,
+//!    unless it is lost whatever would have come after.
+//! 6. Pass if the comparison holds, else fail.
+//!
+//! Of a windowed gate the worst window is what was observed. Windows of too few samples say nothing;
+//! without any other the gate is inconclusive.
 //!
 //! Pure: reads no file and no clock, and knows no report.
 
+use std::time::Duration;
+
+use super::abort::is_lost_for_good;
 use super::grammar::{Check, Metric, Statistic};
+use super::windowed::{Seconds, Windows};
 use super::{Gate, Verdict};
-use crate::units::thousands;
+use crate::units::{long, thousands};
 
 /// What was observed of a check's metric, narrowed as the check says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,6 +43,55 @@ pub struct Observation {
 pub trait Evidence {
     /// What was observed of `check`.
     fn observe(&self, check: &Check) -> Observation;
+
+    /// What windows showed of the gate at `place` of the list; `None` if nobody looked.
+    fn windows(&self, _place: usize) -> Option<&Windows> {
+        None
+    }
+
+    /// How a gate ended the run before its plan was done; `None` if none did.
+    fn ended(&self) -> Option<&EarlyEnd> {
+        None
+    }
+
+    /// Whether the run was ended before the time was over that `check` looks at.
+    fn is_cut(&self, _check: &Check) -> bool {
+        false
+    }
+}
+
+/// The end of a run by gates that were lost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EarlyEnd {
+    /// When, from the start of the run.
+    pub at: Duration,
+    /// The gates that were lost then, at least one.
+    pub lost: Vec<LostGate>,
+}
+
+impl EarlyEnd {
+    /// The names of the gates, for a sentence: `“p95” and “errors”`.
+    pub fn names(&self) -> String {
+        let names: Vec<String> = self
+            .lost
+            .iter()
+            .map(|one| format!("\"{}\"", one.name))
+            .collect();
+        names.join(" and ")
+    }
+}
+
+/// A gate that ended a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LostGate {
+    /// Its place in the list.
+    pub place: usize,
+    /// What it is called.
+    pub name: String,
+    /// What was observed then; it has a value.
+    pub seen: Observation,
+    /// Of a windowed gate: in which window.
+    pub seconds: Option<Seconds>,
 }
 
 /// A gate with what became of it.
@@ -42,6 +101,8 @@ pub struct Judged<'g> {
     pub gate: &'g Gate,
     /// What was observed.
     pub observation: Observation,
+    /// Of a windowed gate: in which window.
+    pub seconds: Option<Seconds>,
     /// What became of it.
     pub verdict: Verdict,
     /// Why, if it is not self-evident; may be empty.
@@ -50,19 +111,120 @@ pub struct Judged<'g> {
 
 /// Judges every gate, in order.
 pub fn judge<'g>(gates: &'g [Gate], evidence: &impl Evidence, valid: bool) -> Vec<Judged<'g>> {
+    let gates = gates.iter().enumerate();
     gates
-        .iter()
-        .map(|gate| {
-            let observation = evidence.observe(&gate.check);
-            let (verdict, note) = judge_one(&gate.check, observation, valid);
-            Judged {
-                gate,
-                observation,
-                verdict,
-                note,
-            }
-        })
+        .map(|(place, gate)| judge_gate(gate, place, evidence, valid))
         .collect()
+}
+
+fn judge_gate<'g>(
+    gate: &'g Gate,
+    place: usize,
+    evidence: &impl Evidence,
+    valid: bool,
+) -> Judged<'g> {
+    let ended = evidence.ended();
+    let windows = evidence.windows(place);
+    let worst = windows.and_then(Windows::worst);
+    let (observation, seconds) = match (gate.window, worst) {
+        (Some(_), Some(worst)) => (worst.seen, Some(worst.seconds.clone())),
+        (Some(_), None) => (Observation::default(), None),
+        (None, _) => (evidence.observe(&gate.check), None),
+    };
+    let by_it = ended.and_then(|end| end.lost.iter().find(|lost| lost.place == place));
+    if let (Some(end), Some(lost)) = (ended, by_it) {
+        let note = format!("ended the run at {}", long(end.at));
+        let (verdict, note) = if valid {
+            (Verdict::Fail, note)
+        } else {
+            let note = format!("{note}, but the run is invalid");
+            (Verdict::Inconclusive, note)
+        };
+        return Judged {
+            gate,
+            observation: lost.seen,
+            seconds: lost.seconds.clone(),
+            verdict,
+            note: with(note, windows.map(told)),
+        };
+    }
+    let (verdict, note) = match (gate.window, windows) {
+        (Some(length), windows) if worst.is_none() => {
+            (Verdict::Inconclusive, nothing_seen(length, windows))
+        }
+        _ => judge_one(&gate.check, observation, valid),
+    };
+    let cut = ended.filter(|_| valid && evidence.is_cut(&gate.check));
+    let (verdict, note) = match cut {
+        Some(end) => judge_cut(gate, observation, (verdict, note), end),
+        None => (verdict, note),
+    };
+    Judged {
+        gate,
+        observation,
+        seconds,
+        verdict,
+        note: with(note, windows.filter(|_| worst.is_some()).map(told)),
+    }
+}
+
+/// `note`, and what else there is to tell.
+fn with(note: String, more: Option<String>) -> String {
+    match more {
+        Some(more) if note.is_empty() => more,
+        Some(more) => format!("{note}; {more}"),
+        None => note,
+    }
+}
+
+/// What windows showed beside the worst.
+fn told(windows: &Windows) -> String {
+    let blind = match windows.blind() {
+        0 => String::new(),
+        blind => format!(", {} had too few samples", thousands(blind)),
+    };
+    let lost = match windows.lost() {
+        0 => "held".to_owned(),
+        lost => format!("{} of them lost", thousands(lost)),
+    };
+    let plural = if windows.seen() == 1 { "" } else { "s" };
+    format!(
+        "{} window{plural} of {}: {lost}{blind}",
+        thousands(windows.seen()),
+        long(windows.length()),
+    )
+}
+
+/// Why a windowed gate has no evidence.
+fn nothing_seen(length: Duration, windows: Option<&Windows>) -> String {
+    let length = long(length);
+    match windows.map_or(0, Windows::seen) {
+        0 => format!("no whole window of {length} was measured"),
+        seen => format!(
+            "none of {} windows of {length} had enough samples",
+            thousands(seen)
+        ),
+    }
+}
+
+/// A gate whose time was cut short by another one.
+fn judge_cut(
+    gate: &Gate,
+    observation: Observation,
+    (verdict, note): (Verdict, String),
+    end: &EarlyEnd,
+) -> (Verdict, String) {
+    let for_good = |value| gate.window.is_some() || is_lost_for_good(&gate.check, value);
+    if verdict == Verdict::Fail && observation.value.is_some_and(for_good) {
+        return (verdict, note);
+    }
+    let (at, by) = (long(end.at), end.names());
+    let note = match verdict {
+        Verdict::Pass => format!("held until {at}, when {by} ended the run"),
+        Verdict::Fail => format!("was missed at {at}, when {by} ended the run"),
+        Verdict::Inconclusive => format!("{note}; {by} ended the run at {at}"),
+    };
+    (Verdict::Inconclusive, note)
 }
 
 fn judge_one(check: &Check, observation: Observation, valid: bool) -> (Verdict, String) {
@@ -140,165 +302,4 @@ pub fn overall_of(verdicts: &[Verdict], valid: bool) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// The same observation for every check.
-    struct Always(Observation);
-
-    impl Evidence for Always {
-        fn observe(&self, _: &Check) -> Observation {
-            self.0
-        }
-    }
-
-    fn gate(check: &str) -> Gate {
-        Gate {
-            name: check.to_owned(),
-            source: String::new(),
-            check: check.parse().expect(check),
-        }
-    }
-
-    fn observed(value: Option<f64>, samples: u64) -> Always {
-        Always(Observation { value, samples })
-    }
-
-    fn verdict_of(check: &str, value: f64, samples: u64) -> (Verdict, String) {
-        let gates = [gate(check)];
-        let mut judged = judge(&gates, &observed(Some(value), samples), true);
-        let one = judged.pop().expect("one gate");
-        (one.verdict, one.note)
-    }
-
-    #[test]
-    fn a_gate_passes_or_fails_by_its_comparison() {
-        let verdict = |check: &str, value| verdict_of(check, value, 1_000).0;
-        assert_eq!(verdict("p95(response_time) < 1s", 999_999.0), Verdict::Pass);
-        assert_eq!(verdict("p95(response_time) < 1s", 1e6), Verdict::Fail);
-        assert_eq!(verdict("p95(response_time) <= 1s", 1e6), Verdict::Pass);
-        assert_eq!(verdict("hit_ratio > 95%", 0.95), Verdict::Fail);
-        assert_eq!(verdict("hit_ratio >= 95%", 0.95), Verdict::Pass);
-        assert_eq!(verdict("origin_loads_per_flight == 1", 1.0), Verdict::Pass);
-        assert_eq!(verdict("origin_loads_per_flight == 1", 2.0), Verdict::Fail);
-        assert_eq!(verdict("origin_loads_per_flight != 1", 2.0), Verdict::Pass);
-    }
-
-    #[test]
-    fn without_evidence_there_is_no_verdict() {
-        let gates = [gate("errors == 0")];
-        for (evidence, note) in [
-            (observed(None, 10), "not measured in this run"),
-            (observed(Some(0.0), 0), "no samples"),
-            (
-                observed(Some(f64::NAN), 10),
-                "what was observed is not a number",
-            ),
-            (
-                observed(Some(f64::INFINITY), 10),
-                "what was observed is not a number",
-            ),
-        ] {
-            let judged = judge(&gates, &evidence, true);
-            assert_eq!(judged[0].verdict, Verdict::Inconclusive);
-            assert_eq!(judged[0].note, note);
-        }
-    }
-
-    #[test]
-    fn an_invalid_run_decides_nothing_but_says_how_it_looked() {
-        let gates = [gate("hit_ratio >= 95%")];
-        for (value, note) in [
-            (0.99, "would have passed, but the run is invalid"),
-            (0.5, "would have failed, but the run is invalid"),
-        ] {
-            let judged = judge(&gates, &observed(Some(value), 10), false);
-            assert_eq!(judged[0].verdict, Verdict::Inconclusive);
-            assert_eq!(judged[0].note, note);
-            assert_eq!(overall(&judged, false), Verdict::Inconclusive);
-        }
-    }
-
-    #[test]
-    fn a_percentile_needs_samples_beyond_it() {
-        let needed = [50.0, 90.0, 95.0, 97.5, 99.0, 99.9, 99.99, 5.0].map(samples_min);
-        assert_eq!(needed, [2, 10, 20, 40, 100, 1_000, 10_000, 20]);
-        let (verdict, note) = verdict_of("p99(response_time) < 1s", 5.0, 99);
-        assert_eq!(verdict, Verdict::Inconclusive);
-        assert_eq!(note, "p99 needs at least 100 samples, there were 99");
-        assert_eq!(
-            verdict_of("p99(response_time) < 1s", 5.0, 100).0,
-            Verdict::Pass
-        );
-        assert_eq!(
-            verdict_of("max(response_time) < 1s", 5.0, 1).0,
-            Verdict::Pass
-        );
-    }
-
-    #[test]
-    fn the_run_passes_only_if_every_gate_does_and_there_is_one() {
-        use Verdict::{Fail, Inconclusive, Pass};
-        let gates = [gate("hit_ratio >= 95%"), gate("errors == 0")];
-        let judged = |verdicts: [Verdict; 2]| -> Vec<Judged<'_>> {
-            let one = |(gate, verdict)| Judged {
-                gate,
-                observation: Observation::default(),
-                verdict,
-                note: String::new(),
-            };
-            gates.iter().zip(verdicts).map(one).collect()
-        };
-        assert_eq!(overall(&judged([Pass, Pass]), true), Pass);
-        assert_eq!(overall(&judged([Pass, Pass]), false), Inconclusive);
-        assert_eq!(overall(&judged([Pass, Inconclusive]), true), Inconclusive);
-        assert_eq!(overall(&judged([Fail, Inconclusive]), true), Fail);
-        assert_eq!(overall(&[], true), Inconclusive);
-    }
-
-    fn rank(verdict: Verdict) -> u8 {
-        match verdict {
-            Verdict::Fail => 0,
-            Verdict::Inconclusive => 1,
-            Verdict::Pass => 2,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_better_observation_is_never_judged_worse(
-            target_ms in 0u64..10_000,
-            one in -1e9f64..1e9,
-            other in -1e9f64..1e9,
-            samples in 0u64..200,
-            valid: bool,
-        ) {
-            let (low, high) = if one < other { (one, other) } else { (other, one) };
-            for (operator, (worse, better)) in [
-                ("<", (high, low)),
-                ("<=", (high, low)),
-                (">", (low, high)),
-                (">=", (low, high)),
-            ] {
-                let gates = [gate(&format!("p95(response_time) {operator} {target_ms}ms"))];
-                let verdict =
-                    |value| judge(&gates, &observed(Some(value), samples), valid)[0].verdict;
-                prop_assert!(rank(verdict(worse)) <= rank(verdict(better)));
-            }
-        }
-
-        #[test]
-        fn nothing_passes_without_samples_or_validity(value: f64, samples in 0u64..3, valid: bool) {
-            let gates = [gate("mean(response_time) < 1h"), gate("mean(response_time) >= 0")];
-            let judged = judge(&gates, &observed(Some(value), samples), valid);
-            if samples == 0 || !valid || !value.is_finite() {
-                for one in &judged {
-                    prop_assert_eq!(one.verdict, Verdict::Inconclusive);
-                    prop_assert!(!one.note.is_empty());
-                }
-                prop_assert_eq!(overall(&judged, valid), Verdict::Inconclusive);
-            }
-        }
-    }
-}
+mod tests;

@@ -179,26 +179,30 @@ pub enum Selector {
     Phase,
     /// An alert of the plan; without it, all of them.
     Alert,
+    /// A kind of users of the plan; without it, all of them.
+    UserKind,
 }
 
 impl Selector {
     /// Every selector, in the order in which they are printed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::DataType,
         Self::Operation,
         Self::Outcome,
         Self::Layer,
         Self::Phase,
         Self::Alert,
+        Self::UserKind,
     ];
 
     /// By what requests can be narrowed.
-    pub const OF_REQUESTS: [Self; 5] = [
+    pub const OF_REQUESTS: [Self; 6] = [
         Self::DataType,
         Self::Operation,
         Self::Outcome,
         Self::Layer,
         Self::Phase,
+        Self::UserKind,
     ];
 
     /// The selector as written.
@@ -210,6 +214,7 @@ impl Selector {
             Self::Layer => "layer",
             Self::Phase => "phase",
             Self::Alert => "alert",
+            Self::UserKind => "kind",
         }
     }
 }
@@ -278,7 +283,7 @@ const fn scalar(
 /// How many rows of [`METRICS`] are distributions; they stand first.
 const DISTRIBUTIONS: usize = 4;
 
-use Selector::{Alert, DataType, Layer, Operation, Phase};
+use Selector::{Alert, DataType, Layer, Operation, Phase, UserKind};
 
 /// Every metric: distributions first, then scalars, each in the order of its enum.
 #[rustfmt::skip] // one metric, one row
@@ -293,10 +298,10 @@ pub const METRICS: [MetricInfo; 26] = [
     distribution("staleness", Distribution::Staleness, &[DataType, Phase],
         "how long a value had been replaced when it was read; 0 if no read that could be \
          checked was stale", &["age"]),
-    scalar("hit_ratio", Scalar::HitRatio, Unit::Ratio, &[DataType, Layer, Phase],
+    scalar("hit_ratio", Scalar::HitRatio, Unit::Ratio, &[DataType, Layer, Phase, UserKind],
         "reads that a cache layer answered, of all reads; with `layer`, lookups in that layer \
          that found the entry", &["hits", "hit_rate"]),
-    scalar("error_ratio", Scalar::ErrorRatio, Unit::Ratio, &[DataType, Operation, Phase],
+    scalar("error_ratio", Scalar::ErrorRatio, Unit::Ratio, &[DataType, Operation, Phase, UserKind],
         "failed requests, of all requests", &["failures", "error_rate"]),
     scalar("stale_ratio", Scalar::StaleRatio, Unit::Ratio, &[DataType, Phase],
         "stale reads, of all reads that could be checked", &["stale", "stale_rate"]),
@@ -304,23 +309,23 @@ pub const METRICS: [MetricInfo; 26] = [
         "1 - mean response time / that of the baseline", &["improvement", "speedup"]),
     scalar("origin_query_reduction", Scalar::OriginQueryReduction, Unit::Ratio, &[],
         "1 - origin queries per request / that of the baseline", &["offload"]),
-    scalar("memory_usage", Scalar::MemoryUsage, Unit::Ratio, &[],
+    scalar("memory_usage", Scalar::MemoryUsage, Unit::Ratio, &[Phase],
         "Redis' memory of its `maxmemory`, at the most; of memcached, its items of its memory", &["memory"]),
     scalar("rate", Scalar::Rate, Unit::PerS, &Selector::OF_REQUESTS,
         "requests per second", &["throughput", "rps", "qps"]),
-    scalar("origin_queries_per_s", Scalar::OriginQueriesPerS, Unit::PerS, &[DataType],
+    scalar("origin_queries_per_s", Scalar::OriginQueriesPerS, Unit::PerS, &[DataType, Phase],
         "origin queries per second", &["origin_rate"]),
-    scalar("evictions_per_s", Scalar::EvictionsPerS, Unit::PerS, &[],
+    scalar("evictions_per_s", Scalar::EvictionsPerS, Unit::PerS, &[Phase],
         "keys that Redis (or memcached) evicted in one second, at the most", &["evictions", "eviction_rate"]),
     scalar("requests", Scalar::Requests, Unit::Count, &Selector::OF_REQUESTS,
         "requests", &["samples", "total"]),
-    scalar("errors", Scalar::Errors, Unit::Count, &[DataType, Operation, Phase],
+    scalar("errors", Scalar::Errors, Unit::Count, &[DataType, Operation, Phase, UserKind],
         "failed requests", &["failed"]),
     scalar("dropped", Scalar::Dropped, Unit::Count, &[],
         "requests that were due but never started", &["skipped"]),
     scalar("users", Scalar::Users, Unit::Count, &[],
         "users that were live at once, at the most", &["vus", "clients", "workers"]),
-    scalar("origin_queries", Scalar::OriginQueries, Unit::Count, &[DataType],
+    scalar("origin_queries", Scalar::OriginQueries, Unit::Count, &[DataType, Phase],
         "origin queries; hits of the database's own cache are none", &["queries", "database_queries"]),
     scalar("origin_peak_connections", Scalar::OriginPeakConnections, Unit::Count, &[],
         "origin connections in use at once, at the most", &["connections"]),
@@ -329,15 +334,15 @@ pub const METRICS: [MetricInfo; 26] = [
          stampede", &["stampede"]),
     scalar("redis_keys", Scalar::RedisKeys, Unit::Count, &[],
         "keys of the run in Redis (or memcached) at its end", &["keys"]),
-    scalar("redis_memory", Scalar::RedisMemory, Unit::Bytes, &[],
+    scalar("redis_memory", Scalar::RedisMemory, Unit::Bytes, &[Phase],
         "Redis' `used_memory`, at the most; memcached's `bytes`", &["used_memory"]),
-    scalar("redis_up", Scalar::RedisUp, Unit::Count, &[],
+    scalar("redis_up", Scalar::RedisUp, Unit::Count, &[Phase],
         "1 if Redis (or memcached) answered whenever it was asked, once a second, else 0",
         &["up", "redis_down"]),
-    scalar("breakers_open", Scalar::BreakersOpen, Unit::Count, &[],
+    scalar("breakers_open", Scalar::BreakersOpen, Unit::Count, &[Phase],
         "instances whose circuit to the remote layer was open at once, at the most",
         &["breaker_open", "breaker", "circuits_open"]),
-    scalar("write_behind_waiting", Scalar::WriteBehindWaiting, Unit::Count, &[],
+    scalar("write_behind_waiting", Scalar::WriteBehindWaiting, Unit::Count, &[Phase],
         "writes that waited in the queue of write-behind at once, at the most",
         &["backlog", "write_behind_backlog", "queue_length"]),
     scalar("alerts_fired", Scalar::AlertsFired, Unit::Count, &[Phase, Alert],

@@ -3,13 +3,18 @@
 //!
 //! [`metric`] is the table of what can be judged, [`grammar`] reads a check such as
 //! `p95(response_time){data_type=customer} < 1s`, and [`judge`] holds it against evidence. A gate
-//! without samples is inconclusive, never passed.
+//! without samples is inconclusive, never passed. [`windowed`] is the life of a gate that every
+//! window must hold, [`abort`] says when a gate ends a run.
 
+pub mod abort;
 pub mod alert;
 pub mod grammar;
 pub mod judge;
 pub mod metric;
 pub mod scale;
+pub mod windowed;
+
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +30,24 @@ pub struct Gate {
     pub source: String,
     /// What is checked.
     pub check: Check,
+    /// Every window of this length must hold; `None`: the whole time at once.
+    pub window: Option<Duration>,
+    /// The run ends when the gate is lost, but not before so long after the begin of what it looks
+    /// at; `None`: never.
+    pub abort_after: Option<Duration>,
+}
+
+impl Gate {
+    /// A gate of the whole time that ends no run, called by its check's text.
+    pub fn plain(check: Check) -> Self {
+        Self {
+            name: check.text.clone(),
+            source: String::new(),
+            check,
+            window: None,
+            abort_after: None,
+        }
+    }
 }
 
 /// What became of a target.

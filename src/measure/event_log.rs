@@ -64,7 +64,9 @@ impl EventLog {
         let error = sample.error.as_ref();
         self.state.lock().add(&[
             sample.operation as u64 | (sample.outcome as u64) << 8 | (sample.layer as u64) << 16,
-            u64::from(sample.data_type.0) | u64::from(sample.phase.0) << 32,
+            u64::from(sample.data_type.0)
+                | u64::from(sample.phase.0) << 32
+                | u64::from(sample.user_kind.0) << 40,
             sample.intended_start.as_unix_nanos(),
             sample.sent.as_unix_nanos(),
             sample.finished.as_unix_nanos(),

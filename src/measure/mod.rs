@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
+use crate::workload::UserKindId;
 pub use schedule::{Schedule, ScheduledPhase};
 
 /// A phase's place in the plan.
@@ -56,6 +57,8 @@ pub enum PhaseKind {
 pub struct Sample {
     /// The phase in which it was intended to start.
     pub phase: PhaseId,
+    /// Of which kind the user is who asked.
+    pub user_kind: UserKindId,
     /// The data type asked for.
     pub data_type: DataTypeId,
     /// What was asked.

@@ -1,10 +1,11 @@
-//! What to count: a choice among phases, data types, operations, outcomes and layers.
+//! What to count: a choice among phases, kinds of users, data types, operations, outcomes and layers.
 //!
 //! Gates, reports and the engine's totals all choose with the same words. Pure.
 
 use super::{PhaseId, PhaseKind, Schedule};
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::{Layer, Operation, Outcome, is_hit};
+use crate::workload::UserKindId;
 
 /// Which phases to count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,8 @@ impl Phases {
 pub struct Query {
     /// Requests that were intended to start in these phases.
     pub phases: Phases,
+    /// Requests of users of this kind; `None` for all.
+    pub user_kind: Option<UserKindId>,
     /// Requests for this data type; `None` for all.
     pub data_type: Option<DataTypeId>,
     /// This operation; `None` for all.
@@ -57,6 +60,7 @@ impl Query {
     pub(super) fn includes(&self, kind: Kind, schedule: &Schedule) -> bool {
         let wants = |hit: bool| hit == is_hit(kind.outcome, kind.layer);
         self.phases.include(Some(kind.phase), schedule)
+            && self.user_kind.is_none_or(|wanted| wanted == kind.user_kind)
             && self.data_type.is_none_or(|wanted| wanted == kind.data_type)
             && self.operation.is_none_or(|wanted| wanted == kind.operation)
             && self.outcome.is_none_or(|wanted| wanted == kind.outcome)
@@ -70,6 +74,8 @@ impl Query {
 pub struct Kind {
     /// The phase in which they were intended to start.
     pub phase: PhaseId,
+    /// Of which kind the user is who asked.
+    pub user_kind: UserKindId,
     /// The data type asked for.
     pub data_type: DataTypeId,
     /// What was asked.
@@ -81,9 +87,10 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// The kind as one number: one multiplication to hash instead of five.
+    /// The kind as one number: one multiplication to hash instead of six.
     pub(super) fn packed(self) -> u64 {
-        u64::from(self.phase.0) << 40
+        u64::from(self.user_kind.0) << 48
+            | u64::from(self.phase.0) << 40
             | u64::from(self.data_type.0) << 24
             | (self.operation as u64) << 16
             | (self.outcome as u64) << 8

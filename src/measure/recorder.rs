@@ -82,6 +82,7 @@ impl Shard {
     ) {
         let kind = Kind {
             phase: sample.phase,
+            user_kind: sample.user_kind,
             data_type: sample.data_type,
             operation: sample.operation,
             outcome: sample.outcome,
@@ -252,6 +253,23 @@ impl Recorder {
             Arc::clone(&self.schedule),
             Arc::clone(&self.policies),
             collected_at,
+            collected,
+        )
+    }
+
+    /// What was recorded up to now without its seconds, which take the most time to put together: for
+    /// those who judge a run while it goes on. Each thread waits for its own part only.
+    pub fn so_far(&self) -> Measurements {
+        let mut collected = Collected::default();
+        for shard in self.shards.each() {
+            collected.add(&shard.cells, &shard.starts, &shard.errors);
+        }
+        collected.users_live_max = self.users.lock().max;
+        collected.in_flight_max = self.in_flight_max.load(Ordering::Relaxed);
+        Measurements::new(
+            Arc::clone(&self.schedule),
+            Arc::clone(&self.policies),
+            self.clock.now(),
             collected,
         )
     }

@@ -48,6 +48,8 @@ pub struct Evidence {
     pub users_live_max: u64,
     /// The run was ended before its plan was done.
     pub interrupted: bool,
+    /// A gate ended it: then what is missing is not missed.
+    pub ended_by_gate: bool,
     /// How Redis died, if it did though no fault was injected.
     pub redis_died: Option<String>,
 }
@@ -93,7 +95,7 @@ fn judge_completeness(evidence: &Evidence, judgement: &mut Judgement) {
              that the machine has memory to spare"
         ));
     }
-    if evidence.users_live_max < evidence.users_planned {
+    if evidence.users_live_max < evidence.users_planned && !evidence.ended_by_gate {
         judgement.reasons.push(format!(
             "only {} of {} users were live at once; give the ramp more time, or check the limits \
              on open files and on the generator's processor",
@@ -104,7 +106,10 @@ fn judge_completeness(evidence: &Evidence, judgement: &mut Judgement) {
 }
 
 fn judge_samples(evidence: &Evidence, judgement: &mut Judgement) {
-    if evidence.requests == 0 {
+    if evidence.requests == 0 && evidence.ended_by_gate {
+        let text = "no request ended in a measured phase before a gate ended the run";
+        judgement.warnings.push(text.to_owned());
+    } else if evidence.requests == 0 {
         judgement.reasons.push(
             "no request ended in a measured phase; make the measured phases longer, and check \
              that the service answers"
@@ -189,6 +194,7 @@ mod tests {
             users_planned: 1_000,
             users_live_max: 1_000,
             interrupted: false,
+            ended_by_gate: false,
             redis_died: None,
         }
     }
@@ -245,6 +251,18 @@ mod tests {
     fn unknown_processor_time_is_told() {
         let judgement = judge(&Evidence {
             generator_cpu_cores: None,
+            ..sound()
+        });
+        assert!(judgement.valid());
+        assert_eq!(judgement.warnings.len(), 1);
+    }
+
+    #[test]
+    fn what_a_gate_cut_short_is_not_missed() {
+        let judgement = judge(&Evidence {
+            requests: 0,
+            users_live_max: 12,
+            ended_by_gate: true,
             ..sound()
         });
         assert!(judgement.valid());

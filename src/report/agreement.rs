@@ -82,6 +82,12 @@ impl Agreement {
     pub fn of(real: &Report, simulated: &Report) -> Self {
         let mut doubts = real.validity.reasons.clone();
         doubts.extend(simulated.validity.reasons.iter().cloned());
+        for (what, report) in [("real run", real), ("simulation", simulated)] {
+            if let Some(ended) = &report.ended_early {
+                let gates = ended.gates.join(", ");
+                doubts.push(format!("{gates} ended the {what} before its plan was done"));
+            }
+        }
         let mut figures = Vec::new();
         let mut add = |name: &str, kind, tolerance, figure: &dyn Fn(&Report) -> Option<f64>| {
             let (real, simulated) = (figure(real), figure(simulated));

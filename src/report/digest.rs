@@ -4,17 +4,15 @@
 
 mod jobs;
 mod stores;
+mod targets;
 mod warming;
 
-use super::model::{DataTypeResult, GateResult, Improvement, Report};
+pub(super) use self::targets::{all_targets, lost, observed, within};
+use super::model::{DataTypeResult, Improvement, Report};
 use super::table::{Cell, Column, Table, Tone};
-use super::words::{
-    NOTHING, change, common_source, cores, counted, of, plain, rate, ratio, seconds, share, us,
-    verdict,
-};
+use super::words::{NOTHING, change, cores, counted, of, plain, rate, ratio, seconds, share, us};
 use super::{offered, watched};
 use crate::engine::layer::Layer;
-use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Summary};
 use crate::units::thousands;
 
@@ -231,67 +229,6 @@ fn stale_ratio<'a>(rows: impl Iterator<Item = &'a DataTypeResult>) -> Option<f64
     (checked > 0).then(|| stale as f64 / checked as f64)
 }
 
-/// One row for each target, in the scenario's order.
-pub(super) fn targets<'a>(
-    gates: impl IntoIterator<Item = &'a GateResult>,
-    head: Option<&str>,
-) -> Table {
-    let source = head.map_or_else(|| "source".to_owned(), |head| format!("section of {head}"));
-    let mut table = Table::new(vec![
-        Column::names("target").cut_to(18),
-        Column::figures("wanted"),
-        Column::figures("observed"),
-        Column::names("verdict"),
-        Column::names(plain(&source)).cut_to(12).rank(1),
-        Column::figures("samples").luxury(),
-    ]);
-    for gate in gates {
-        let (mark, word, tone) = match gate.verdict {
-            Verdict::Pass => (None, "pass", Tone::Good),
-            Verdict::Fail => (Some('✗'), verdict(Verdict::Fail), Tone::Bad),
-            Verdict::Inconclusive => (Some('?'), verdict(Verdict::Inconclusive), Tone::Doubtful),
-        };
-        let lost = if mark.is_some() { tone } else { Tone::Plain };
-        table.push(
-            mark.map(|mark| (mark, tone)),
-            vec![
-                Cell::toned(plain(&gate.name), lost),
-                plain(&gate.target).into(),
-                Cell::toned(plain(&gate.observed), lost),
-                Cell::toned(word, tone),
-                plain(section(gate, head)).into(),
-                thousands(gate.samples).into(),
-            ],
-        );
-    }
-    table
-}
-
-fn section<'a>(gate: &'a GateResult, head: Option<&str>) -> &'a str {
-    head.and_then(|head| gate.source.strip_prefix(head)?.strip_prefix(", "))
-        .unwrap_or(&gate.source)
-}
-
-/// [`targets`] of the whole report.
-pub(super) fn all_targets(report: &Report) -> Table {
-    targets(&report.gates, common_source(&report.gates))
-}
-
-/// A target that did not pass, in one sentence.
-pub(super) fn lost(gate: &GateResult) -> String {
-    let observed = match gate.verdict {
-        Verdict::Inconclusive => "inconclusive".to_owned(),
-        _ => format!("observed {}", gate.observed),
-    };
-    let or_nothing = |text: &str, full: String| if text.is_empty() { String::new() } else { full };
-    let note = or_nothing(&gate.note, format!("; {}", gate.note));
-    let source = or_nothing(&gate.source, format!(" ({})", gate.source));
-    plain(&format!(
-        "{}: {observed}, wanted {}{note}{source}",
-        gate.name, gate.target
-    ))
-}
-
 /// One thing worth knowing.
 #[derive(Clone, Debug)]
 pub(super) struct Fact {
@@ -462,6 +399,7 @@ fn validity(report: &Report) -> Vec<Fact> {
     .collect();
     let signs = signs.join(", ");
     let mut facts = Vec::new();
+    facts.extend(report.ended_early.as_ref().map(targets::ended));
     if validity.interrupted {
         let text = "INTERRUPTED: this is what was measured until then";
         facts.push(Fact::new("run", text, Tone::Doubtful));

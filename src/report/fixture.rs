@@ -9,6 +9,7 @@ mod alerts;
 mod day;
 mod gates;
 mod jobs;
+mod kinds;
 mod results;
 mod sampled;
 mod traffic;
@@ -24,6 +25,7 @@ use super::model::{
 use crate::gates::Verdict;
 use crate::measure::Summary;
 pub use jobs::operated_report;
+pub use kinds::kinds_report;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
@@ -68,6 +70,14 @@ pub fn failed_report() -> Report {
     }
     report.verdict = Verdict::Fail;
     alerts::fire(&mut report);
+    report
+}
+
+/// The first, ended by a gate whose windows it lost.
+#[cfg(test)]
+pub(super) fn cut_report() -> Report {
+    let mut report = sample_report();
+    gates::cut(&mut report);
     report
 }
 
@@ -122,6 +132,7 @@ fn report_of(model: &Model) -> Report {
     let requests = requests(model, judged_s);
     let baseline = baseline();
     let mut report = Report {
+        ended_early: None,
         schema_version: SCHEMA_VERSION,
         tool: Tool {
             name: "cachestorm".to_owned(),
@@ -175,6 +186,7 @@ fn report_of(model: &Model) -> Report {
             at_s: 55.0,
         }],
         jobs: Vec::new(),
+        user_kinds: Vec::new(),
         gates: Vec::new(),
         verdict: Verdict::Pass,
         variants: Vec::new(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Junits, TestCase, TestCaseStatus, TestSuite};
 
-use super::digest::lost;
+use super::digest::{lost, observed, within};
 use super::export::{ExportError, Exporter};
 use super::model::{GateResult, Report};
 use super::words::{plain, verdict};
@@ -73,10 +73,15 @@ fn gate_case(report: &Report, gate: &GateResult) -> TestCase {
     let mut lines = vec![
         format!("check:    {}", gate.check),
         format!("wanted:   {}", gate.target),
-        format!("observed: {}", gate.observed),
+        format!("observed: {}", observed(gate)),
         format!("samples:  {}", gate.samples),
     ];
-    for (label, text) in [("source:  ", &gate.source), ("note:    ", &gate.note)] {
+    let within = within(gate);
+    for (label, text) in [
+        ("in:      ", &within),
+        ("source:  ", &gate.source),
+        ("note:    ", &gate.note),
+    ] {
         if !text.is_empty() {
             lines.push(format!("{label} {text}"));
         }

@@ -7,6 +7,7 @@ use super::export::{ExportError, Exporter};
 use super::model::Report;
 use super::sampled;
 use super::table::{Table, markdown_text};
+use super::user_kinds;
 use super::variants;
 use super::watched::fired;
 use super::words::{tally, title, verdict};
@@ -38,6 +39,7 @@ fn summary(report: &Report) -> String {
     let tables = [
         section("Targets", &all_targets(report)),
         section("Data types", &data_types(report)),
+        section("Kinds of users", &user_kinds::table(report)),
         section(
             if report.baseline.is_some() {
                 "Before and after"

@@ -24,6 +24,7 @@ pub mod schema;
 mod table;
 pub mod terminal;
 pub mod timeseries_csv;
+mod user_kinds;
 mod variants;
 mod watched;
 mod words;

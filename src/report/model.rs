@@ -5,7 +5,9 @@
 //! never a zero.
 
 mod alternatives;
+mod gates;
 mod jobs;
+mod kinds;
 mod monitoring;
 mod sampling;
 mod stores;
@@ -20,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
+pub use gates::{EndedEarly, GateResult, WindowsResult};
 pub use jobs::JobResult;
+pub use kinds::UserKindResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
@@ -68,6 +72,9 @@ pub struct Report {
     pub trace: Option<TraceResult>,
     /// By data type.
     pub data_types: BTreeMap<String, DataTypeResult>,
+    /// By kind of user, in the order of the plan; empty if there is only one.
+    #[serde(default)]
+    pub user_kinds: Vec<UserKindResult>,
     /// By layer that was present: local, remote, origin.
     pub layers: BTreeMap<String, LayerResult>,
     /// The database.
@@ -99,6 +106,9 @@ pub struct Report {
     pub improvement: Option<Improvement>,
     /// Every target, as judged.
     pub gates: Vec<GateResult>,
+    /// How a gate ended the run before its plan was done; `null` if none did.
+    #[serde(default)]
+    pub ended_early: Option<EndedEarly>,
     /// The verdict of the run as a whole.
     pub verdict: Verdict,
     /// The alternatives that were run beside the main one, and itself; empty if there were none.
@@ -414,33 +424,6 @@ pub struct Improvement {
     pub response_time_p95_reduction: f64,
     /// 1 - origin queries per request after / before.
     pub origin_query_reduction: f64,
-}
-
-/// One target, as judged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct GateResult {
-    /// What a person calls it.
-    pub name: String,
-    /// Where it comes from: a section of the ADR.
-    pub source: String,
-    /// The check as written.
-    pub check: String,
-    /// What is wanted, for a person: `< 1 s`.
-    pub target: String,
-    /// What was observed, for a person: `38 ms`; `–` without samples.
-    pub observed: String,
-    /// What was observed, in the unit of `unit`; `null` without samples.
-    pub observed_value: Option<f64>,
-    /// What is wanted, in the unit of `unit`.
-    pub target_value: f64,
-    /// `us`, `ratio`, `per_s`, `count` or `bytes`.
-    pub unit: String,
-    /// How many samples the observation rests on.
-    pub samples: u64,
-    /// What became of it.
-    pub verdict: Verdict,
-    /// Why, if it is not self-evident; may be empty.
-    pub note: String,
 }
 
 /// One second of the judged run, or as many as `timeseries_interval_s` says.

@@ -12,6 +12,7 @@ use super::digest::{Fact, all_targets, before_and_after, data_types, facts, lost
 use super::model::Report;
 use super::sampled;
 use super::table::{Tone, wrap};
+use super::user_kinds;
 use super::variants;
 use super::words::{tally, title, verdict};
 use crate::gates::Verdict;
@@ -39,6 +40,7 @@ pub fn render(report: &Report, html: &Path, style: Style) -> String {
     for table in [
         before_and_after(report),
         data_types(report),
+        user_kinds::table(report),
         all_targets(report),
         sampled::table(report),
         variants::table(report),

@@ -2,9 +2,10 @@
 //!
 //! Called by the terminal, by Markdown and by the page, so that all say the same.
 
+use super::digest::observed;
 use super::model::{GateResult, Report, Stampede, VariantResult};
 use super::table::{Cell, Column, Table, Tone};
-use super::words::{NOTHING, counted, of, plain, rate, ratio, verdict};
+use super::words::{NOTHING, counted, of, plain, rate, ratio, seconds, verdict};
 use crate::gates::Verdict;
 use crate::units::thousands;
 
@@ -150,12 +151,19 @@ fn missed(variant: &VariantResult) -> String {
         return plain(&format!("INVALID: {}", variant.invalid.join("; ")));
     }
     let failed = gates(variant, Verdict::Fail)
-        .map(|gate| format!("{} ({}, wanted {})", gate.name, gate.observed, gate.target));
+        .map(|gate| format!("{} ({}, wanted {})", gate.name, observed(gate), gate.target));
     let unknown = gates(variant, Verdict::Inconclusive).map(|gate| gate.name.clone());
     let mut parts = match variant.verdict {
         Verdict::Pass => vec!["holds every target".to_owned()],
         _ => Vec::new(),
     };
+    if let Some(ended) = &variant.ended_early {
+        let (at, of) = (seconds(ended.at_s), seconds(ended.planned_s));
+        parts.push(format!(
+            "ended at {at} of {of} by {}",
+            ended.gates.join(", ")
+        ));
+    }
     if let Some(failed) = named(failed) {
         parts.push(format!("misses {failed}"));
     }

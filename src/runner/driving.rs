@@ -58,12 +58,7 @@ pub(super) async fn drive(
         ramp: plan.traffic.ramp,
         rhythm: plan.traffic.rhythm.clone(),
         request_timeout: plan.traffic.request_timeout,
-        value_sizes: plan
-            .database
-            .tables
-            .iter()
-            .map(|table| table.value_size)
-            .collect(),
+        value_sizes: plan.value_sizes(),
         clock: stage.clock.clone(),
         schedule: Arc::clone(&watched.schedule),
         sink: sink(stage, &watched.recorder),

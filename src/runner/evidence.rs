@@ -2,35 +2,101 @@
 //!
 //! A metric that was not measured has no value, and then its gate has no verdict.
 
+use super::monitor::Observed;
+use super::pass::PassResult;
+use super::readings::Judged;
+use super::scale::Scale;
+use crate::clock::Timestamp;
 use crate::engine::data_type::DataTypeId;
 use crate::environment::database::{DatabaseStats, TableStats};
+use crate::gates::alert::{Alert, Watch};
 use crate::gates::grammar::Check;
-use crate::gates::judge::{Evidence, Observation};
+use crate::gates::judge::{EarlyEnd, Evidence, Observation};
 use crate::gates::metric::{Distribution, Metric, Scalar, Statistic};
+use crate::gates::windowed::Windows;
+use crate::measure::engine_observer::EngineMeasurements;
 use crate::measure::histogram::Histogram;
+use crate::measure::measurements::Measurements;
+use crate::measure::oracle::staleness::StalenessOracle;
 use crate::measure::query::{Phases, Query};
-use crate::measure::{PhaseId, Staleness};
+use crate::measure::{PhaseId, PhaseKind, Schedule, Staleness};
 use crate::report::model::Improvement;
-
-use super::pass::PassResult;
-use super::scale::Scale;
+use crate::workload::UserKindId;
 
 mod watched;
 
-/// The evidence of a run.
+/// The evidence of a run, or of what there is of it so far.
 pub(super) struct RunEvidence<'r> {
-    pub(super) after: &'r PassResult,
+    pub(super) measurements: &'r Measurements,
+    pub(super) engine: &'r EngineMeasurements,
+    pub(super) oracle: &'r StalenessOracle,
+    pub(super) observed: &'r Observed,
+    pub(super) alerts: &'r [(Alert, Watch)],
     pub(super) improvement: Option<Improvement>,
+    /// The kinds of users, and how many there are of each.
+    pub(super) user_kinds: &'r [(String, u32)],
     /// Whether there should have been a Redis, or a memcached in its place.
     pub(super) has_store: bool,
     /// Of a sample: how it becomes the whole that is judged.
     pub(super) scale: &'r Scale,
 }
 
+impl<'r> RunEvidence<'r> {
+    /// That of a pass that has ended.
+    pub(super) fn of(after: &'r PassResult, has_store: bool, scale: &'r Scale) -> Self {
+        Self {
+            measurements: &after.measurements,
+            engine: &after.engine,
+            oracle: &after.oracle,
+            observed: &after.observed,
+            alerts: &after.observed.alerts,
+            improvement: None,
+            user_kinds: &after.user_kinds,
+            has_store,
+            scale,
+        }
+    }
+}
+
+/// The kind of users called `name`.
+fn user_kind(kinds: &[(String, u32)], name: &str) -> Option<UserKindId> {
+    let at = kinds.iter().position(|(kind, _)| kind == name)?;
+    u8::try_from(at).ok().map(UserKindId)
+}
+
 impl Evidence for RunEvidence<'_> {
     fn observe(&self, check: &Check) -> Observation {
         self.scale.to_whole(check.metric, self.measured(check))
     }
+
+    fn windows(&self, place: usize) -> Option<&Windows> {
+        self.observed.gates.windows.get(&place)
+    }
+
+    fn ended(&self) -> Option<&EarlyEnd> {
+        self.observed.gates.ended.as_ref()
+    }
+
+    fn is_cut(&self, check: &Check) -> bool {
+        let schedule = self.measurements.schedule();
+        let (_, end) = time_of(check, schedule).unwrap_or_default();
+        let ended = self.ended();
+        ended.is_some_and(|ended| schedule.start() + ended.at < end)
+    }
+}
+
+/// From when to when the phases last that `check` looks at; `None` if there are none.
+pub(super) fn time_of(check: &Check, schedule: &Schedule) -> Option<(Timestamp, Timestamp)> {
+    let chosen = || {
+        let phases = schedule.iter().map(|(_, phase)| phase);
+        phases.filter(|phase| match check.phase() {
+            Some(name) => phase.name == name,
+            None => phase.kind == PhaseKind::Measure,
+        })
+    };
+    let from = chosen().map(|phase| phase.start).min()?;
+    let to = chosen().map(|phase| phase.end).max()?;
+    Some((from, to))
 }
 
 const NOTHING: Observation = Observation {
@@ -47,15 +113,14 @@ impl RunEvidence<'_> {
         };
         match check.metric {
             Metric::Distribution(Distribution::ResponseTime, statistic) => {
-                of(&self.after.measurements.response_time(&query), statistic)
+                of(&self.measurements.response_time(&query), statistic)
             }
             Metric::Distribution(Distribution::ServiceTime, statistic) => {
-                of(&self.after.measurements.service_time(&query), statistic)
+                of(&self.measurements.service_time(&query), statistic)
             }
-            Metric::Distribution(Distribution::Slip, statistic) => of(
-                &self.after.measurements.starts_in(query.phases).slip,
-                statistic,
-            ),
+            Metric::Distribution(Distribution::Slip, statistic) => {
+                of(&self.measurements.starts_in(query.phases).slip, statistic)
+            }
             Metric::Distribution(Distribution::Staleness, statistic) => {
                 self.staleness(&query, statistic)
             }
@@ -64,7 +129,7 @@ impl RunEvidence<'_> {
     }
 
     fn query(&self, check: &Check) -> Option<Query> {
-        let measurements = &self.after.measurements;
+        let measurements = self.measurements;
         let data_type = match &check.selectors.data_type {
             Some(name) => Some(measurements.policies().id_of(name)?),
             None => None,
@@ -76,8 +141,13 @@ impl RunEvidence<'_> {
             }
             None => Phases::Measured,
         };
+        let user_kind = match check.user_kind() {
+            Some(name) => Some(user_kind(self.user_kinds, name)?),
+            None => None,
+        };
         Some(Query {
             phases,
+            user_kind,
             data_type,
             operation: check.selectors.operation,
             outcome: check.selectors.outcome,
@@ -88,14 +158,24 @@ impl RunEvidence<'_> {
 
     /// Reads that were checked and none of them stale are evidence of no staleness.
     fn staleness(&self, query: &Query, statistic: Statistic) -> Observation {
-        let checked = self.after.staleness_ms(query).checked;
-        match of(&self.after.staleness(query), statistic) {
+        let schedule = self.measurements.schedule();
+        let stale = self
+            .oracle
+            .staleness(query.data_type, query.phases, schedule);
+        let checked = self.staleness_ms(query).checked;
+        match of(&stale, statistic) {
             Observation { value: None, .. } if checked > 0 => Observation {
                 value: Some(0.0),
                 samples: checked,
             },
             of_stale => of_stale,
         }
+    }
+
+    fn staleness_ms(&self, query: &Query) -> Staleness {
+        let schedule = self.measurements.schedule();
+        self.oracle
+            .staleness_ms(query.data_type, query.phases, schedule)
     }
 
     fn scalar(&self, scalar: Scalar, query: &Query, check: &Check) -> Observation {
@@ -112,26 +192,26 @@ impl RunEvidence<'_> {
             Scalar::OriginQueries
             | Scalar::OriginQueriesPerS
             | Scalar::OriginPeakConnections
-            | Scalar::OriginLoadsPerFlight => self.of_origin(scalar, query.data_type),
+            | Scalar::OriginLoadsPerFlight => self.of_origin(scalar, query),
             Scalar::MemoryUsage
             | Scalar::EvictionsPerS
             | Scalar::RedisKeys
-            | Scalar::RedisMemory => self.of_redis(scalar),
+            | Scalar::RedisMemory => self.of_redis(scalar, query),
             Scalar::RedisUp
             | Scalar::BreakersOpen
             | Scalar::WriteBehindWaiting
-            | Scalar::AlertsFired => self.of_watch(scalar, check),
+            | Scalar::AlertsFired => self.of_watch(scalar, (check, query)),
         }
     }
 
     fn of_requests(&self, scalar: Scalar, query: &Query) -> Observation {
-        let measurements = &self.after.measurements;
+        let measurements = self.measurements;
         let requests = measurements.count(query);
         match scalar {
             Scalar::HitRatio => self.hit_ratio(query),
             Scalar::ErrorRatio => share(self.errors(query), requests),
             Scalar::StaleRatio => {
-                let Staleness { checked, stale, .. } = self.after.staleness_ms(query);
+                let Staleness { checked, stale, .. } = self.staleness_ms(query);
                 share(stale, checked)
             }
             Scalar::Rate => {
@@ -152,25 +232,29 @@ impl RunEvidence<'_> {
 
     /// Of the users' reads, or if a layer is named, of the lookups in that layer.
     fn hit_ratio(&self, query: &Query) -> Observation {
+        // Who caused a lookup, a layer does not know.
+        if query.layer.is_some() && query.user_kind.is_some() {
+            return NOTHING;
+        }
         let Some(layer) = query.layer else {
-            let found = self.after.measurements.hit_ratio(query);
+            let found = self.measurements.hit_ratio(query);
             return found.map_or(NOTHING, |(ratio, samples)| Observation {
                 value: Some(ratio),
                 samples,
             });
         };
-        let policies = self.after.measurements.policies();
+        let policies = self.measurements.policies();
         let chosen = policies
             .iter()
             .filter(|(id, _)| query.data_type.is_none_or(|only| only == *id));
         let (asked, found) = chosen
-            .map(|(id, _)| self.after.engine.asked_and_found(id, layer, query.phases))
+            .map(|(id, _)| self.engine.asked_and_found(id, layer, query.phases))
             .fold((0, 0), |sum, (asked, found)| (sum.0 + asked, sum.1 + found));
         share(found, asked)
     }
 
     fn errors(&self, query: &Query) -> u64 {
-        self.after.measurements.errors_by_kind(query).values().sum()
+        self.measurements.errors_by_kind(query).values().sum()
     }
 
     fn reduction(&self, scalar: Scalar) -> Observation {
@@ -181,24 +265,24 @@ impl RunEvidence<'_> {
             Scalar::ResponseTimeReduction => improvement.response_time_reduction,
             _ => improvement.origin_query_reduction,
         };
-        let samples = self.after.measurements.count(&Query::default());
+        let samples = self.measurements.count(&Query::default());
         Observation {
             value: Some(value),
             samples,
         }
     }
 
-    fn of_origin(&self, scalar: Scalar, data_type: Option<DataTypeId>) -> Observation {
-        let Some((judged, seconds)) = self.after.origin_judged() else {
+    fn of_origin(&self, scalar: Scalar, query: &Query) -> Observation {
+        if let Phases::Only(phase) = query.phases {
+            return self.queries_in(phase, scalar, query.data_type);
+        }
+        let Some((judged, seconds)) = self.observed.origin_judged() else {
             return NOTHING;
         };
-        let queries = queries(&judged, data_type);
+        let queries = queries(&judged, query.data_type);
         match scalar {
             Scalar::OriginQueries => counted(queries, 1),
-            Scalar::OriginQueriesPerS => Observation {
-                value: Some(queries as f64 / seconds),
-                samples: queries.max(1),
-            },
+            Scalar::OriginQueriesPerS => per_s(queries, seconds),
             Scalar::OriginPeakConnections => counted(u64::from(judged.peak_connections), 1),
             _ => {
                 let flights = judged.flights.flights();
@@ -212,25 +296,55 @@ impl RunEvidence<'_> {
         }
     }
 
-    fn of_redis(&self, scalar: Scalar) -> Observation {
-        let judged = &self.after.observed.looks.judged;
-        if judged.memcached.is_some() {
-            return self.of_memcached(scalar);
+    /// The database's queries from the first look of a phase to its last.
+    fn queries_in(
+        &self,
+        phase: PhaseId,
+        scalar: Scalar,
+        data_type: Option<DataTypeId>,
+    ) -> Observation {
+        let looks = self.observed.looks.of(Some(phase));
+        let Some(looks) = looks.and_then(|looks| looks.queries.as_ref()) else {
+            return NOTHING;
+        };
+        let ran = looks.ran(data_type);
+        match (scalar, looks.lasted().as_secs_f64()) {
+            (_, 0.0) => NOTHING,
+            (Scalar::OriginQueriesPerS, seconds) => per_s(ran, seconds),
+            _ => counted(ran, 1),
         }
-        let redis = judged.redis.as_ref();
+    }
+
+    /// The looks of the time that is asked for; `None` if nobody looked.
+    fn looks(&self, query: &Query) -> Option<&Judged> {
+        let phase = match query.phases {
+            Phases::Only(phase) => Some(phase),
+            Phases::Measured | Phases::All => None,
+        };
+        self.observed.looks.of(phase)
+    }
+
+    fn of_redis(&self, scalar: Scalar, query: &Query) -> Observation {
+        let Some(looks) = self.looks(query) else {
+            return NOTHING;
+        };
+        if looks.memcached.is_some() {
+            return Self::of_memcached(scalar, looks);
+        }
+        let redis = looks.redis.as_ref();
         let value = match scalar {
             Scalar::MemoryUsage => redis.and_then(|redis| redis.usage_max),
             Scalar::RedisMemory => redis.map(|redis| redis.used_bytes_max as f64),
-            Scalar::RedisKeys => self.after.observed.redis_keys.map(|keys| keys as f64),
-            _ => self.after.evictions_per_s_max(),
+            Scalar::RedisKeys => self.observed.redis_keys.map(|keys| keys as f64),
+            _ => looks.evictions_per_s_max(),
         };
         let samples = redis.map_or(0, |redis| redis.looks);
         Observation { value, samples }
     }
 
     /// The same figures of memcached, where it stands in Redis' place.
-    fn of_memcached(&self, scalar: Scalar) -> Observation {
-        let Some(looks) = &self.after.observed.looks.judged.memcached else {
+    fn of_memcached(scalar: Scalar, of: &Judged) -> Observation {
+        let Some(looks) = &of.memcached else {
             return NOTHING;
         };
         let (most, last) = (looks.used_bytes_max as f64, &looks.last.info);
@@ -238,7 +352,7 @@ impl RunEvidence<'_> {
             Scalar::MemoryUsage => (last.limit.0 > 0).then(|| most / last.limit.0 as f64),
             Scalar::RedisMemory => Some(most),
             Scalar::RedisKeys => Some(last.items as f64),
-            _ => self.after.evictions_per_s_max(),
+            _ => of.evictions_per_s_max(),
         };
         Observation {
             value,
@@ -252,6 +366,13 @@ pub(super) fn queries(stats: &DatabaseStats, data_type: Option<DataTypeId>) -> u
     match data_type {
         Some(id) => stats.tables.get(id.index()).map_or(0, TableStats::queries),
         None => stats.queries(),
+    }
+}
+
+fn per_s(queries: u64, seconds: f64) -> Observation {
+    Observation {
+        value: Some(queries as f64 / seconds),
+        samples: queries.max(1),
     }
 }
 
@@ -283,27 +404,25 @@ fn of(times: &Histogram, statistic: Statistic) -> Observation {
     }
 }
 
+impl Observed {
+    /// The database over the judged time as far as it is over, and how long that was.
+    pub(super) fn origin_judged(&self) -> Option<(DatabaseStats, f64)> {
+        let from = self.judged_from.as_ref()?;
+        let to = self.judged_to.as_ref().or(self.looks.recent().last())?;
+        let seconds = to.at.since(from.at).as_secs_f64();
+        (seconds > 0.0).then(|| (to.database.since(&from.database), seconds))
+    }
+}
+
 impl PassResult {
     /// The database over the judged time, and how long that was.
     pub(super) fn origin_judged(&self) -> Option<(DatabaseStats, f64)> {
-        let (from, to) = self
-            .observed
-            .judged_from
-            .as_ref()
-            .zip(self.observed.judged_to.as_ref())?;
-        let seconds = to.at.since(from.at).as_secs_f64();
-        (seconds > 0.0).then(|| (to.database.since(&from.database), seconds))
+        self.observed.origin_judged()
     }
 
     pub(super) fn staleness_ms(&self, query: &Query) -> Staleness {
         self.oracle
             .staleness_ms(query.data_type, query.phases, self.measurements.schedule())
-    }
-
-    /// How stale the stale reads were.
-    fn staleness(&self, query: &Query) -> Histogram {
-        self.oracle
-            .staleness(query.data_type, query.phases, self.measurements.schedule())
     }
 
     /// The most evictions in one second of the judged time.

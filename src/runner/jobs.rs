@@ -17,14 +17,14 @@ use tokio::sync::watch;
 
 use super::scale::share_of;
 use crate::clock::{Clock, Timestamp};
-use crate::engine::data_type::{DataTypeId, PolicyTable};
+use crate::engine::data_type::{DataTypeId, Key, PolicyTable};
 use crate::engine::layer::Operation;
 use crate::environment::instance::service::Service;
 use crate::measure::Schedule;
 use crate::scenario::jobs::{Deployment, JobAction, JobPlan, Keys, schedule};
 use crate::scenario::plan::Plan;
-use crate::units::ByteSize;
 use crate::workload::KeyParams;
+use crate::workload::size::ValueSizes;
 use crate::workload::user::Traffic;
 use crate::workload::value::value;
 
@@ -58,7 +58,7 @@ pub(super) struct Jobs {
     services: Vec<Arc<dyn Service>>,
     traffic: Arc<Traffic>,
     policies: Arc<PolicyTable>,
-    value_sizes: Vec<ByteSize>,
+    value_sizes: ValueSizes,
     operation_limit: Duration,
     restart_limit: Duration,
     /// How many operations of one job are under way at once.
@@ -98,13 +98,12 @@ impl Jobs {
         schedule: &Schedule,
     ) -> Self {
         let warming = plan.warming.as_ref().filter(|warming| warming.at_start);
-        let tables = plan.database.tables.iter();
         Self {
             planned: plan.jobs.clone(),
             services,
             traffic: Arc::clone(traffic),
             policies: Arc::clone(&plan.policies),
-            value_sizes: tables.map(|table| table.value_size).collect(),
+            value_sizes: plan.value_sizes(),
             operation_limit: plan.traffic.request_timeout,
             restart_limit: RESTART_LIMIT + warming.map_or(Duration::ZERO, |warming| warming.limit),
             at_once: at_once(plan),
@@ -338,7 +337,7 @@ impl Run<'_> {
             Some(Task::OnKey(operation, id, params, _)) => {
                 let key = jobs.policies.get(id).key.render(params.as_slice(), None);
                 let body = match operation {
-                    Operation::Put => self.value(id, at),
+                    Operation::Put => self.value(id, &key, at),
                     _ => Bytes::new(),
                 };
                 let serving = service.serve(operation, id, &key, body);
@@ -350,10 +349,9 @@ impl Run<'_> {
     }
 
     /// What no user writes, and no other run.
-    fn value(&self, id: DataTypeId, at: u64) -> Bytes {
-        let size = self.jobs.value_sizes.get(id.index());
+    fn value(&self, id: DataTypeId, key: &Key, at: u64) -> Bytes {
         let writer = u64::MAX - self.number as u64;
-        value(size.copied().unwrap_or_default(), writer, at)
+        value(self.jobs.value_sizes.of(id, key), writer, at)
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::alerts::{Alarmed, Alarms};
+use super::gate_watch::{GateWatch, GatesSeen};
 use super::memcached_server::{MemcachedReading, MemcachedServer};
 use super::readings::{Pace, Readings};
 use super::redis::Redis;
@@ -22,6 +23,7 @@ use crate::measure::cpu::ThreadTimes;
 use crate::measure::engine_observer::EngineObserver;
 use crate::measure::recorder::Recorder;
 use crate::measure::{PhaseId, PhaseKind, Schedule};
+use crate::units::long;
 
 /// What a pass is made of, as far as it is watched.
 pub(super) struct Watched {
@@ -35,6 +37,7 @@ pub(super) struct Watched {
     /// Those of simulated instances.
     pub(super) processors: Vec<Processor>,
     pub(super) alarms: Alarms,
+    pub(super) gates: GateWatch,
 }
 
 /// Everything around the engines at one moment.
@@ -179,6 +182,8 @@ pub(super) struct Observed {
     pub(super) memcached_died: Option<String>,
     /// What became of the alerts.
     pub(super) alerts: Alarmed,
+    /// What became of the gates while it went on.
+    pub(super) gates: GatesSeen,
 }
 
 pub(super) struct Monitor<'m, 'r> {
@@ -197,9 +202,10 @@ impl<'m, 'r> Monitor<'m, 'r> {
         stop: watch::Sender<bool>,
     ) -> Self {
         let judged = judged_time(&watched.schedule);
-        let (is_virtual, alerts) = (stage.clock.is_virtual(), watched.alarms.any());
+        let is_virtual = stage.clock.is_virtual();
+        let is_watched = watched.alarms.any() || watched.gates.any_windows();
         Self {
-            pace: Pace::of(&watched.schedule, is_virtual, alerts),
+            pace: Pace::of(&watched.schedule, is_virtual, is_watched),
             stage,
             watched,
             stop,
@@ -223,9 +229,10 @@ impl<'m, 'r> Monitor<'m, 'r> {
             redis_died: None,
             memcached_died: None,
             alerts: Vec::new(),
+            gates: GatesSeen::default(),
         };
         while !driving.is_finished() {
-            self.enter_phase();
+            self.enter_phase(&mut observed).await;
             self.look_at_borders(&mut observed).await;
             self.look_in_between(&mut observed).await;
             self.end_early(&mut observed);
@@ -234,6 +241,16 @@ impl<'m, 'r> Monitor<'m, 'r> {
         }
         // Those the loop may have missed by a tick, or that an early end left open.
         observed.last = self.read().await;
+        if !*self.stop.borrow() {
+            let mut looks = observed.looks.recent().to_vec();
+            looks.push(observed.last.clone());
+            let until = observed.last.at.min(self.watched.schedule.end());
+            // What came after the end is no part of the last window.
+            let inside = looks.iter().take_while(|look| look.at < until).count();
+            looks.truncate(inside + 1);
+            let gates = &mut self.watched.gates;
+            gates.look_at_windows(&observed.first, &looks, until);
+        }
         if observed.redis_died.is_some() {
             // What ended the run must not be missed for want of a look.
             let mut looks = observed.looks.recent().to_vec();
@@ -250,13 +267,18 @@ impl<'m, 'r> Monitor<'m, 'r> {
         let aside = last.aside.first().and_then(Option::as_ref);
         observed.aside_keys = keys(stores.aside.as_mut(), aside, clock).await;
         observed.alerts = self.watched.alarms.finish();
+        observed.gates = self.watched.gates.finish(observed.gates.ended);
         observed
     }
 
-    fn enter_phase(&mut self) {
+    async fn enter_phase(&mut self, observed: &mut Observed) {
         let now = self.watched.schedule.phase_at(self.stage.clock.now());
         if now == self.phase {
             return;
+        }
+        let reading = self.look(MockDatabase::counts).await;
+        for phase in [self.phase, now].into_iter().flatten() {
+            observed.looks.take_in_phase(&reading, phase);
         }
         self.phase = now;
         for observer in &self.watched.observers {
@@ -290,13 +312,38 @@ impl<'m, 'r> Monitor<'m, 'r> {
         if observed.looks.is_due(since) {
             let reading = self.look(MockDatabase::counts).await;
             let judged = observed.judged_from.is_some() && observed.judged_to.is_none();
-            observed.looks.take(reading, judged);
+            observed.looks.take(reading, self.phase, judged);
             // Users that leave because it is over are no news.
             if !*self.stop.borrow() && !self.is_over() {
                 let recent = observed.looks.recent();
                 self.watched.alarms.look(&observed.first, recent);
+                self.judge_so_far(observed);
             }
         }
+    }
+
+    /// Looks at the gates that are looked at while the run goes on, and ends it if one is lost that
+    /// asks for that.
+    fn judge_so_far(&mut self, observed: &mut Observed) {
+        let recent = observed.looks.recent();
+        let Some(now) = recent.last().map(|reading| reading.at) else {
+            return;
+        };
+        let Watched { gates, alarms, .. } = &mut self.watched;
+        gates.look_at_windows(&observed.first, recent, now);
+        // What is measured so far takes longer to put together than a window.
+        let all = !self.stage.clock.is_virtual() || observed.looks.ends_a_row();
+        let Some(ended) = gates.lost(now, (observed, alarms.so_far()), all) else {
+            return;
+        };
+        let text = format!(
+            "{} is lost: the run ends at {}",
+            ended.names(),
+            long(ended.at)
+        );
+        self.stage.progress.note(&text);
+        observed.gates.ended = Some(ended);
+        self.stop.send_replace(true);
     }
 
     fn is_over(&self) -> bool {

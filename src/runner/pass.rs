@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::alerts::Alarms;
 use super::driving::{Drove, drive};
+use super::gate_watch::{GateWatch, Sources};
 use super::instances::{self, AnyInstance};
 use super::jobs::JobRun;
 use super::monitor::{Observed, Untouched, Watched};
@@ -15,11 +16,11 @@ use super::{RunError, Stage, Time};
 use crate::drivers::Driven;
 use crate::drivers::arrivals::Replayed;
 use crate::engine::event::Observer;
-use crate::environment::CommitListener;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
 use crate::environment::keyspace::ttl::TtlSample;
+use crate::environment::{CommitListener, DATABASE_SEED};
 use crate::measure::engine_observer::{EngineMeasurements, EngineObserver};
 use crate::measure::measurements::Measurements;
 use crate::measure::oracle::Both;
@@ -43,6 +44,8 @@ pub(super) enum PassKind {
 
 /// What a pass measured.
 pub(super) struct PassResult {
+    /// The kinds of users by name, and how many there are of each.
+    pub(super) user_kinds: Vec<(String, u32)>,
     pub(super) measurements: Measurements,
     pub(super) engine: EngineMeasurements,
     pub(super) oracle: Arc<StalenessOracle>,
@@ -93,6 +96,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         Some(Arc::clone(&oracle)),
     ));
     let watched = Watched {
+        gates: gates((stage, kind), (&recorder, &schedule), (&observers, &oracle)),
         schedule: Arc::clone(&schedule),
         recorder: Arc::clone(&recorder),
         observers: observers.clone(),
@@ -113,13 +117,10 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     let measurements = recorder.finish();
     let engine =
         EngineMeasurements::collect(observers.iter().map(|observer| &**observer), schedule);
-    let stopping = instances.into_iter().map(AnyInstance::stop);
-    let drained = futures_util::future::join_all(stopping)
-        .await
-        .into_iter()
-        .all(|done| done);
+    let drained = stop(instances).await;
     drop(host);
     Ok(PassResult {
+        user_kinds: user_kinds(plan),
         measurements,
         engine,
         oracle,
@@ -134,13 +135,18 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
     })
 }
 
+fn user_kinds(plan: &Plan) -> Vec<(String, u32)> {
+    let kinds = plan.workload.kinds.iter();
+    kinds.map(|kind| (kind.name.clone(), kind.users)).collect()
+}
+
 /// The database of a pass, which tells `listener` of its commits.
 pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> MockDatabase {
     let plan = stage.plan;
     let database = MockDatabase::new(
         plan.database.clone(),
         Arc::clone(&plan.policies),
-        plan.seed.fork("database"),
+        plan.seed.fork(DATABASE_SEED),
         stage.clock.clone(),
         listener,
     );
@@ -148,6 +154,13 @@ pub(super) fn database(stage: &Stage<'_>, listener: Arc<dyn CommitListener>) -> 
         database.keys_come_once(data_type);
     }
     database
+}
+
+/// Stops the instances; true if all that they had accepted was committed.
+async fn stop(instances: Vec<AnyInstance>) -> bool {
+    let stopping = instances.into_iter().map(AnyInstance::stop);
+    let stopped = futures_util::future::join_all(stopping).await;
+    stopped.into_iter().all(|done| done)
 }
 
 /// Before the instances go: their metrics can still be asked for.
@@ -184,6 +197,31 @@ fn alarms(
     )
 }
 
+/// The baseline is not judged, and samples of a simulation are judged together: none of them ends
+/// before the others.
+fn gates(
+    (stage, kind): (&Stage<'_>, PassKind),
+    (recorder, schedule): (&Arc<Recorder>, &Arc<Schedule>),
+    (observers, oracle): (&[Arc<EngineObserver>], &Arc<StalenessOracle>),
+) -> GateWatch {
+    let gates = match kind {
+        PassKind::Before => &[],
+        PassKind::After => &*stage.plan.gates,
+    };
+    let sources = Sources {
+        schedule: Arc::clone(schedule),
+        recorder: Arc::clone(recorder),
+        policies: Arc::clone(&stage.plan.policies),
+        observers: observers.to_vec(),
+        oracle: Arc::clone(oracle),
+        user_kinds: user_kinds(stage.plan),
+        has_store: stage.stores.any(),
+        scale: stage.scale.clone(),
+    };
+    let is_sample = stage.plan.workload.sample.is_some();
+    GateWatch::new(gates, !is_sample, sources)
+}
+
 /// The phases of a pass: name, kind and length.
 pub(super) fn phases(plan: &Plan, kind: PassKind) -> Vec<(String, PhaseKind, std::time::Duration)> {
     if let (PassKind::Before, Some(baseline)) = (kind, &plan.baseline) {
@@ -208,7 +246,7 @@ pub(super) async fn start_instances(
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<(Option<OriginHost>, Vec<AnyInstance>), EnvironmentError> {
     if let Time::Virtual { calibration, .. } = &stage.time {
-        let seed = stage.plan.seed.fork("database");
+        let seed = stage.plan.seed.fork(DATABASE_SEED);
         let (delay, clock) = (calibration.database.clone(), stage.clock.clone());
         let origin = Distant::new(database.clone(), delay, seed, clock);
         let started = instances::start(stage, kind, &origin, observers).await?;

@@ -4,15 +4,18 @@
 //!
 //! Filled by the monitor, read by alerts, evidence and report. Decides nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::alerts::{breakers_open, writes_waiting};
 use super::memcached_server::MemcachedReading;
 use super::monitor::Reading;
 use super::redis_server::RedisReading;
+use super::sight::{breakers_open, writes_waiting};
 use crate::clock::Timestamp;
-use crate::measure::Schedule;
+use crate::engine::data_type::DataTypeId;
+use crate::environment::database::TableStats;
 use crate::measure::window::WINDOW_MAX;
+use crate::measure::{PhaseId, Schedule};
 
 /// How often the watch of a real run looks around.
 const TICK: Duration = Duration::from_millis(100);
@@ -70,6 +73,8 @@ pub(super) struct Readings {
     recent: Vec<Reading>,
     /// The looks of the judged time.
     pub(super) judged: Judged,
+    /// Those of each phase, its borders included.
+    by_phase: BTreeMap<PhaseId, Judged>,
 }
 
 impl Readings {
@@ -80,7 +85,21 @@ impl Readings {
             rows: Vec::new(),
             recent: Vec::new(),
             judged: Judged::default(),
+            by_phase: BTreeMap::new(),
         }
+    }
+
+    /// The looks of the judged time, or of one phase; `None` if that was never reached.
+    pub(super) fn of(&self, phase: Option<PhaseId>) -> Option<&Judged> {
+        match phase {
+            None => Some(&self.judged),
+            Some(phase) => self.by_phase.get(&phase),
+        }
+    }
+
+    /// Takes a look into `phase`, as far as it counts for that alone.
+    pub(super) fn take_in_phase(&mut self, reading: &Reading, phase: PhaseId) {
+        self.by_phase.entry(phase).or_default().take(reading);
     }
 
     /// Whether it is time for the next look, so long after the start.
@@ -88,10 +107,13 @@ impl Readings {
         since.as_secs() / u64::from(self.pace.look_s) > self.looks
     }
 
-    /// Takes a look in; `judged` if it was in the judged time.
-    pub(super) fn take(&mut self, reading: Reading, judged: bool) {
+    /// Takes a look in, made in this `phase`; `judged` if it was in the judged time.
+    pub(super) fn take(&mut self, reading: Reading, phase: Option<PhaseId>, judged: bool) {
         if judged {
             self.judged.take(&reading);
+        }
+        if let Some(phase) = phase {
+            self.take_in_phase(&reading, phase);
         }
         self.looks += 1;
         if self.ends_a_row() {
@@ -107,7 +129,8 @@ impl Readings {
         }
     }
 
-    fn ends_a_row(&self) -> bool {
+    /// Whether the last look was at the end of a row.
+    pub(super) fn ends_a_row(&self) -> bool {
         (self.looks * u64::from(self.pace.look_s)).is_multiple_of(self.pace.row_s.into())
     }
 
@@ -142,12 +165,53 @@ pub(super) struct Judged {
     pub(super) aside: Option<RedisLooks>,
     /// What memcached said.
     pub(super) memcached: Option<MemcachedLooks>,
+    /// What the database was asked.
+    pub(super) queries: Option<QueriesLooks>,
+}
+
+/// The queries of the database at the first look and at the last.
+#[derive(Clone, Debug)]
+pub(super) struct QueriesLooks {
+    from: Timestamp,
+    to: Timestamp,
+    /// By table.
+    first: Vec<u64>,
+    last: Vec<u64>,
+}
+
+impl QueriesLooks {
+    /// The queries in between, of one data type or of all.
+    pub(super) fn ran(&self, data_type: Option<DataTypeId>) -> u64 {
+        let sum = |tables: &[u64]| match data_type {
+            Some(id) => tables.get(id.index()).copied().unwrap_or(0),
+            None => tables.iter().sum(),
+        };
+        sum(&self.last).saturating_sub(sum(&self.first))
+    }
+
+    /// How long that was.
+    pub(super) fn lasted(&self) -> Duration {
+        self.to.since(self.from)
+    }
+
+    fn take(held: &mut Option<Self>, reading: &Reading) {
+        let tables = reading.database.tables.iter();
+        let tables: Vec<u64> = tables.map(TableStats::queries).collect();
+        let looks = held.get_or_insert_with(|| Self {
+            from: reading.at,
+            to: reading.at,
+            first: tables.clone(),
+            last: Vec::new(),
+        });
+        (looks.to, looks.last) = (reading.at, tables);
+    }
 }
 
 impl Judged {
     /// Takes a look in; looks come in the order of time.
     pub(super) fn take(&mut self, reading: &Reading) {
         self.looks += 1;
+        QueriesLooks::take(&mut self.queries, reading);
         self.down += u64::from(!reading.stores_up());
         let open = breakers_open(&reading.instances);
         self.breakers_open_max = self.breakers_open_max.max(open);

@@ -14,6 +14,8 @@ mod jobs;
 mod journeys;
 mod kinds;
 mod limit;
+mod operations;
+mod popularity;
 mod population;
 mod protection;
 mod rhythm;
@@ -23,6 +25,7 @@ mod stores;
 mod topology;
 mod trace;
 mod traffic;
+mod value_size;
 mod warming;
 
 use std::ops::RangeInclusive;
@@ -104,7 +107,8 @@ pub(super) fn build(
     let around = jobs::Around::of(&names, data_types.as_ref(), traffic.as_ref(), duration);
     let jobs = jobs::build(file, &around, errors);
     let alerts = alerts::build(&file.alerts, &names, source, errors);
-    let gates = gates::build(file, &names, source, errors);
+    let phases = traffic.as_ref().map(|traffic| &*traffic.plan.phases);
+    let gates = gates::build(file, (&names, phases), source, errors);
 
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);

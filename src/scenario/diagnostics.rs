@@ -129,6 +129,11 @@ impl Errors {
         self.0.is_empty()
     }
 
+    /// How many there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The errors, in the order found.
     pub(super) fn into_iter(self) -> impl Iterator<Item = Diagnostic> {
         self.0.into_iter()

@@ -26,8 +26,12 @@
 //!     consistency: versioned         # as in `resilience`, or this, if left out; or naive
 //!     population: 50_000             # or by parameter: { product_id: 500, warehouse_id: 10 },
 //!                                    # where `unique` stands for a running number
-//!     popularity: { zipf: 0.99 }     # or uniform, which it is if left out, or per-user
-//!     value_size: 2KiB
+//!     popularity: { zipf: 0.99 }     # or uniform, which it is if left out, or per-user; see
+//!                                    # docs/workloads.md for latest, hotspot, shares and `drift`
+//!     one_hit: 20%                   # requests for keys that nobody asks for again; none if left out
+//!     value_size: 2KiB               # or 1KiB..8KiB, { lognormal: … }, { quantiles: … }
+//!     operations: { get: 95, put: 5 } # what `product: 40` in the mix means; get if left out
+//!     preset: twitter/cluster12      # gives the ttl and the four above where they are left out
 //!     prefilled: true                # whether rows exist from the start; true if left out, but
 //!                                    # false with a `unique` parameter
 //!     origin:
@@ -147,6 +151,8 @@ pub(super) mod jobs;
 pub(super) mod kinds;
 mod limit;
 mod local;
+pub(super) mod popularity;
+pub(super) mod presets;
 pub(super) mod protection;
 pub(super) mod rhythm;
 mod simulation;
@@ -155,6 +161,7 @@ pub(super) mod stores;
 pub(super) mod topology;
 mod trace;
 mod traffic;
+pub(super) mod value_size;
 pub(super) mod warming;
 
 use std::sync::Arc;
@@ -164,7 +171,7 @@ pub(super) use self::gates::GateFile;
 pub(super) use self::limit::LimitFile;
 pub(super) use self::local::LocalFile;
 pub(super) use self::trace::TraceFile;
-use super::decode::{Decode, Field, Fields, List, Map, Switch, keyword};
+use super::decode::{Decode, Field, Fields, List, Map, Switch};
 use super::diagnostics::{Diagnostic, Errors};
 use super::yaml::{Kind, Node, short};
 use crate::engine::data_type::{Invalidation, KeyPattern, Strategy};
@@ -175,12 +182,14 @@ use alternatives::{QueryCacheFile, StoreFile};
 use durability::DurabilityFile;
 use invalidation::InvalidationFile;
 use jobs::JobFile;
+pub(super) use popularity::PopularityFile;
 use protection::ProtectionFile;
 use simulation::SimulationFile;
 use sliding::SlidingFile;
 use stores::AsideFile;
 use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
+use value_size::ValueSizeFile;
 use warming::WarmingFile;
 
 /// The whole file.
@@ -244,7 +253,9 @@ pub(super) struct DataTypeFile {
     pub(super) ttl_jitter: Field<Ratio>,
     pub(super) population: Field<PopulationFile>,
     pub(super) popularity: Field<PopularityFile>,
-    pub(super) value_size: Field<ByteSize>,
+    pub(super) one_hit: Field<Ratio>,
+    pub(super) operations: Field<Map<f64>>,
+    pub(super) value_size: Field<ValueSizeFile>,
     pub(super) prefilled: Field<bool>,
     pub(super) limit: Field<LimitFile>,
     pub(super) origin: Field<TableFile>,
@@ -255,7 +266,10 @@ pub(super) struct DataTypeFile {
 
 impl Decode for DataTypeFile {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let node = &*presets::with_preset(node, errors);
         let mut fields = Fields::of(node, "a data type", errors)?;
+        // What it gives stands beside it now.
+        let _: Field<Arc<str>> = fields.optional("preset");
         let data_type = Self {
             key: fields.required("key", "\"customer:360:{customer_id}\""),
             related: fields.optional("related"),
@@ -267,6 +281,8 @@ impl Decode for DataTypeFile {
             ttl_jitter: fields.optional("ttl_jitter"),
             population: fields.optional("population"),
             popularity: fields.optional("popularity"),
+            one_hit: fields.optional("one_hit"),
+            operations: fields.optional("operations"),
             value_size: fields.optional("value_size"),
             prefilled: fields.optional("prefilled"),
             limit: fields.optional("limit"),
@@ -315,47 +331,6 @@ impl Decode for DimensionFile {
                 None
             }
             _ => u64::decode(node, errors).map(Self::Cardinality),
-        }
-    }
-}
-
-/// Which keys are asked for how often.
-#[derive(Clone)]
-pub(super) enum PopularityFile {
-    Uniform,
-    PerUser,
-    Zipf(Field<f64>),
-}
-
-impl Decode for PopularityFile {
-    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-        if let Kind::Mapping(_) = node.kind {
-            let mut fields = Fields::of(node, "a popularity", errors)?;
-            let zipf = fields.required("zipf", "0.99");
-            fields.close();
-            return Some(Self::Zipf(zipf));
-        }
-        if matches!(&node.kind, Kind::Scalar(text) if &**text == "zipf") {
-            let advice = "write { zipf: 0.99 }";
-            errors.push(Diagnostic::new(&node.place, "zipf needs its skew").label(advice));
-            return None;
-        }
-        let (uniform, per_user) = (("uniform", 0), ("per-user", 1));
-        match keyword(
-            node,
-            "popularity",
-            &[uniform, per_user, ("{ zipf: 0.99 }", 2)],
-            errors,
-        )? {
-            0 => Some(Self::Uniform),
-            1 => Some(Self::PerUser),
-            _ => {
-                errors.push(
-                    Diagnostic::new(&node.place, "this is a text, not a mapping")
-                        .label("write { zipf: 0.99 } without quotes"),
-                );
-                None
-            }
         }
     }
 }

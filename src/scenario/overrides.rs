@@ -78,7 +78,7 @@ fn read_value(text: &str, place: &Place, errors: &mut Errors) -> Option<Node> {
 }
 
 /// `node` with everything in it as if written at `place`.
-fn moved(node: Node, place: &Place) -> Node {
+pub(super) fn moved(node: Node, place: &Place) -> Node {
     let kind = match node.kind {
         Kind::Scalar(_) | Kind::Null => node.kind,
         Kind::Sequence(items) => {

@@ -14,7 +14,7 @@ use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
 use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
-use crate::environment::{DatabaseConfig, MemcachedConfig, RedisConfig};
+use crate::environment::{DATABASE_SEED, DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
 use crate::gates::alert::Alert;
 use crate::measure::PhaseKind;
@@ -22,6 +22,7 @@ use crate::seed::Seed;
 use crate::units::{ByteSize, Rate, Ratio};
 use crate::workload::arrivals::Arrivals;
 use crate::workload::rhythm::Rhythm;
+use crate::workload::size::ValueSizes;
 use crate::workload::trace::TraceFormat;
 use crate::workload::{Dimension, Population, Workload};
 
@@ -69,12 +70,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The data types whose keys have a part that is new in each request, so that none comes twice.
+    /// The size of the value of every key.
+    pub fn value_sizes(&self) -> ValueSizes {
+        self.database.value_sizes(self.seed.fork(DATABASE_SEED))
+    }
+
+    /// The data types whose keys have a part that is new in each request, so that none comes twice:
+    /// also none by a journey that remembers it.
     pub fn keys_come_once(&self) -> impl Iterator<Item = DataTypeId> {
         let populations = (0..).map(DataTypeId).zip(&self.workload.populations);
         let unique = |population: &Population| population.dimensions.contains(&Dimension::Unique);
         populations
-            .filter(move |(_, population)| unique(population))
+            .filter(move |(id, population)| unique(population) && !self.workload.comes_again(*id))
             .map(|(id, _)| id)
     }
 }

@@ -6,8 +6,10 @@
 mod arrivals;
 mod day;
 mod durability;
+mod gates;
 mod kinds;
 mod layers;
+mod models;
 mod warming;
 
 use std::fmt::Write as _;
@@ -129,13 +131,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         }
         (policy.name.to_string(), row)
     });
-    let gates = plan.gates.iter().map(|gate| {
-        map([
-            ("name", Yaml::text(&gate.name)),
-            ("source", Yaml::text(&gate.source)),
-            ("check", Yaml::text(&gate.check.text)),
-        ])
-    });
+    let gates = plan.gates.iter().map(gates::write);
     [
         ("name", Yaml::name(&plan.name)),
         ("description", Yaml::text(&plan.description)),
@@ -263,7 +259,7 @@ fn values(policy: &DataType, table: &TableConfig) -> [(&'static str, Yaml); 12] 
         ("consistency", Yaml::word(policy.consistency.word())),
         ("invalidation", Yaml::word(policy.invalidation.word())),
         ("related", Yaml::List(related.collect())),
-        ("value_size", Yaml::word(size(table.value_size))),
+        ("value_size", models::value_size(&table.value_size)),
         ("prefilled", Yaml::word(table.prefilled)),
         (
             "origin",
@@ -306,12 +302,8 @@ fn keys(params: &[&str], population: &Population, users: u32) -> Vec<(&'static s
             dimensions.push((String::from(*param), written));
         }
     }
-    let popularity = match population.popularity {
-        Popularity::Uniform => Yaml::word("uniform"),
-        Popularity::PerUser => Yaml::word("per-user"),
-        Popularity::Zipf { skew } => map([("zipf", Yaml::word(skew))]),
-    };
-    let mut keys = vec![("popularity", popularity)];
+    let mut keys = vec![("popularity", models::popularity(population))];
+    keys.extend(models::one_hit(population));
     if !dimensions.is_empty() {
         keys.push(("population", Yaml::Map(dimensions)));
     }

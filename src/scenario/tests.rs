@@ -154,7 +154,7 @@ fn the_scenario_of_the_adr_is_right() {
     let plan = plan(ADR);
     assert_eq!(plan.traffic.users, 1_000);
     assert_eq!(plan.policies.len(), 7);
-    let popularity = plan.workload.populations[0].popularity;
+    let popularity = plan.workload.populations[0].popularity.clone();
     assert_eq!(popularity, Popularity::Zipf { skew: 0.99 });
     for gate in &plan.gates {
         assert!(gate.source.starts_with("ADR-006, "), "{}", gate.name);

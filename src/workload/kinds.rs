@@ -6,7 +6,7 @@ use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::Operation;
 use crate::units::{Ratio, SpanRange};
 
-use super::MixEntry;
+use super::{Dimension, MixEntry, Workload};
 
 /// The most kinds of users in a workload.
 pub const KINDS_MAX: usize = 32;
@@ -68,6 +68,29 @@ impl UserKind {
             What::Mix(mix) => mix,
             What::Journeys(_) => &[],
         }
+    }
+}
+
+impl Workload {
+    /// All steps of all journeys.
+    pub fn journey_steps(&self) -> impl Iterator<Item = &JourneyStep> {
+        let kinds = self.kinds.iter();
+        let journeys = kinds.flat_map(|kind| match &kind.what {
+            What::Mix(_) => &[],
+            What::Journeys(journeys) => &**journeys,
+        });
+        journeys.flat_map(|journey| &journey.steps)
+    }
+
+    /// Whether a journey asks again for a running number of this data type.
+    pub fn comes_again(&self, id: DataTypeId) -> bool {
+        let dimensions = self.populations.get(id.index());
+        let dimensions = dimensions.map_or(&[][..], |population| &population.dimensions);
+        let mut steps = self.journey_steps().filter(|step| step.data_type == id);
+        steps.any(|step| {
+            let mut used = step.uses.iter();
+            used.any(|used| dimensions.get(usize::from(used.param)) == Some(&Dimension::Unique))
+        })
     }
 }
 

@@ -1,5 +1,5 @@
 //! Traffic: which keys are popular, what a user does next, who is there over the day, how large values
-//! are.
+//! are. What each model of it means, and where it comes from, stands in `docs/workloads.md`.
 //!
 //! Everything here is pure and drawn from the run's seed: a user is a state machine that drivers
 //! step. Knows no driver, no network and no clock.
@@ -9,9 +9,11 @@ pub mod demand;
 mod keys;
 pub mod kinds;
 pub mod popularity;
+pub mod presets;
 pub mod residency;
 pub mod rhythm;
 pub mod sampling;
+pub mod size;
 pub mod trace;
 pub mod user;
 pub mod value;
@@ -20,7 +22,9 @@ use std::time::Duration;
 
 use crate::engine::data_type::{DataTypeId, KeyPattern};
 use crate::engine::layer::Operation;
+use crate::units::Ratio;
 pub use kinds::{Journey, JourneyStep, UserKind, UserKindId, What};
+use popularity::{Drift, Shares};
 use sampling::KeySample;
 
 /// The most parameters that a key pattern may take from the workload.
@@ -95,13 +99,28 @@ pub enum Step {
 }
 
 /// Which keys of a data type are asked for how often.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Popularity {
     /// Each as often as any other.
     Uniform,
     /// The key of rank r with weight 1/r^skew; any skew from 0 upwards.
     Zipf {
         /// The skew; 0 is uniform, 0.99 is the default of YCSB.
+        skew: f64,
+    },
+    /// A share of the keys gets a share of the requests; within both parts all are alike.
+    Hotspot {
+        /// The share of the keys that is hot: above 0.
+        keys: Ratio,
+        /// The share of the requests that goes to them: at least that of the keys.
+        requests: Ratio,
+    },
+    /// As [`Popularity::Hotspot`], with any number of parts: a measured curve.
+    Shares(Shares),
+    /// Zipf by age: the newest key is asked for most. Every put makes a new key, under the name of
+    /// the oldest one, so that there are always as many.
+    Latest {
+        /// The skew, as of [`Popularity::Zipf`].
         skew: f64,
     },
     /// Each user asks for its own key only.
@@ -124,6 +143,11 @@ pub struct Population {
     pub dimensions: Vec<Dimension>,
     /// Which are asked for how often.
     pub popularity: Popularity,
+    /// How fast keys change places in it; `None`: never.
+    pub drift: Option<Drift>,
+    /// The share of the requests that asks for a key that nobody asked for before or will again;
+    /// not of those that `popularity` draws from.
+    pub one_hit: Ratio,
 }
 
 /// One line of the mix.
@@ -149,6 +173,16 @@ pub struct Workload {
 }
 
 impl Population {
+    /// Keys of these `dimensions` and this `popularity`, that neither drift nor come only once.
+    pub fn new(dimensions: Vec<Dimension>, popularity: Popularity) -> Self {
+        Self {
+            dimensions,
+            popularity,
+            drift: None,
+            one_hit: Ratio(0.0),
+        }
+    }
+
     /// How many different keys users draw from: all combinations of the dimensions, but for those
     /// that are a user's own or always new.
     pub fn drawn_items(&self) -> u64 {
@@ -166,10 +200,10 @@ impl Population {
     /// The place of the dimension that is the user's own, if one is.
     pub fn own_dimension(&self) -> Option<usize> {
         let counted = |dimension: &Dimension| matches!(dimension, Dimension::Cardinality(_));
-        match self.popularity {
-            Popularity::PerUser => self.dimensions.iter().position(counted),
-            Popularity::Uniform | Popularity::Zipf { .. } => None,
-        }
+        let per_user = self.popularity == Popularity::PerUser;
+        per_user
+            .then(|| self.dimensions.iter().position(counted))
+            .flatten()
     }
 
     /// Whether a sample leaves some of its keys out. Not so where each user brings its own, or each
@@ -178,11 +212,27 @@ impl Population {
         self.own_dimension().is_none() && !self.dimensions.contains(&Dimension::Unique)
     }
 
-    /// The skew of what is drawn; 0 if all keys are alike.
+    /// The skew of what is drawn by Zipf's law; 0 if it is not.
     pub fn skew(&self) -> f64 {
         match self.popularity {
-            Popularity::Zipf { skew } => skew.max(0.0),
-            Popularity::Uniform | Popularity::PerUser => 0.0,
+            Popularity::Zipf { skew } | Popularity::Latest { skew } => skew.max(0.0),
+            Popularity::Uniform
+            | Popularity::PerUser
+            | Popularity::Hotspot { .. }
+            | Popularity::Shares(_) => 0.0,
         }
+    }
+
+    /// Whether some keys are asked for more often than others.
+    pub fn is_skewed(&self) -> bool {
+        match self.popularity {
+            Popularity::Hotspot { .. } | Popularity::Shares(_) => true,
+            _ => self.skew() > 0.0,
+        }
+    }
+
+    /// Whether a key keeps its rank.
+    pub fn is_steady(&self) -> bool {
+        self.drift.is_none() && !matches!(self.popularity, Popularity::Latest { .. })
     }
 }

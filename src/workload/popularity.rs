@@ -1,6 +1,9 @@
 //! Which keys are popular: ranks drawn by weight, and a seeded bijection from ranks to items.
 //!
-//! Called by `user` for every request. Pure: all randomness comes from the stream that is given.
+//! Called by `keys` for every request. Pure: all randomness comes from the stream that is given.
+
+mod drift;
+mod shares;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,6 +11,9 @@ use std::sync::Arc;
 use rand::{Rng, RngExt};
 use rand_distr::Distribution;
 
+pub use self::drift::{Drift, Drifting};
+pub use self::shares::Shares;
+use self::shares::Steps;
 use super::Popularity;
 use crate::seed::{Seed, Stream, mix};
 
@@ -23,6 +29,7 @@ pub struct RankSampler(Ranks);
 enum Ranks {
     Uniform(u64),
     Alias(Arc<AliasTable>),
+    Steps(Arc<Steps>),
     Rejection {
         items: u64,
         zipf: rand_distr::Zipf<f64>,
@@ -35,8 +42,14 @@ impl RankSampler {
     /// nevertheless is uniform.
     pub fn new(items: u64, popularity: Popularity) -> Self {
         let items = items.max(1);
+        let steps = |shares: &Shares| Self(Ranks::Steps(Arc::new(Steps::new(items, shares))));
         let skew = match popularity {
-            Popularity::Zipf { skew } if skew > 0.0 && items > 1 => skew,
+            _ if items == 1 => return Self(Ranks::Uniform(items)),
+            Popularity::Zipf { skew } | Popularity::Latest { skew } if skew > 0.0 => skew,
+            Popularity::Hotspot { keys, requests } => {
+                return steps(&Shares::hotspot(keys, requests));
+            }
+            Popularity::Shares(shares) => return steps(&shares),
             _ => return Self(Ranks::Uniform(items)),
         };
         if items <= ALIAS_ITEMS_MAX {
@@ -54,6 +67,7 @@ impl RankSampler {
         match &self.0 {
             Ranks::Uniform(items) | Ranks::Rejection { items, .. } => *items,
             Ranks::Alias(table) => table.columns.len() as u64,
+            Ranks::Steps(steps) => steps.items(),
         }
     }
 
@@ -63,6 +77,7 @@ impl RankSampler {
         match &self.0 {
             Ranks::Uniform(items) => stream.random_range(0..*items),
             Ranks::Alias(table) => u64::from(table.draw(stream)),
+            Ranks::Steps(steps) => steps.draw(stream),
             Ranks::Rejection { items, zipf } => (zipf.sample(stream) as u64).clamp(1, *items) - 1,
         }
     }

@@ -36,8 +36,8 @@ struct Alike {
 #[derive(Clone, Debug)]
 pub struct Tenant {
     alike: Vec<Alike>,
-    /// Whether its keys are all new: never asked for again, but held for a while.
-    unique: bool,
+    /// Which share of its requests is for new keys: never asked for again, but held for a while.
+    new: f64,
     /// Its requests to this cache, as a share of those of all tenants.
     requests: f64,
     /// What a key takes: bytes, or 1 where entries are counted.
@@ -57,7 +57,7 @@ impl Tenant {
         };
         Self {
             alike,
-            unique,
+            new: if unique { 1.0 } else { population.one_hit.0 },
             requests: 1.0,
             size: 1.0,
             life: f64::INFINITY,
@@ -92,15 +92,18 @@ impl Tenant {
     /// sample.
     fn held(&self, time: f64, share: Share) -> (f64, f64) {
         let time = time.min(self.life) * self.requests;
-        if self.unique {
-            return (time * self.size, time * self.size * share.as_f64());
+        let new = self.new * time * self.size;
+        let new = (new, new * share.as_f64());
+        if self.new >= 1.0 {
+            return new;
         }
+        let time = (1.0 - self.new) * time;
         let there = |rate: f64| -(-rate * time).exp_m1();
         let sums = self.alike.iter().map(|alike| {
             let whole = alike.keys * there(alike.rate);
             (whole, alike.kept * there(alike.kept_rate))
         });
-        sums.fold((0.0, 0.0), |sum, (whole, kept)| {
+        sums.fold(new, |sum, (whole, kept)| {
             (sum.0 + whole * self.size, sum.1 + kept * self.size)
         })
     }
@@ -108,12 +111,13 @@ impl Tenant {
     /// The share of its requests that the sample misses though the whole hits: `thinned` keys are
     /// evicted more often, because they are asked for less often.
     fn missed_more(&self, thinned: &[Thinned], time: f64, share: Share) -> f64 {
-        let time = time.min(self.life) * self.requests;
+        let again = 1.0 - self.new;
+        let time = time.min(self.life) * self.requests * again;
         let missed = thinned.iter().map(|key| {
             let in_sample = key.draws * share.as_f64() * time;
             key.draws * ((-in_sample).exp() - (-in_sample / key.rate).exp())
         });
-        missed.sum()
+        missed.sum::<f64>() * again
     }
 }
 
@@ -244,10 +248,10 @@ mod tests {
     use crate::workload::Popularity;
 
     fn zipf(items: u64, skew: f64) -> Population {
-        Population {
-            dimensions: vec![Dimension::Cardinality(items)],
-            popularity: Popularity::Zipf { skew },
-        }
+        Population::new(
+            vec![Dimension::Cardinality(items)],
+            Popularity::Zipf { skew },
+        )
     }
 
     fn fiftieth() -> Share {
@@ -297,19 +301,19 @@ mod tests {
 
     #[test]
     fn users_bring_their_keys_and_new_keys_never_end() {
-        let own = Population {
-            dimensions: vec![Dimension::Cardinality(1_000), Dimension::Cardinality(5)],
-            popularity: Popularity::PerUser,
-        };
+        let own = Population::new(
+            vec![Dimension::Cardinality(1_000), Dimension::Cardinality(5)],
+            Popularity::PerUser,
+        );
         let fitted = fit(&[tenant(&own)], 2_500.0, fiftieth());
         assert!(
             fitted.competed && (fitted.capacity - 50.0).abs() < 1e-6,
             "{fitted:?}"
         );
-        let new = Population {
-            dimensions: vec![Dimension::Cardinality(1_000), Dimension::Unique],
-            popularity: Popularity::PerUser,
-        };
+        let new = Population::new(
+            vec![Dimension::Cardinality(1_000), Dimension::Unique],
+            Popularity::PerUser,
+        );
         let fitted = fit(&[tenant(&new)], 2_500.0, fiftieth());
         assert!(
             fitted.competed && (fitted.capacity - 50.0).abs() < 1e-6,
@@ -322,6 +326,30 @@ mod tests {
             !fitted.competed && (fitted.capacity - 50.0).abs() < 1e-6,
             "{fitted:?}"
         );
+    }
+
+    #[test]
+    fn keys_that_come_once_take_room_from_those_that_come_again() {
+        let mut mixed = zipf(10_000, 0.9);
+        mixed.one_hit = crate::units::Ratio(0.3);
+        let fitted = fit(&[tenant(&mixed)], 5_000.0, fiftieth());
+        // As two data types would, one of new keys and one of the others.
+        let (old, new) = (
+            zipf(10_000, 0.9),
+            Population::new(vec![Dimension::Unique], Popularity::Uniform),
+        );
+        let apart = [tenant(&old).asked(0.7), tenant(&new).asked(0.3)];
+        let apart = fit(&apart, 5_000.0, fiftieth());
+        assert!(
+            (fitted.time / apart.time - 1.0).abs() < 0.01,
+            "{fitted:?} {apart:?}"
+        );
+        assert!(
+            (fitted.capacity / apart.capacity - 1.0).abs() < 0.01,
+            "{fitted:?} {apart:?}"
+        );
+        let without = fit(&[tenant(&old)], 5_000.0, fiftieth());
+        assert!(fitted.time < without.time * 0.8, "{fitted:?} {without:?}");
     }
 
     #[test]

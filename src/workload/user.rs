@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::keys::KeySpace;
+use super::keys::{Draw, KeySpace};
 use super::kinds::{self, JourneyStep, REMEMBERED_MAX, UserKindId};
 use super::{Dimension, KeyParams, Request, Step, Workload};
 use crate::engine::data_type::{DataTypeId, PolicyTable};
@@ -125,12 +125,13 @@ impl Traffic {
     }
 
     /// The parameters of the key of `data_type` that is asked for more than all others but `rank` of
-    /// them; `None` if there are not so many, or if no key is more anybody's than another's.
+    /// them; `None` if there are not so many, or if no key is more anybody's than another's. Where keys
+    /// drift, it is the one that was so at the run's start; where the newest are popular, now.
     pub fn of_rank(&self, data_type: DataTypeId, rank: u64) -> Option<KeyParams> {
         let keys = self.key_spaces.get(data_type.index())?;
         let shared = keys.own.is_none() && !keys.dimensions.contains(&Dimension::Unique);
         let found = shared && rank < keys.ranks.items();
-        found.then(|| keys.params_of(keys.bijection.map(rank), 0, 0))
+        found.then(|| keys.params_of(keys.item_of(rank, Duration::ZERO), 0, 0))
     }
 
     /// How many of the `count` most popular keys of `data_type` there are to ask for: all of them, or of
@@ -187,7 +188,7 @@ enum Turn {
     Over,
 }
 
-/// One user, or one arrival. About 110 bytes.
+/// One user, or one arrival. About 130 bytes.
 #[derive(Clone, Debug)]
 pub struct User {
     traffic: Arc<Traffic>,
@@ -215,6 +216,8 @@ struct State {
     /// It ends after one journey or one request.
     is_arrival: bool,
     turn: Turn,
+    /// When its next step is, counted from the run's start.
+    moment: Duration,
 }
 
 impl User {
@@ -233,6 +236,7 @@ impl User {
             kind: traffic.kind_of(index),
             is_arrival: false,
             turn: Turn::Think,
+            moment: Duration::ZERO,
         };
         Self { traffic, state }
     }
@@ -254,6 +258,7 @@ impl User {
             kind: traffic.kind_of(owner.into()),
             is_arrival: true,
             turn: Turn::Ask,
+            moment: Duration::ZERO,
         };
         let routine = traffic.routine(state.kind);
         match routine.what {
@@ -265,6 +270,12 @@ impl User {
             }
         }
         Self { traffic, state }
+    }
+
+    /// It is `moment` now, counted from the run's start: by the schedule, not by when the user's turn
+    /// came. To be said before [`User::next`]: where keys drift, it decides which of them are popular.
+    pub fn at(&mut self, moment: Duration) {
+        self.state.moment = moment;
     }
 
     /// It went and comes back: it begins again with what every user does once, a new login, and leaves
@@ -373,13 +384,15 @@ impl State {
         Step::Request(Request {
             data_type,
             operation,
-            params: self.draw_key(traffic, data_type),
+            params: self.draw_key(traffic, data_type, operation == Operation::Put),
         })
     }
 
     /// Takes one step of a journey.
     fn take(&mut self, traffic: &Traffic, step: &JourneyStep) -> Step {
-        let mut params = self.draw_key(traffic, step.data_type);
+        // What is put under a remembered key was there before.
+        let puts_new = step.operation == Operation::Put && step.uses.is_empty();
+        let mut params = self.draw_key(traffic, step.data_type, puts_new);
         for used in &step.uses {
             if self.known >> used.value & 1 == 1
                 && let Some(value) = self.remembered.get(usize::from(used.value))
@@ -402,7 +415,7 @@ impl State {
         })
     }
 
-    fn draw_key(&mut self, traffic: &Traffic, data_type: DataTypeId) -> KeyParams {
+    fn draw_key(&mut self, traffic: &Traffic, data_type: DataTypeId, puts: bool) -> KeyParams {
         let bits = if self.is_arrival {
             ARRIVAL_REQUESTS_BITS
         } else {
@@ -411,7 +424,15 @@ impl State {
         let unique = (self.index << bits).wrapping_add(self.requests);
         self.requests += 1;
         match traffic.key_spaces.get(data_type.index()) {
-            Some(keys) => keys.draw(&mut self.stream, self.owner.into(), unique),
+            Some(keys) => {
+                let draw = Draw {
+                    user: self.owner.into(),
+                    unique,
+                    puts,
+                    moment: self.moment,
+                };
+                keys.draw(&mut self.stream, draw)
+            }
             None => KeyParams::default(),
         }
     }

@@ -35,7 +35,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn cachestorm(arguments: &[&str]) -> Command {
+pub(crate) fn cachestorm(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cachestorm"));
     command
         .args(arguments)
@@ -48,7 +48,7 @@ fn output(arguments: &[&str]) -> (i32, String, String) {
     told(cachestorm(arguments).output().expect("the command starts"))
 }
 
-fn told(output: Output) -> (i32, String, String) {
+pub(crate) fn told(output: Output) -> (i32, String, String) {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (
         output.status.code().unwrap_or(-1),
@@ -107,7 +107,7 @@ impl ShortRun {
 }
 
 /// How many processes work in `folder` or name it in their arguments.
-fn servers_in(folder: &Path) -> usize {
+pub(crate) fn servers_in(folder: &Path) -> usize {
     let folder = folder.to_str().expect("a plain path");
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return 0;
@@ -125,7 +125,7 @@ fn servers_in(folder: &Path) -> usize {
         .count()
 }
 
-fn wait(child: &mut Child, limit: Duration) -> i32 {
+pub(crate) fn wait(child: &mut Child, limit: Duration) -> i32 {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait().expect("a child of ours") {
@@ -139,7 +139,7 @@ fn wait(child: &mut Child, limit: Duration) -> i32 {
     }
 }
 
-async fn redis(policy: EvictionPolicy) -> ManagedRedis {
+pub(crate) async fn redis(policy: EvictionPolicy) -> ManagedRedis {
     let config = RedisConfig {
         maxmemory: None,
         policy,

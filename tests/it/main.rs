@@ -7,6 +7,8 @@ mod conformance;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod gates;
+#[cfg(test)]
 mod invalidation;
 #[cfg(test)]
 mod jobs;
@@ -26,6 +28,8 @@ mod rate_limit;
 mod remote;
 #[cfg(test)]
 mod resilience;
+#[cfg(test)]
+mod serve;
 #[cfg(test)]
 mod session_store;
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Sample, Schedule};
 use crate::seed::Seed;
 use crate::units::ByteSize;
+use crate::workload::size::ValueSizes;
 use crate::workload::user::{Traffic, User};
 use crate::workload::{
     Dimension, MixEntry, Popularity, Population, Step, UserKind, What, Workload,
@@ -52,10 +53,10 @@ fn traffic(think_time: &str) -> Arc<Traffic> {
             on_start: vec![(PRODUCT, Operation::Get)],
             what: What::Mix(vec![line(Operation::Get, 3.0), line(Operation::Put, 1.0)]),
         }],
-        populations: vec![Population {
-            dimensions: vec![Dimension::Cardinality(100)],
-            popularity: Popularity::Zipf { skew: 0.99 },
-        }],
+        populations: vec![Population::new(
+            vec![Dimension::Cardinality(100)],
+            Popularity::Zipf { skew: 0.99 },
+        )],
         sample: None,
     };
     Traffic::new(&workload, &policies(), Seed(42))
@@ -179,7 +180,7 @@ fn setup(users: u32, targets: Vec<String>, seconds: u64) -> Setup {
         ramp: half / 2,
         rhythm: None,
         request_timeout: Duration::from_secs(2),
-        value_sizes: vec![ByteSize(64)],
+        value_sizes: ValueSizes::constant(&[ByteSize(64)]),
         clock,
         schedule: Arc::new(schedule),
         sink: Arc::clone(&recorder) as Arc<dyn SampleSink>,

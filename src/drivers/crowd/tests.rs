@@ -14,7 +14,9 @@ use crate::engine::data_type::{DataType, DataTypeId, Key, Strategy};
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::instance::service::{Restarting, Served, Service, Serving};
 use crate::measure::PhaseKind;
+use crate::units::ByteSize;
 use crate::units::Ratio;
+use crate::workload::size::ValueSizes;
 use crate::workload::{Dimension, MixEntry, Popularity, Population, UserKind, What, Workload};
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
@@ -128,10 +130,10 @@ fn workload() -> Workload {
                 weight: 1.0,
             }]),
         }],
-        populations: vec![Population {
-            dimensions: vec![Dimension::Cardinality(USERS.into())],
-            popularity: Popularity::PerUser,
-        }],
+        populations: vec![Population::new(
+            vec![Dimension::Cardinality(USERS.into())],
+            Popularity::PerUser,
+        )],
     }
 }
 
@@ -159,7 +161,7 @@ fn run(ramp: Duration, rhythm: Option<Rhythm>, stopped_after: Option<Duration>) 
         ramp,
         rhythm,
         request_timeout: s(1),
-        value_sizes: vec![ByteSize(64)],
+        value_sizes: ValueSizes::constant(&[ByteSize(64)]),
         clock: clock.clone(),
         schedule: Arc::new(Schedule::new(
             START,

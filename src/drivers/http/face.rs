@@ -16,11 +16,12 @@ use http::header::{ETAG, HeaderMap, HeaderName};
 use http::{Method, StatusCode};
 
 use super::super::crowd::Call;
+use super::super::key_of;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::cache_status;
-use crate::units::ByteSize;
 use crate::workload::Request;
+use crate::workload::size::ValueSizes;
 use crate::workload::value::value;
 
 /// One request as it is sent, but for the host.
@@ -61,17 +62,21 @@ pub trait Face: Send + Sync + 'static {
 pub struct InstanceFace {
     /// What is stored.
     pub policies: Arc<PolicyTable>,
-    /// The size of the values to write, in the order of `policies`; a data type without one gets
-    /// empty values.
-    pub value_sizes: Vec<ByteSize>,
+    /// The size of the values to write; a data type without one gets empty values.
+    pub value_sizes: ValueSizes,
 }
 
 impl Face for InstanceFace {
     fn question(&self, call: &Call<'_>) -> Question {
         let operation = call.request.operation;
         let body = if operation == Operation::Put {
-            let size = self.value_sizes.get(call.request.data_type.index());
-            value(size.copied().unwrap_or_default(), call.user, call.sequence)
+            let data_type = call.request.data_type;
+            let constant = self.value_sizes.constant_of(data_type);
+            let size = constant.unwrap_or_else(|| {
+                let key = key_of(&self.policies, call.request);
+                self.value_sizes.of(data_type, &key)
+            });
+            value(size, call.user, call.sequence)
         } else {
             Bytes::new()
         };
@@ -168,7 +173,6 @@ fn version_of(etag: &str) -> Option<Version> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::key_of;
     use super::*;
     use std::time::Duration;
 

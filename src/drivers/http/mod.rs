@@ -182,6 +182,7 @@ impl<F: Face> Caller for HttpCaller<F> {
             .map(|version| (key_of(&self.policies, call.request), version));
         Sample {
             phase: call.phase,
+            user_kind: call.user_kind,
             data_type: call.request.data_type,
             operation,
             outcome,

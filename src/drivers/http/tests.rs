@@ -13,7 +13,7 @@ use crate::engine::data_type::{DataType, DataTypeId, KeyPattern, Strategy};
 use crate::engine::layer::Version;
 use crate::measure::PhaseId;
 use crate::units::ByteSize;
-use crate::workload::{KeyParams, Request};
+use crate::workload::{KeyParams, Request, UserKindId};
 
 const HIT: &str =
     "HTTP/1.1 200 OK\r\ncache-status: local; hit\r\netag: \"17\"\r\ncontent-length: 2\r\n\r\n{}";
@@ -34,7 +34,7 @@ fn caller(urls: &[&str], connections_max: usize, timeout: Duration) -> HttpCalle
     let policies = Arc::new(PolicyTable::new(vec![row]));
     let face = InstanceFace {
         policies: Arc::clone(&policies),
-        value_sizes: vec![ByteSize(8)],
+        value_sizes: crate::workload::size::ValueSizes::constant(&[ByteSize(8)]),
     };
     let to = HttpTargets {
         urls: urls.iter().map(|&url| url.to_owned()).collect(),
@@ -63,6 +63,7 @@ async fn ask_for(
         request: &request,
         user: 1,
         sequence: 2,
+        user_kind: UserKindId::default(),
         phase: PhaseId(0),
         intended_start: caller.clock.now(),
         waited: Duration::ZERO,

@@ -8,6 +8,7 @@ use super::*;
 use crate::engine::data_type::{DataType, Strategy as CacheStrategy};
 use crate::environment::{QueryCacheConfig, ServiceTime};
 use crate::units::ByteSize;
+use crate::workload::size::ValueSize;
 
 const CUSTOMER: DataTypeId = DataTypeId(0);
 const ACTIVITY: DataTypeId = DataTypeId(1);
@@ -48,7 +49,7 @@ fn table(prefilled: bool) -> TableConfig {
     TableConfig {
         read_time: constant(READ_TIME),
         write_time: constant(WRITE_TIME),
-        value_size: ByteSize(512),
+        value_size: ValueSize::Constant(ByteSize(512)),
         prefilled,
     }
 }

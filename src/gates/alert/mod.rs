@@ -9,6 +9,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub(super) use self::watch::worse;
 pub use self::watch::{EPISODES_MAX, Episode, Watch};
 use super::grammar::{Check, CheckError, Metric, Selector};
 
@@ -77,37 +78,66 @@ pub fn watched(metric: Metric) -> Option<&'static Watched> {
 /// cannot be seen in a window.
 pub fn check(text: &str) -> Result<Check, CheckError> {
     let check: Check = text.parse()?;
+    seen_in_window(&check, Who::Alert)?;
+    Ok(check)
+}
+
+/// Who looks at a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// An alert.
+    Alert,
+    /// A windowed gate, which can be narrowed to a phase beside what the table says.
+    Gate,
+}
+
+/// Whether `check` is about something that a window shows.
+pub(super) fn seen_in_window(check: &Check, who: Who) -> Result<(), CheckError> {
     let name = check.metric.info().name;
     let Some(row) = watched(check.metric) else {
         let all: Vec<&str> = WATCHED.iter().map(|row| row.name).collect();
-        let at = text.find(name).unwrap_or(0);
+        let all = all.join(", ");
         return Err(CheckError {
-            at,
-            message: format!(
-                "an alert cannot watch {name}, only a gate can judge it; alerts watch {}",
-                all.join(", ")
-            ),
+            at: check.text.find(name).unwrap_or(0),
+            message: match who {
+                Who::Alert => format!(
+                    "an alert cannot watch {name}, only a gate can judge it; alerts watch {all}"
+                ),
+                Who::Gate => format!(
+                    "a window does not show {name}; leave the window out, or judge one of {all}"
+                ),
+            },
         });
     };
-    let refused = check
-        .selectors
-        .given()
-        .find(|selector| !row.selectors.contains(selector));
-    let Some(refused) = refused else {
-        return Ok(check);
+    let takes = |selector: Selector| {
+        row.selectors.contains(&selector) || (who == Who::Gate && selector == Selector::Phase)
     };
-    let takes: Vec<&str> = row.selectors.iter().map(|s| s.name()).collect();
-    let takes = match takes.len() {
+    let mut given = check.selectors.given();
+    let Some(refused) = given.find(|selector| !takes(*selector)) else {
+        return Ok(());
+    };
+    let known: Vec<&str> = Selector::ALL
+        .into_iter()
+        .filter(|selector| takes(*selector) && check.metric.info().selectors.contains(selector))
+        .map(Selector::name)
+        .collect();
+    let known = match known.len() {
         0 => "none".to_owned(),
-        _ => takes.join(", "),
+        _ => known.join(", "),
     };
-    let selectors_at = text.find('{').unwrap_or(0);
-    let at = text[selectors_at..].find(refused.name()).unwrap_or(0) + selectors_at;
-    let refused = refused.name();
+    let selectors_at = check.text.find('{').unwrap_or(0);
+    let at = check.text[selectors_at..].find(refused.name());
+    let (refused, place) = (
+        refused.name(),
+        match who {
+            Who::Alert => "an alert",
+            Who::Gate => "a window",
+        },
+    );
     Err(CheckError {
-        at,
+        at: at.unwrap_or(0) + selectors_at,
         message: format!(
-            "in an alert {name} cannot be narrowed by {refused}; there it takes {takes}"
+            "in {place} {name} cannot be narrowed by {refused}; there it takes {known}"
         ),
     })
 }

@@ -127,7 +127,7 @@ impl Watch {
 }
 
 /// Which of the two is farther beyond the target.
-fn worse(check: &Check, one: f64, other: f64) -> f64 {
+pub(in crate::gates) fn worse(check: &Check, one: f64, other: f64) -> f64 {
     let target = check.target.value;
     match check.comparison {
         Comparison::Below | Comparison::AtMost => one.min(other),

@@ -283,6 +283,7 @@ fn set(
         Selector::DataType => selectors.data_type = Some(value.to_owned()),
         Selector::Phase => selectors.phase = Some(value.to_owned()),
         Selector::Alert => selectors.alert = Some(value.to_owned()),
+        Selector::UserKind => selectors.user_kind = Some(value.to_owned()),
         Selector::Operation => {
             let all = Operation::ALL.map(|operation| (operation.name(), operation));
             selectors.operation = Some(pick(at, "operation", value, &all)?);

@@ -45,6 +45,7 @@ impl fmt::Display for Selectors {
             ("layer", self.layer.map(|l| l.name().to_owned())),
             ("phase", self.phase.as_deref().map(quoted)),
             ("alert", self.alert.as_deref().map(quoted)),
+            ("kind", self.user_kind.as_deref().map(quoted)),
         ];
         let set: Vec<String> = parts
             .into_iter()

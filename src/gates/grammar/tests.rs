@@ -143,13 +143,13 @@ fn errors_about_selectors_point_and_suggest() {
     hit_ratio{datatype=customer} >= 95%
               ^ there is no selector datatype; did you mean data_type?
     hit_ratio{operation=get} >= 95%
-              ^ hit_ratio cannot be narrowed by operation; hit_ratio takes data_type, layer, phase
+              ^ hit_ratio cannot be narrowed by operation; hit_ratio takes data_type, layer, phase, kind
     hit_ratio{layer=origin} >= 95%
                     ^ the origin is no cache and has no hit ratio; the layers that have one are edge, local, remote
     dropped{phase=steady} == 0
             ^ dropped cannot be narrowed by phase; dropped takes none
     hit_ratio{colour=red} >= 95%
-              ^ there is no selector colour; hit_ratio takes data_type, layer, phase
+              ^ there is no selector colour; hit_ratio takes data_type, layer, phase, kind
     hit_ratio{} extra >= 95%
                 ^ expected one of < <= > >= == != and a target, found 'e'
     hit_ratio{data_type customer} >= 95%
@@ -161,7 +161,7 @@ fn errors_about_selectors_point_and_suggest() {
     hit_ratio{data_type=a, data_type=b} >= 95%
                            ^ data_type stands twice; a gate takes one
     hit_ratio{data_type=a,} >= 95%
-                          ^ expected a selector, found '}'; hit_ratio takes data_type, layer, phase
+                          ^ expected a selector, found '}'; hit_ratio takes data_type, layer, phase, kind
     hit_ratio{data_type=a phase=b} >= 95%
                           ^ expected ',' or '}' after the value of data_type, found 'p'
     p95(response_time){outcome=stale} < 1s
@@ -351,6 +351,7 @@ fn any_check() -> impl Strategy<Value = Check> {
                         takes(Selector::Layer)
                             && !(*layer == Layer::Origin && row.name == "hit_ratio")
                     }),
+                    user_kind: phase.clone().filter(|_| takes(Selector::UserKind)),
                     alert: phase.clone().filter(|_| takes(Selector::Alert)),
                     phase: phase.filter(|_| takes(Selector::Phase)),
                 },

@@ -8,6 +8,7 @@ use crate::engine::layer::{Layer, Operation, Version, is_hit};
 use crate::measure::PhaseKind;
 use crate::measure::query::{Phases, Query};
 use crate::seed::mix;
+use crate::workload::UserKindId;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
@@ -78,6 +79,7 @@ pub(crate) fn sample(n: u64, data_type: u8) -> Sample {
     let (outcome, layer) = pick(&ENDS, bits(4));
     Sample {
         phase: PhaseId(phase),
+        user_kind: UserKindId((bits(10) % 3) as u8),
         data_type: DataTypeId(data_type.into()),
         operation: pick(&[Operation::Get, Operation::Get, Operation::Put], bits(5)),
         outcome,
@@ -117,6 +119,7 @@ fn any_query() -> impl Strategy<Value = Query> {
     ];
     (
         phases,
+        prop::option::of((0_u8..3).prop_map(UserKindId)),
         prop::option::of((0..u16::from(TYPES)).prop_map(DataTypeId)),
         prop::option::of(prop::sample::select(Operation::ALL.to_vec())),
         prop::option::of(prop::sample::select(Outcome::ALL.to_vec())),
@@ -124,8 +127,9 @@ fn any_query() -> impl Strategy<Value = Query> {
         prop::option::of(any::<bool>()),
     )
         .prop_map(
-            |(phases, data_type, operation, outcome, layer, hit)| Query {
+            |(phases, user_kind, data_type, operation, outcome, layer, hit)| Query {
                 phases,
+                user_kind,
                 data_type,
                 operation,
                 outcome,
@@ -143,6 +147,7 @@ fn wanted(query: &Query, sample: &Sample) -> bool {
         Phases::Only(id) => sample.phase == id,
     };
     let others = [
+        query.user_kind.is_some_and(|id| id != sample.user_kind),
         query.data_type.is_some_and(|id| id != sample.data_type),
         query.operation.is_some_and(|op| op != sample.operation),
         query

@@ -40,10 +40,10 @@ struct Counted {
 
 impl Case {
     fn population(&self) -> Population {
-        Population {
-            dimensions: vec![Dimension::Cardinality(self.keys)],
-            popularity: Popularity::Zipf { skew: self.skew },
-        }
+        Population::new(
+            vec![Dimension::Cardinality(self.keys)],
+            Popularity::Zipf { skew: self.skew },
+        )
     }
 
     fn ttl(&self) -> Duration {

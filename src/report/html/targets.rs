@@ -44,6 +44,17 @@ pub(crate) fn subject(check: &str) -> Option<Subject<'_>> {
     })
 }
 
+/// The targets of `metric` that every window must hold, with their function.
+pub(crate) fn windowed<'r>(
+    report: &'r Report,
+    metric: &'r str,
+) -> impl Iterator<Item = (&'r str, &'r GateResult)> {
+    report.gates.iter().filter_map(move |gate| {
+        let found = subject(&gate.check)?;
+        (found.metric == metric && gate.windows.is_some()).then_some((found.function, gate))
+    })
+}
+
 /// The targets of `metric` over everything, with their function.
 pub(crate) fn overall<'r>(
     report: &'r Report,
@@ -51,7 +62,8 @@ pub(crate) fn overall<'r>(
 ) -> impl Iterator<Item = (&'r str, &'r GateResult)> {
     report.gates.iter().filter_map(move |gate| {
         let found = subject(&gate.check)?;
-        (found.metric == metric && found.selectors.is_empty()).then_some((found.function, gate))
+        let over_all = found.selectors.is_empty() && gate.windows.is_none();
+        (found.metric == metric && over_all).then_some((found.function, gate))
     })
 }
 
@@ -63,7 +75,9 @@ pub(crate) fn of_data_type<'r>(
 ) -> Option<&'r GateResult> {
     report.gates.iter().find(|gate| {
         subject(&gate.check).is_some_and(|found| {
-            found.metric == metric && found.selectors == [("data_type", data_type)]
+            gate.windows.is_none()
+                && found.metric == metric
+                && found.selectors == [("data_type", data_type)]
         })
     })
 }

@@ -57,6 +57,7 @@ impl<'r> Timeline<'r> {
                     .collect(),
                 jobs_s: report.jobs.iter().take(MARKS_MAX).map(|j| j.at_s).collect(),
                 alerts_s: Vec::new(),
+                losses_s: Vec::new(),
             }
         };
         let alerts = report.alerts.iter().take(MARKS_MAX);

@@ -8,6 +8,7 @@ use super::figures::{Section, sections};
 use super::table::{Cell, Table};
 use super::{targets, words};
 use crate::gates::Verdict;
+use crate::report::digest::{observed, within};
 use crate::report::model::{GateResult, Report};
 use crate::report::words::driver;
 use crate::units::thousands;
@@ -37,6 +38,8 @@ pub(crate) struct Page {
     pub targets: Vec<TargetRow>,
     /// The data types.
     pub data_types: Table,
+    /// The kinds of users, if there are several.
+    pub user_kinds: Table,
     /// The pictures.
     pub sections: Vec<Section>,
     /// The command that makes the same run.
@@ -77,6 +80,8 @@ pub(crate) struct TargetRow {
     pub check: String,
     /// What is wanted.
     pub target: String,
+    /// In which part of the run; empty for all that is judged.
+    pub within: String,
     /// What was observed.
     pub observed: String,
     /// On how many samples.
@@ -101,6 +106,7 @@ impl Page {
             tiles: tiles(report),
             targets: target_rows(&report.gates),
             data_types: data_types(report),
+            user_kinds: facts::user_kinds(report),
             sections: sections(report),
             command: facts::command(report),
             times_depend: times_depend(&report.time),
@@ -156,6 +162,15 @@ fn verdict_note(gates: &[GateResult]) -> String {
 fn cautions(report: &Report) -> Vec<String> {
     let validity = &report.validity;
     let mut cautions = Vec::new();
+    if let Some(ended) = &report.ended_early {
+        cautions.push(words::sentence(&format!(
+            "the run was ended at {} of {}, because {} was lost: only what was measured until then is \
+             here",
+            words::seconds(ended.at_s),
+            words::seconds(ended.planned_s),
+            ended.gates.join(", ")
+        )));
+    }
     if validity.interrupted {
         cautions.push("The run was interrupted: only what was measured until then is here.".into());
     }
@@ -351,7 +366,8 @@ fn target_rows(gates: &[GateResult]) -> Vec<TargetRow> {
             source: gate.source.clone(),
             check: gate.check.clone(),
             target: gate.target.clone(),
-            observed: gate.observed.clone(),
+            within: within(gate),
+            observed: observed(gate),
             samples: thousands(gate.samples),
             note: gate.note.clone(),
         })

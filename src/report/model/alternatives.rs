@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GateResult, Improvement, OracleResult, Stampede, WarmingResult};
+use super::{EndedEarly, GateResult, Improvement, OracleResult, Stampede, WarmingResult};
 use crate::gates::Verdict;
 use crate::measure::{Staleness, Summary};
 
@@ -115,6 +115,9 @@ pub struct VariantResult {
     pub oracles: BTreeMap<String, OracleResult>,
     /// Every target, as judged of this variant.
     pub gates: Vec<GateResult>,
+    /// How a target ended it before its plan was done; `null` if none did.
+    #[serde(default)]
+    pub ended_early: Option<EndedEarly>,
     /// What those come to.
     pub verdict: Verdict,
     /// Why its measurement cannot be trusted; empty if it can.

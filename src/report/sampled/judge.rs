@@ -19,7 +19,9 @@ pub fn judge_again(shown: &mut Report, gates: &[Gate], samples: &[Report]) {
     };
     for (at, (gate, result)) in gates.iter().zip(&mut shown.gates).enumerate() {
         let undecided = result.verdict == Verdict::Inconclusive;
-        match estimate_of(&gate.check, sampling) {
+        // There is no estimate of the worst window.
+        let estimate = estimate_of(&gate.check, sampling).filter(|_| gate.window.is_none());
+        match estimate {
             Some(figure) if !undecided => by_estimate(&gate.check, figure, result),
             _ => {
                 let judged = samples.iter().filter_map(|sample| sample.gates.get(at));
@@ -96,11 +98,7 @@ mod tests {
     use crate::report::fixture::sampled_report;
 
     fn gate(check: &str) -> Gate {
-        Gate {
-            name: check.to_owned(),
-            source: String::new(),
-            check: check.parse().expect(check),
-        }
+        Gate::plain(check.parse().expect(check))
     }
 
     /// The gates as told after a sample alone said `verdicts`, the first of them the one that is shown.

@@ -32,6 +32,11 @@ pub fn to_whole(report: &mut Report, sampling: &Sampling, whole: Whole) {
             [&mut row.staleness_ms.checked, &mut row.staleness_ms.stale],
         );
     }
+    for kind in &mut report.user_kinds {
+        counts(share, [&mut kind.requests, &mut kind.errors]);
+        rates(share, [&mut kind.rate_per_s]);
+        connections(share, &mut kind.users, sampling.users_total);
+    }
     for layer in report.layers.values_mut() {
         counts(
             share,

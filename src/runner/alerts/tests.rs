@@ -1,10 +1,10 @@
 //! What a window shows.
 
 use super::*;
-use crate::clock::Clock;
-use crate::engine::data_type::{DataType, Strategy};
+use crate::clock::{Clock, Timestamp};
+use crate::engine::data_type::{DataType, DataTypeId, Strategy};
 use crate::engine::event::{Event, Unobserved};
-use crate::engine::layer::{Operation, Outcome};
+use crate::engine::layer::{Layer, Operation, Outcome};
 use crate::environment::database::{DatabaseStats, FlightStats};
 use crate::environment::instance::metrics::InstanceMetrics;
 use crate::environment::redis_info::RedisInfo;
@@ -13,6 +13,7 @@ use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseId, PhaseKind, Sample};
 use crate::runner::redis_server::RedisReading;
 use crate::runner::scale::Scale;
+use crate::workload::UserKindId;
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
 
@@ -178,6 +179,7 @@ fn sample(second: u64, data_type: u16, outcome: Outcome, layer: Layer) -> Sample
     let began = finished - Duration::from_millis(200);
     Sample {
         phase: PhaseId(0),
+        user_kind: UserKindId::default(),
         data_type: DataTypeId(data_type),
         operation: Operation::Get,
         outcome,

@@ -1,7 +1,9 @@
 //! From what was measured to the report: every number in its place, every gate judged.
 
 mod alerts;
+mod gates;
 mod jobs;
+mod kinds;
 mod parts;
 mod stores;
 mod timeseries;
@@ -17,13 +19,13 @@ use super::pass::PassResult;
 use super::variants::Measured;
 use super::{House, Passes, Time};
 use crate::clock::Timestamp;
-use crate::gates::judge::{Judged, judge, overall};
+use crate::gates::judge::{judge, overall};
 use crate::measure::event_log::LogHash;
 use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
-    Baseline, EnvironmentInfo, EventLogResult, GateResult, Improvement, Report, SCHEMA_VERSION,
-    ScenarioInfo, Tool, TraceResult, Validity,
+    Baseline, EnvironmentInfo, EventLogResult, Improvement, Report, SCHEMA_VERSION, ScenarioInfo,
+    Tool, TraceResult, Validity,
 };
 use crate::scenario::plan::Plan;
 use crate::workload::trace::TraceFormat;
@@ -44,11 +46,10 @@ pub(super) fn report(
     // The main variant's verdict stands, but the run did not come to its end.
     validity.interrupted |= variants::interrupted(measured);
     let variants = variants::results((plan, house), passes, measured, baseline.as_ref());
+    let scale = house.scale(None);
     let evidence = RunEvidence {
-        after,
         improvement,
-        has_store: passes.has_store(),
-        scale: &house.scale(None),
+        ..RunEvidence::of(after, passes.has_store(), &scale)
     };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     Report {
@@ -75,6 +76,7 @@ pub(super) fn report(
         phases: parts::phases(after, plan.traffic.driver),
         trace: trace(plan, after),
         data_types: parts::data_types(after),
+        user_kinds: kinds::results(after),
         layers: parts::layers(plan, after),
         origin: parts::origin(plan, after),
         stampede: parts::stampede(after),
@@ -90,7 +92,8 @@ pub(super) fn report(
         baseline,
         improvement,
         verdict: overall(&judged, validity.valid),
-        gates: judged.iter().map(gate_result).collect(),
+        gates: gates::results(&judged, after),
+        ended_early: gates::ended_early(after),
         variants,
         validity,
         timeseries_interval_s: after.measurements.row_width_s(),
@@ -160,6 +163,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         users_planned: plan.traffic.users_live_wanted(),
         users_live_max: measurements.users_live_max(),
         interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
+        ended_by_gate: after.observed.gates.ended.is_some(),
         redis_died: passes
             .before
             .as_ref()
@@ -263,22 +267,4 @@ fn improvement(before: &Baseline, after: &PassResult) -> Option<Improvement> {
         response_time_p95_reduction: reduction(before.response_time_us.p95, times.p95)?,
         origin_query_reduction: reduction(before.origin_queries_per_request, origin)?,
     })
-}
-
-fn gate_result(judged: &Judged<'_>) -> GateResult {
-    let check = &judged.gate.check;
-    let value = judged.observation.value;
-    GateResult {
-        name: judged.gate.name.clone(),
-        source: judged.gate.source.clone(),
-        check: check.text.clone(),
-        target: check.target_text(),
-        observed: value.map_or_else(|| "–".to_owned(), |value| check.format_value(value)),
-        observed_value: value,
-        target_value: check.target.value,
-        unit: check.unit().name().to_owned(),
-        samples: judged.observation.samples,
-        verdict: judged.verdict,
-        note: judged.note.clone(),
-    }
 }

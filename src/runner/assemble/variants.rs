@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{improvement, parts, validity};
+use super::{gates, improvement, parts, validity};
 use crate::engine::layer::{Layer, Operation};
 use crate::gates::Verdict;
 use crate::gates::judge::{Evidence, Observation, judge, overall};
@@ -46,11 +46,10 @@ fn result(
     let improvement = baseline.and_then(|baseline| improvement(baseline, pass));
     let validity = validity(plan, passes, &house.time);
     let name = variant.plan.as_ref().map(|_| &*variant.name);
+    let scale = house.scale(name);
     let evidence = RunEvidence {
-        after: pass,
         improvement,
-        has_store: passes.has_store(),
-        scale: &house.scale(name),
+        ..RunEvidence::of(pass, passes.has_store(), &scale)
     };
     let judged = judge(&plan.gates, &evidence, validity.valid);
     let requests = parts::requests(pass);
@@ -83,7 +82,8 @@ fn result(
         improvement,
         oracles: parts::oracles(plan, passes),
         verdict: overall(&judged, validity.valid),
-        gates: judged.iter().map(super::gate_result).collect(),
+        gates: gates::results(&judged, pass),
+        ended_early: gates::ended_early(pass),
         invalid: validity.reasons,
         warnings: validity.warnings,
         ..nothing(variant)
@@ -106,7 +106,7 @@ fn not_run(variant: &Variant, plan: &Plan, error: &RunError) -> VariantResult {
     let reason = text.lines().next().unwrap_or_default();
     VariantResult {
         not_run: Some(reason.to_owned()),
-        gates: judged.iter().map(super::gate_result).collect(),
+        gates: judged.iter().map(gates::unseen).collect(),
         invalid: vec![format!("it was not run: {reason}")],
         ..nothing(variant)
     }
@@ -141,6 +141,7 @@ fn nothing(variant: &Variant) -> VariantResult {
         improvement: None,
         oracles: BTreeMap::new(),
         gates: Vec::new(),
+        ended_early: None,
         verdict: Verdict::Inconclusive,
         invalid: Vec::new(),
         warnings: Vec::new(),

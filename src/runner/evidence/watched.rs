@@ -7,10 +7,13 @@ use crate::gates::grammar::Check;
 use crate::gates::judge::Observation;
 use crate::gates::metric::Scalar;
 use crate::measure::PhaseKind;
+use crate::measure::query::Query;
 
 impl RunEvidence<'_> {
-    pub(super) fn of_watch(&self, scalar: Scalar, check: &Check) -> Observation {
-        let judged = &self.after.observed.looks.judged;
+    pub(super) fn of_watch(&self, scalar: Scalar, (check, query): (&Check, &Query)) -> Observation {
+        let Some(judged) = self.looks(query) else {
+            return NOTHING;
+        };
         let samples = judged.looks;
         match scalar {
             Scalar::RedisUp if !self.has_store => NOTHING,
@@ -25,7 +28,7 @@ impl RunEvidence<'_> {
     /// of the alert that saw least.
     fn alerts_fired(&self, check: &Check) -> Observation {
         let named = |alert: &Alert| check.alert().is_none_or(|name| name == alert.name);
-        let alerts = self.after.observed.alerts.iter();
+        let alerts = self.alerts.iter();
         let watched: Vec<&Watch> = alerts
             .filter(|(alert, _)| named(alert))
             .map(|(_, watch)| watch)
@@ -43,7 +46,7 @@ impl RunEvidence<'_> {
 
     /// From when to when each phase lasted that the check is about.
     fn phases(&self, check: &Check) -> Vec<(Timestamp, Timestamp)> {
-        let schedule = self.after.measurements.schedule();
+        let schedule = self.measurements.schedule();
         let phases = schedule.iter().map(|(_, phase)| phase);
         let chosen = phases.filter(|phase| match check.phase() {
             Some(name) => phase.name == name,

@@ -10,7 +10,9 @@ use crate::measure::PhaseKind;
 use crate::scenario::jobs::Keys;
 use crate::scenario::{Overrides, parse};
 use crate::seed::Seed;
+use crate::units::ByteSize;
 use crate::workload::sampling::{KeySample, Share};
+use crate::workload::size::ValueSizes;
 use crate::workload::{Dimension, MixEntry, Popularity, Population, UserKind, Workload};
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
@@ -101,13 +103,15 @@ impl Scene {
 }
 
 fn traffic(policies: &PolicyTable, sample: Option<KeySample>) -> Arc<Traffic> {
-    let population = |dimensions: &[u64]| Population {
-        dimensions: dimensions
-            .iter()
-            .copied()
-            .map(Dimension::Cardinality)
-            .collect(),
-        popularity: Popularity::Uniform,
+    let population = |dimensions: &[u64]| {
+        Population::new(
+            dimensions
+                .iter()
+                .copied()
+                .map(Dimension::Cardinality)
+                .collect(),
+            Popularity::Uniform,
+        )
     };
     let workload = Workload {
         sample,
@@ -185,7 +189,7 @@ fn run_sampled(
         services: services.into(),
         traffic: traffic(&policies, sample),
         policies,
-        value_sizes: vec![ByteSize(128), ByteSize(16)],
+        value_sizes: ValueSizes::constant(&[ByteSize(128), ByteSize(16)]),
         operation_limit: ms(500),
         restart_limit: ms(2_000),
         at_once: AT_ONCE,
@@ -424,7 +428,7 @@ fn a_plan_is_carried_out() {
     let jobs = Jobs::new(&plan, Vec::new(), &traffic, &Clock::real(), &schedule);
     assert_eq!(jobs.planned, plan.jobs);
     assert_eq!(jobs.restart_limit, RESTART_LIMIT + ms(30_000));
-    assert_eq!(jobs.value_sizes.len(), plan.policies.len());
+    assert_eq!(jobs.value_sizes.count(), plan.policies.len());
     assert_eq!(jobs.none().planned, []);
     let mut sampled = plan;
     let share = Share::new(1, 30).expect("a share");

@@ -75,7 +75,7 @@ fn a_short_run_keeps_a_reading_of_every_second() {
     for second in 1..=400 {
         assert!(kept.is_due(Duration::from_secs(second)));
         assert!(!kept.is_due(Duration::from_millis(second * 1_000 - 1)));
-        kept.take(reading(second, None), false);
+        kept.take(reading(second, None), None, false);
     }
     let all: Vec<u64> = (1..=400).collect();
     assert_eq!(seconds(kept.rows()), all);
@@ -91,7 +91,7 @@ fn a_long_run_keeps_a_reading_of_every_row_and_those_of_the_last_minutes() {
         let step = if watched { 1 } else { 300 };
         for second in (step..=3 * 86_400).step_by(step as usize) {
             assert!(kept.is_due(Duration::from_secs(second)));
-            kept.take(reading(second, None), true);
+            kept.take(reading(second, None), None, true);
             assert!(kept.recent.len() <= 2 * 303, "{}", kept.recent.len());
             if second.is_multiple_of(86_400) {
                 held.push((kept.rows.len(), kept.recent.len()));
@@ -109,7 +109,7 @@ fn a_long_run_keeps_a_reading_of_every_row_and_those_of_the_last_minutes() {
 fn the_last_row_is_as_long_as_it_came() {
     let mut kept = Readings::new(Pace::of(&schedule(24), true, true));
     for second in 1..=150 {
-        kept.take(reading(second, None), false);
+        kept.take(reading(second, None), None, false);
     }
     assert_eq!(seconds(kept.rows()), [60, 120, 150]);
 }
@@ -132,7 +132,7 @@ proptest! {
                 redis(at, "x", (evicted, used, clients))
             });
             all.extend(redis.clone());
-            kept.take(reading(second, redis), true);
+            kept.take(reading(second, redis), None, true);
         }
         let judged = &kept.judged;
         prop_assert_eq!(judged.looks, looks.len() as u64);

@@ -33,16 +33,14 @@ pub(super) fn build(
         let file = file.as_ref().map(|file| &file.value);
         let alert = file.and_then(|file| build_one(file, names, source, errors));
         if let Some(file) = file {
-            let (name, check) = (&file.name, &file.check);
-            only_once(
-                &mut seen,
-                &Titled {
-                    what: "alert",
-                    name,
-                    check,
-                },
-                errors,
-            );
+            let titled = Titled {
+                what: "alert",
+                name: &file.name,
+                check: &file.check,
+            };
+            if let Some((name, place)) = titled.named() {
+                only_once(&mut seen, ("alert", name, place), errors);
+            }
         }
         built.push(alert);
     }
@@ -72,7 +70,10 @@ fn build_one(file: &AlertFile, names: &Names, source: &str, errors: &mut Errors)
     let from = file.source.or(Arc::default());
     let hold = Some(Duration::ZERO);
     let hold = span("for", &file.hold, hold, Duration::ZERO..=HOLD_MAX, errors);
-    let window = window(&file.window, errors);
+    let window = match file.window {
+        Field::Absent => Some(WINDOW_DEFAULT),
+        _ => window(&file.window, errors),
+    };
     let written = file.check.given()?;
     let check = match alert::check(&written.value) {
         Ok(check) => check,
@@ -100,9 +101,8 @@ fn build_one(file: &AlertFile, names: &Names, source: &str, errors: &mut Errors)
 }
 
 /// In whole seconds, because a window is made of seconds.
-fn window(field: &Field<Span>, errors: &mut Errors) -> Built<Duration> {
-    let default = Some(WINDOW_DEFAULT);
-    let window = span("window", field, default, WINDOW_MIN..=WINDOW_MAX, errors)?;
+pub(super) fn window(field: &Field<Span>, errors: &mut Errors) -> Built<Duration> {
+    let window = span("window", field, None, WINDOW_MIN..=WINDOW_MAX, errors)?;
     if window.subsec_nanos() == 0 {
         return Some(window);
     }

@@ -7,18 +7,18 @@ use super::super::decode::{Entry, Field, List, Located, Switch};
 use super::super::diagnostics::{Diagnostic, Errors, Place};
 use super::super::file::protection::ProtectionFile;
 use super::super::file::{DataTypeFile, File, ResilienceFile, ServiceTimeFile};
-use super::super::resolved;
+pub(super) use super::operations::Names;
 use super::{
-    Built, MS, TIMEOUT_MAX, TTL_MAX, check_name, limit, population, protection, sliding, span,
-    span_within,
+    Built, MS, TIMEOUT_MAX, TTL_MAX, check_name, limit, operations, population, protection,
+    sliding, span, span_within, value_size,
 };
 use crate::engine::data_type::{DataType, Invalidation, KeyPattern, Strategy};
 use crate::environment::{ServiceTime, TableConfig};
 use crate::units::{ByteSize, Ratio, Span};
 use crate::workload::Population;
+use crate::workload::size::ValueSize;
 
 const DATA_TYPES_MAX: usize = 1_000;
-const VALUE_SIZE_MAX: ByteSize = ByteSize(64 << 20);
 /// With more, a TTL could shrink to nothing.
 const TTL_JITTER_MAX: Ratio = Ratio(0.9);
 /// A counter has no row in the origin.
@@ -26,10 +26,6 @@ const NO_TIME: ServiceTime = ServiceTime {
     median: Duration::ZERO,
     p99: Duration::ZERO,
 };
-
-/// What is known of the data types by name, wrong ones included, so that a mistake in one is not
-/// told again by all who name it.
-pub(super) type Names = Vec<(Arc<str>, Option<Strategy>)>;
 
 /// The data types, in three tables side by side.
 #[derive(Default)]
@@ -47,17 +43,11 @@ struct Defaults<'f> {
     negative_ttl: Built<Option<Duration>>,
 }
 
-/// The names and strategies of the data types.
+/// The names, strategies and operations of the data types.
 pub(super) fn names(file: &File) -> Names {
     let data_types = file.data_types.value().map(|map| map.0.as_slice());
-    data_types
-        .unwrap_or_default()
-        .iter()
-        .map(|(name, data_type)| {
-            let strategy = data_type.as_ref().and_then(|d| d.value.strategy.value());
-            (name.value.clone(), strategy.copied())
-        })
-        .collect()
+    let data_types = data_types.unwrap_or_default().iter();
+    Names::of(data_types.map(|(name, file)| (name, file.as_ref().map(|file| &file.value))))
 }
 
 /// Builds every data type.
@@ -158,13 +148,14 @@ fn build_one(
     let invalidation = file.invalidation.or(Invalidation::default());
     let protection = protection::build(&file.protection, defaults.protection, errors);
     let population = population::build(name, file, users, errors);
+    let split = operations::build(name, file, errors);
     let table = match counter {
         Some(true) => {
             refuse_values(name, file, errors);
             Some(TableConfig {
                 read_time: NO_TIME,
                 write_time: NO_TIME,
-                value_size: ByteSize(0),
+                value_size: ValueSize::Constant(ByteSize(0)),
                 prefilled: false,
             })
         }
@@ -172,6 +163,7 @@ fn build_one(
         None => None,
     };
     let is_counter = counter?;
+    split?;
     let mut protection = protection?;
     if sliding.flatten().is_some() {
         sliding::put_an_end_to(&mut protection);
@@ -347,15 +339,7 @@ fn build_table(
             );
         }
     }
-    let value_size = file.value_size.given().and_then(|size| {
-        if (ByteSize(1)..=VALUE_SIZE_MAX).contains(&size.value) {
-            return Some(size.value);
-        }
-        let message = format!("`value_size` cannot be {}", resolved::size(size.value));
-        let advice = format!("from 1B up to {}", resolved::size(VALUE_SIZE_MAX));
-        errors.push(Diagnostic::new(&size.place, message).label(advice));
-        None
-    });
+    let value_size = value_size::build(&file.value_size, errors);
     let unique = population::has_unique(file);
     let prefilled = file.prefilled.or(!unique);
     if let Some(given) = file.prefilled.given()

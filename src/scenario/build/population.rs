@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::decode::{Field, Located, Map};
+use super::super::decode::{Located, Map};
 use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
-use super::super::file::{DataTypeFile, DimensionFile, PopularityFile, PopulationFile};
-use super::Built;
+use super::super::file::{DataTypeFile, DimensionFile, PopulationFile};
+use super::{Built, popularity};
 use crate::engine::data_type::KeyPattern;
 use crate::units::thousands;
 use crate::workload::{Dimension, KEY_PARAMS_MAX, Popularity, Population};
@@ -31,7 +31,8 @@ pub(super) fn build(
     users: Option<u32>,
     errors: &mut Errors,
 ) -> Built<Population> {
-    let popularity = build_popularity(&file.popularity, errors);
+    let built = popularity::build(&file.popularity, errors);
+    let popularity = built.as_ref().map(|built| &built.popularity);
     let key = file.key.given()?;
     let params: Vec<&str> = key.value.params().collect();
     if params.len() > KEY_PARAMS_MAX {
@@ -42,7 +43,7 @@ pub(super) fn build(
         errors.push(Diagnostic::new(&key.place, message));
         return None;
     }
-    let per_user = popularity == Some(Popularity::PerUser);
+    let per_user = popularity == Some(&Popularity::PerUser);
     // The one parameter that may be left out: users bring their own number. Perhaps it is what a
     // wrong popularity meant.
     let may_be_left_out = per_user || popularity.is_none();
@@ -73,27 +74,14 @@ pub(super) fn build(
     if per_user {
         check_per_user(name, &dimensions, users?, place, errors)?;
     }
+    let one_hit = popularity::one_hit(file, &dimensions, popularity?, errors);
+    let built = built?;
     Some(Population {
         dimensions,
-        popularity: popularity?,
+        popularity: built.popularity,
+        drift: built.drift,
+        one_hit: one_hit?,
     })
-}
-
-fn build_popularity(field: &Field<PopularityFile>, errors: &mut Errors) -> Built<Popularity> {
-    match field.or(PopularityFile::Uniform)? {
-        PopularityFile::Uniform => Some(Popularity::Uniform),
-        PopularityFile::PerUser => Some(Popularity::PerUser),
-        PopularityFile::Zipf(skew) => {
-            let skew = skew.given()?;
-            if (0.0..=100.0).contains(&skew.value) {
-                return Some(Popularity::Zipf { skew: skew.value });
-            }
-            let message = format!("a Zipf skew cannot be {}", skew.value);
-            let advice = "0 is uniform, 0.99 usual, 100 the most";
-            errors.push(Diagnostic::new(&skew.place, message).label(advice));
-            None
-        }
-    }
 }
 
 /// The parameter that is the user's own number where keys are per user: the first that is no

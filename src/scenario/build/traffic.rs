@@ -8,8 +8,8 @@ use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
 use super::super::file::{PhaseFile, TrafficFile};
 use super::super::plan::{Driver, PhasePlan, TrafficPlan};
 use super::super::yaml::short;
-use super::data_types::Names;
 use super::kinds::{Known, Users};
+use super::operations::{Names, Split};
 use super::{
     Built, MS, PHASE_MAX, TIMEOUT_MAX, arrivals, check_name, count, kinds, rhythm, span,
     span_within, trace,
@@ -290,12 +290,12 @@ pub(super) fn build_mix(
     names: &Names,
     errors: &mut Errors,
 ) -> Built<Vec<MixEntry>> {
-    let entries: Vec<Option<MixEntry>> = mix
+    let entries: Vec<Option<Vec<MixEntry>>> = mix
         .value
         .0
         .iter()
         .map(|(name, weight)| {
-            let asked = operation(name, names, errors);
+            let asked = operations_of(name, names, errors);
             let weight = weight.as_ref()?;
             if weight.value < 0.0 {
                 let message = format!("a weight cannot be {}", weight.value);
@@ -303,15 +303,17 @@ pub(super) fn build_mix(
                 errors.push(Diagnostic::new(&weight.place, message).label(advice));
                 return None;
             }
-            let (data_type, operation) = asked?;
-            Some(MixEntry {
+            let (data_type, split) = asked?;
+            let entry = |(operation, share): &(Operation, f64)| MixEntry {
                 data_type,
-                operation,
-                weight: weight.value,
-            })
+                operation: *operation,
+                weight: weight.value * share,
+            };
+            Some(split.iter().map(entry).collect())
         })
         .collect();
     let entries = entries.into_iter().collect::<Option<Vec<_>>>()?;
+    let entries = added_up(entries.into_iter().flatten());
     let sum: f64 = entries.iter().map(|entry| entry.weight).sum();
     if sum > 0.0 && sum.is_finite() {
         return Some(entries);
@@ -325,6 +327,36 @@ pub(super) fn build_mix(
         Diagnostic::new(&mix.place, message).help("give at least one operation a weight above 0"),
     );
     None
+}
+
+/// What a line of the mix names: one operation, or a data type with its own.
+fn operations_of(
+    written: &Located<Arc<str>>,
+    names: &Names,
+    errors: &mut Errors,
+) -> Built<(DataTypeId, Split)> {
+    let bare = names.iter().position(|(known, _)| *known == written.value);
+    if let Some(at) = bare {
+        let data_type = DataTypeId(u16::try_from(at).ok()?);
+        return Some((data_type, names.split(at)?.clone()));
+    }
+    let (data_type, operation) = operation(written, names, errors)?;
+    Some((data_type, vec![(operation, 1.0)]))
+}
+
+/// Every operation once: a data type may stand there with and without one.
+fn added_up(entries: impl Iterator<Item = MixEntry>) -> Vec<MixEntry> {
+    let mut sums: Vec<MixEntry> = Vec::new();
+    for entry in entries {
+        let same = |sum: &&mut MixEntry| {
+            (sum.data_type, sum.operation) == (entry.data_type, entry.operation)
+        };
+        match sums.iter_mut().find(same) {
+            Some(sum) => sum.weight += entry.weight,
+            None => sums.push(entry),
+        }
+    }
+    sums
 }
 
 /// The operations that fit a strategy.

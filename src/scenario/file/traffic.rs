@@ -7,6 +7,7 @@ use super::super::diagnostics::Errors;
 use super::super::plan::Driver;
 use super::super::yaml::Node;
 use super::arrivals::ArrivalsFile;
+use super::gates::GateFile;
 use super::kinds::{DoingFile, KindFile};
 use super::rhythm::RhythmFile;
 use super::trace::TraceFile;
@@ -66,6 +67,7 @@ pub(in crate::scenario) struct PhaseFile {
     pub(in crate::scenario) name: Field<Arc<str>>,
     pub(in crate::scenario) duration: Field<Span>,
     pub(in crate::scenario) arrivals: Field<Switch<ArrivalsFile>>,
+    pub(in crate::scenario) gates: Field<List<GateFile>>,
 }
 
 impl Decode for PhaseFile {
@@ -75,6 +77,7 @@ impl Decode for PhaseFile {
             name: fields.required("name", "steady"),
             duration: fields.required("for", "60s"),
             arrivals: fields.optional("arrivals"),
+            gates: fields.optional("gates"),
         };
         fields.close();
         Some(phase)

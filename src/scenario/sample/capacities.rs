@@ -153,7 +153,11 @@ impl Capacities {
             lifetime("the remote layer", tenant, policy.ttl, 1, remote)
         });
         let strata = Strata::new(population.drawn_items(), population.skew(), share, Seed(0));
-        let thinned = strata.thinned();
+        let mut thinned = strata.thinned();
+        // Of those requests that ask for keys that come again.
+        for key in &mut thinned {
+            key.draws *= 1.0 - population.one_hit.0;
+        }
         let loading = loading(plan, id, &thinned, share);
         if loading > TOLD_FROM {
             self.caveats.push(format!(
@@ -287,7 +291,7 @@ fn key_bytes(policy: &DataType) -> u64 {
 fn value_bytes(plan: &Plan, id: DataTypeId) -> u64 {
     match plan.policies.get(id).strategy {
         Strategy::Counter => COUNTER_BYTES,
-        _ => plan.database.tables[id.index()].value_size.0,
+        _ => plan.database.tables[id.index()].value_size.mean().0,
     }
 }
 

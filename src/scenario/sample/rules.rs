@@ -11,7 +11,7 @@ use crate::scenario::plan::Plan;
 use crate::units::{Ratio, thousands};
 use crate::workload::demand::Demand;
 use crate::workload::sampling::Share;
-use crate::workload::{Population, UserKind, What};
+use crate::workload::{Popularity, Population, UserKind, What};
 
 /// Fewer servers queue in another way than many.
 const SERVERS_MIN: f64 = 4.0;
@@ -110,10 +110,13 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
     for (id, policy) in plan.policies.iter() {
         let population = &plan.workload.populations[id.index()];
         let what = || format!("`{}`", policy.name);
-        if policy.strategy == Strategy::Counter && population.is_shared() && population.skew() > 0.0
+        if policy.strategy == Strategy::Counter && population.is_shared() && population.is_skewed()
         {
             let why = "its popular keys are the ones that reach their limit, and they are asked for \
                        less often in a sample";
+            found.push(impossible(what(), why));
+        }
+        if let Some(why) = law_without_sample(population) {
             found.push(impossible(what(), why));
         }
         if is_changed(plan, id) && has_sampled_relatives(plan, id) {
@@ -125,6 +128,28 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
     found.extend(invalidations(plan, share));
     found.extend(jobs(plan));
     found
+}
+
+/// Why no share of these keys is asked for as all of them are.
+fn law_without_sample(population: &Population) -> Option<&'static str> {
+    if !population.is_shared() {
+        return None;
+    }
+    if population.drift.is_some() {
+        return Some(
+            "its keys drift, and the few that a sample keeps would be new to it where the whole \
+             has known them",
+        );
+    }
+    match population.popularity {
+        Popularity::Latest { .. } => Some(
+            "every put makes a new key, and the fewer puts of a sample would age its keys more slowly",
+        ),
+        Popularity::Hotspot { .. } | Popularity::Shares(_) => {
+            Some("a sample weighs keys by Zipf's law, and these follow another")
+        }
+        Popularity::Uniform | Popularity::Zipf { .. } | Popularity::PerUser => None,
+    }
 }
 
 /// What operators do that no sample does as well.

@@ -266,6 +266,16 @@ fn what_no_sample_is_true_to_is_refused() {
         ],
         "drops keys that a sample mostly leaves out",
     );
+    for (popularity, wanted) in [
+        ("{ zipf: 0.99, drift: 10%/1h }", "its keys drift"),
+        ("{ latest: 0.99 }", "every put makes a new key"),
+        (
+            "{ hotspot: { keys: 1%, requests: 90% } }",
+            "these follow another",
+        ),
+    ] {
+        never(&[("data_types.product.popularity", popularity)], wanted);
+    }
 }
 
 #[test]

@@ -3,9 +3,11 @@
 mod alerts;
 mod data_types;
 mod durability;
+mod gates;
 mod invalidation;
 mod jobs;
 mod limits;
+mod models;
 mod rhythm;
 mod simulation;
 mod sliding;
@@ -222,9 +224,9 @@ fn the_mix() {
     );
     rule(
         "customer.put: 1",
-        "customer: 1",
+        "customr: 1",
         "no operation on a data type",
-        "customer",
+        "customr",
     );
     rule(
         "customer.put: 1",

@@ -1,5 +1,7 @@
 //! What users of a given traffic ask for.
 
+mod journeys;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -30,10 +32,7 @@ fn policies() -> PolicyTable {
 }
 
 fn population(dimensions: &[Dimension], popularity: Popularity) -> Population {
-    Population {
-        dimensions: dimensions.to_vec(),
-        popularity,
-    }
+    Population::new(dimensions.to_vec(), popularity)
 }
 
 fn workload() -> Workload {

@@ -17,6 +17,7 @@ use cachestorm::environment::{
 };
 use cachestorm::seed::Seed;
 use cachestorm::units::ByteSize;
+use cachestorm::workload::size::ValueSize;
 
 struct Nobody;
 
@@ -73,7 +74,7 @@ impl Scene {
         let table = TableConfig {
             read_time: time,
             write_time: time,
-            value_size: ByteSize(64),
+            value_size: ValueSize::Constant(ByteSize(64)),
             prefilled: true,
         };
         let database = DatabaseConfig {

@@ -44,6 +44,8 @@ pub(crate) struct TimeAxis {
     pub jobs_s: Vec<f64>,
     /// From when to when alerts fired, in seconds, in the order of their numbers.
     pub alerts_s: Vec<(f64, f64)>,
+    /// From when to when windows lost a target of the chart, in seconds; only some charts have any.
+    pub losses_s: Vec<(f64, f64)>,
 }
 
 /// A phase on the axis.
@@ -175,6 +177,7 @@ impl Frame<'_> {
             Place(top)
         ));
         self.draw_phases(&mut svg);
+        self.draw_losses(&mut svg);
         self.draw_grid(&mut svg);
         self.draw_moments(&mut svg);
         svg.put(format_args!(
@@ -229,6 +232,18 @@ impl Frame<'_> {
                     Escaped(&phase.name),
                 ));
             }
+        }
+    }
+
+    fn draw_losses(&self, svg: &mut Svg) {
+        for (from_s, to_s) in &self.time.losses_s {
+            let (from, to) = (self.time.across(*from_s), self.time.across(*to_s));
+            svg.put(format_args!(
+                r#"<rect class="loss" x="{}" width="{}" height="{}"/>"#,
+                Across(from),
+                Across((to - from).max(0.002)),
+                Place(self.height),
+            ));
         }
     }
 

@@ -1,13 +1,14 @@
 //! Did it hold? Response times and traffic over time.
 
-use super::{Figure, Key, NO_SECONDS, Section};
+use super::{Figure, Key, KeyKind, NO_SECONDS, Section};
 use crate::measure::PhaseKind;
+use crate::report::html::chart::frame::TimeAxis;
 use crate::report::html::chart::line::{Limit, Line, LineChart};
 use crate::report::html::chart::{Tone, Unit};
 use crate::report::html::table::{Cell, Table};
 use crate::report::html::timeline::Timeline;
 use crate::report::html::{targets, words};
-use crate::report::model::{Fault, Phase, Report, Second};
+use crate::report::model::{Fault, GateResult, Phase, Report, Second, WindowsResult};
 use crate::units::thousands;
 
 /// How long after a fault a bad second is told together with it.
@@ -45,7 +46,9 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
             values: timeline.largest(value),
         })
         .collect();
-    let limits: Vec<Limit> = targets::overall(report, "response_time")
+    let wanted =
+        targets::overall(report, "response_time").chain(targets::windowed(report, "response_time"));
+    let limits: Vec<Limit> = wanted
         .filter(|(function, _)| PERCENTILES.iter().any(|(name, ..)| name == function))
         .map(|(function, gate)| Limit {
             value: gate.target_value,
@@ -67,17 +70,38 @@ fn response_times(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         let service = "mean service time: from sending on, without the wait to be sent";
         legend.push(Key::line(Tone::Local, service));
     }
+    let (losses_s, lost) = losses(report);
+    legend.extend(lost);
+    let time = TimeAxis {
+        losses_s,
+        ..timeline.axis.clone()
+    };
     let chart = LineChart {
         aria: &takeaway,
         y_title: &timeline.step.in_each("response time"),
         unit: Unit::Us,
-        time: &timeline.axis,
+        time: &time,
         lines,
         limits,
         may_be_log: true,
     };
     let kept = format!("worst {}", timeline.step.one());
     Figure::of_lines(title, &chart, timeline, legend, &kept)
+}
+
+/// Where windows lost a target of the response time, and what their shade means.
+fn losses(report: &Report) -> (Vec<(f64, f64)>, Option<Key>) {
+    let lost = targets::windowed(report, "response_time");
+    let lost: Vec<(&GateResult, &WindowsResult)> = lost
+        .filter_map(|(_, gate)| Some((gate, gate.windows.as_ref()?)))
+        .filter(|(_, windows)| windows.lost > 0)
+        .collect();
+    let spans = lost.iter().flat_map(|(_, windows)| &windows.losses_s);
+    let spans = spans.map(|[from, to]| (f64::from(*from), f64::from(*to)));
+    let names: Vec<&str> = lost.iter().map(|(gate, _)| &*gate.name).collect();
+    let text = format!("windows that lost {}", names.join(", "));
+    let key = (!names.is_empty()).then(|| Key::new(KeyKind::Loss, text));
+    (spans.collect(), key)
 }
 
 /// The worst judged second by p95, and what a target says to it.
@@ -307,6 +331,22 @@ mod tests {
             takeaway(&report),
             "No request of a judged phase was answered."
         );
+    }
+
+    #[test]
+    fn windows_that_lost_are_shaded() {
+        let report = crate::report::fixture::cut_report();
+        let timeline = Timeline::of(&report).expect("seconds");
+        let figure = response_times(&report, Some(&timeline));
+        assert_eq!(figure.svg.matches("class=\"loss\"").count(), 2);
+        let key = figure.legend.iter().find(|key| key.kind == KeyKind::Loss);
+        assert_eq!(
+            key.map(|key| &*key.text),
+            Some("windows that lost p95 in every window")
+        );
+        let report = sample_report();
+        let figure = response_times(&report, Timeline::of(&report).as_ref());
+        assert!(!figure.svg.contains("class=\"loss\""));
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub(crate) enum KeyKind {
     Job,
     /// An alert's bar.
     Alert,
+    /// The shade of windows that lost a target.
+    Loss,
 }
 
 impl Key {

@@ -157,6 +157,34 @@ pub(super) fn faults(report: &Report) -> Table {
     table
 }
 
+/// What users of each kind met.
+pub(super) fn user_kinds(report: &Report) -> Table {
+    let columns = [
+        "kind of users",
+        "users",
+        "requests",
+        "errors",
+        "hit ratio",
+        "p50",
+        "p95",
+        "p99",
+    ];
+    let mut table = Table::new("Every kind of users over the judged phases", &columns);
+    for kind in &report.user_kinds {
+        let times = &kind.response_time_us;
+        let mut cells = vec![
+            Cell::text(kind.name.clone()),
+            Cell::count(kind.users.into()),
+            Cell::count(kind.requests),
+            Cell::count(kind.errors),
+            Cell::number(words::percent_or_nothing(kind.hit_ratio)),
+        ];
+        cells.extend(Cell::times(times, [times.p50, times.p95, times.p99]));
+        table.rows.push(cells);
+    }
+    table
+}
+
 /// What operators did by the clock.
 pub(super) fn jobs(report: &Report) -> Table {
     let columns = [
