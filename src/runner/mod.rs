@@ -12,6 +12,7 @@ mod evidence;
 mod gate_watch;
 mod instances;
 mod jobs;
+mod knee;
 mod memcached_server;
 mod monitor;
 mod pass;
@@ -48,6 +49,7 @@ use crate::report::{self, ReportError};
 use crate::scenario::plan::Plan;
 use crate::scenario::sample::{Choice, SampleError};
 use crate::workload::trace::{self, TraceError};
+pub use knee::{KneeError, find_knee, simulate_knee};
 use pass::{PassKind, PassResult};
 use redis::Redis;
 use scale::{OfWhole, Scale};
@@ -127,6 +129,9 @@ pub enum RunError {
     /// The trace that is to be replayed cannot be read.
     #[error("{0}")]
     Trace(#[from] TraceError),
+    /// There is no knee to search.
+    #[error("{0}")]
+    Knee(#[from] KneeError),
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -198,17 +203,19 @@ pub fn simulate(
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
     trace_opens(plan)?;
-    let choice = sampled::choice(plan)?;
-    if let Some(told) = choice.told() {
+    if let Some(told) = sampled::choice(plan)?.told() {
         progress.note(&told);
     }
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, Clock::real().now())?;
-    let house = (options, progress, stop);
-    let outcome = match choice {
-        Choice::Whole => in_virtual_time(plan, house, None),
-        Choice::Sample { share, because } => sampled::simulate(plan, (share, &because), house),
-    };
-    write(plan, folder, outcome)
+    write(plan, folder, simulated(plan, (options, progress, stop)))
+}
+
+/// All of `plan` in virtual time, or samples of it.
+fn simulated(plan: &Plan, orders: Orders<'_>) -> Result<Outcome, RunError> {
+    match sampled::choice(plan)? {
+        Choice::Whole => in_virtual_time(plan, orders, None),
+        Choice::Sample { share, because } => sampled::simulate(plan, (share, &because), orders),
+    }
 }
 
 /// Whether the trace of each variant, if it has one, can be opened: told before anything is started.
