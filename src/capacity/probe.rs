@@ -229,9 +229,10 @@ mod tests {
         let text = format!(
             "name: shop\n\
              data_types:\n  product:\n    key: 'product:{{id}}'\n    strategy: cache-aside\n    \
-             ttl: 1m\n    population: 10\n\
-             layers: {{ local: {{ entries: 10 }} }}\norigin: {{ connections: 4 }}\n\
-             traffic:\n  {traffic}\n  mix: {{ product.get: 1 }}\n\
+             ttl: 1m\n    population: 10\n    value_size: 1KiB\n    \
+             origin: {{ query_time: {{ median: 1ms, p99: 2ms }} }}\n\
+             layers: {{ local: {{ entries: 10 }}, remote: none }}\norigin: {{ connections: 4 }}\n\
+             traffic:\n  users: 5\n  think_time: 1s\n  {traffic}\n  mix: {{ product.get: 1 }}\n\
              baseline: {{ for: 5s }}\n\
              gates: ['p95(response_time) < 1s', 'origin_query_reduction > 50%']\n"
         );
@@ -310,7 +311,7 @@ mod tests {
 
     #[test]
     fn without_a_rate_there_is_advice() {
-        let closed = plan("users: 5\n  think_time: 1s\n  phases: [{ name: steady, for: 5s }]");
+        let closed = plan("phases: [{ name: steady, for: 5s }]");
         let error = Template::new(&closed, None).expect_err("users");
         insta::assert_snapshot!(error, @"--find-knee needs an open loop, and the scenario's driver is `closed`: its users slow down with the system, so that no rate can be kept up; write `driver: open` and `arrivals: 500/s` under `traffic`");
     }

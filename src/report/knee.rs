@@ -216,12 +216,28 @@ mod tests {
             told(|knee| knee.rate_per_s = None),
             told(|knee| (knee.rate_per_s, knee.upper_per_s) = (None, None)),
         ];
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @"
+        565.7/s holds, 590.7/s does not (gate: p95 response time, 1,000 users); 17 probes
+        at least 565.7/s (generator); 17 probes
+        none found: not even 590.7/s holds (gate: p95 response time, 1,000 users); 17 probes
+        none found (gate: p95 response time, 1,000 users); 17 probes
+        ");
     }
 
     #[test]
     fn a_rate_is_what_most_of_its_probes_are() {
-        insta::assert_snapshot!(table(&knee_report()).lines(100, false).join("\n"), @"");
+        insta::assert_snapshot!(table(&knee_report()).lines(100, false).join("\n"), @"
+             rate    p95     p99    held  verdict  why
+            100/s  58 ms   93 ms  1 of 1  holds
+            200/s  59 ms   94 ms  1 of 1  holds
+            400/s  62 ms   99 ms  2 of 2  holds
+          475.7/s  64 ms  102 ms  2 of 2  holds
+        → 565.7/s  76 ms  122 ms  2 of 3  holds
+          590.7/s  1.2 s   1.9 s  0 of 2  FAILS    p95 response time, 1,000 users
+          616.9/s  1.5 s   2.4 s  0 of 2  FAILS    p95 response time, 1,000 users
+          672.7/s  1.9 s   3.0 s  0 of 2  FAILS    p95 response time, 1,000 users
+            800/s  4.3 s   6.9 s  0 of 2  FAILS    not sustained, p95 response time, 1,000 users
+        ");
     }
 
     #[test]

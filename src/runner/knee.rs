@@ -32,6 +32,8 @@ const REPEATS_REAL: u32 = 3;
 const REPEATS_VIRTUAL: u32 = 1;
 /// Bringing an environment up and taking it down takes no longer where all is well.
 const AROUND_MAX: Duration = Duration::from_secs(15);
+/// What it usually takes, with the last answers of a probe that does not hold.
+const AROUND_USUAL: Duration = Duration::from_secs(1);
 
 /// Why there is nothing to search.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -56,7 +58,7 @@ pub async fn find_knee(
 ) -> Result<Finished, RunError> {
     stores::all_known(plan, options)?;
     let clock = Clock::real();
-    let mut hunt = Hunt::new(plan, wanted, REPEATS_REAL, (progress, &stop))?;
+    let mut hunt = Hunt::new(plan, wanted, true, (progress, &stop))?;
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, clock.now())?;
     progress.note(&hunt.estimate());
     let last_start = clock.now() + hunt.longest();
@@ -93,7 +95,7 @@ pub fn simulate_knee(
     (options, progress): (&RunOptions, &dyn Progress),
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
-    let mut hunt = Hunt::new(plan, wanted, REPEATS_VIRTUAL, (progress, &stop))?;
+    let mut hunt = Hunt::new(plan, wanted, false, (progress, &stop))?;
     let now = Clock::real().now();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, now)?;
     progress.note(&hunt.estimate());
@@ -115,6 +117,8 @@ struct Hunt<'h> {
     stop: &'h watch::Receiver<bool>,
     template: Template,
     limits: Limits,
+    /// Whether time passes by itself.
+    real: bool,
     search: Search,
     probes: Vec<KneeProbe>,
     /// The run that stands for all: of the highest rate that holds, or of the lowest.
@@ -130,10 +134,11 @@ impl<'h> Hunt<'h> {
     fn new(
         plan: &'h Plan,
         wanted: &Wanted,
-        repeats: u32,
+        real: bool,
         (progress, stop): (&'h dyn Progress, &'h watch::Receiver<bool>),
     ) -> Result<Self, KneeError> {
         let template = Template::new(plan, wanted.probe_for)?;
+        let repeats = if real { REPEATS_REAL } else { REPEATS_VIRTUAL };
         let limits = template.limits(wanted, wanted.repeats.unwrap_or(repeats));
         let search = Search::new(limits, plan.seed.fork("knee"))?;
         let mut notes = Vec::new();
@@ -154,6 +159,7 @@ impl<'h> Hunt<'h> {
             stop,
             template,
             limits,
+            real,
             search,
             probes: Vec::new(),
             outcomes: Vec::new(),
@@ -179,12 +185,20 @@ impl<'h> Hunt<'h> {
             1 => "once".to_owned(),
             many => format!("{many} times in shuffled order"),
         };
+        let (about, at_most) = if self.real {
+            let about = rounded((each + AROUND_USUAL) * usual);
+            let at_most = rounded(self.longest() + self.longest_probe());
+            (format!(", about {about}"), format!(", {at_most}"))
+        } else {
+            (String::new(), String::new())
+        };
         let mut text = format!(
-            "searching the knee from {from} to {to}, to {precision}, each rate that decides {times}; a \
-             probe drives for {}, usually {usual} of them do ({}), never more than {most} ({})",
+            "searching the knee from {} to {} with a precision of {precision}, each rate that decides \
+             {times}; a probe drives for {}; usually {usual} of them do{about}, never more than \
+             {most}{at_most}",
+            rate(from.per_s),
+            rate(to.per_s),
             rounded(each),
-            rounded(each * usual),
-            rounded(self.longest() + self.longest_probe()),
         );
         for note in &self.notes {
             text.push('\n');

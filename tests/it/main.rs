@@ -13,6 +13,8 @@ mod invalidation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod knee;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod modelled_redis;

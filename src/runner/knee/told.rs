@@ -94,9 +94,9 @@ pub(super) fn shown(found: &Found, probes: &[KneeProbe]) -> usize {
     let held = found
         .holds
         .and_then(|rate| at(rate, Some(KneeVerdict::Holds)));
-    let failed = found.ceiling.and_then(|(rate, showing)| {
-        at(rate, Some(verdict(showing))).or_else(|| at(rate, None))
-    });
+    let failed = found
+        .ceiling
+        .and_then(|(rate, showing)| at(rate, Some(verdict(showing))).or_else(|| at(rate, None)));
     held.or(failed).unwrap_or(probes.len().saturating_sub(1))
 }
 

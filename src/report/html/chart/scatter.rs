@@ -7,7 +7,7 @@ use super::frame::PATH_WIDTH;
 use super::line::{HEIGHT, Limit};
 use super::rows::Mark;
 use super::scale::Scale;
-use super::{Across, Escaped, Place, Svg, Tone, Unit};
+use super::{Across, Escaped, Place, Svg, Tone, Unit, spread};
 
 /// A value, what it is called, and how it is divided.
 #[derive(Clone, Copy, Debug)]
@@ -154,15 +154,16 @@ impl ScatterChart<'_> {
             ));
         }
         svg.put(format_args!("</svg>"));
-        for curve in &self.curves {
-            let Some((x, y)) = curve.points.last() else {
-                continue;
-            };
+        let ends = self.curves.iter();
+        let ends = ends.filter_map(|curve| Some((curve, *curve.points.last()?)));
+        let ends: Vec<(&Curve, (f64, f64))> = ends.collect();
+        let places: Vec<f64> = ends.iter().map(|(_, (_, y))| self.y_px(*y)).collect();
+        for ((curve, (x, _)), y) in ends.iter().zip(spread(&places, 14.0, HEIGHT)) {
             svg.put(format_args!(
                 r#"<text class="name ink-{} roomy" x="{}" dx="9" y="{}" dy=".35em">{}</text>"#,
                 curve.tone.class(),
                 Across(self.x.scale.place(*x)),
-                Place(self.y_px(*y)),
+                Place(y),
                 Escaped(&curve.name),
             ));
         }
