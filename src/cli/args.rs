@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::trace::TraceArguments;
 use crate::scenario::Overrides;
 use crate::seed::Seed;
 use crate::units::Span;
@@ -47,6 +48,8 @@ pub(super) enum Command {
     Serve(ServeArguments),
     /// Check a scenario without running it; report every error in it.
     Check(CheckArguments),
+    /// Look into recorded traffic, convert it, or capture that of a Redis.
+    Trace(TraceArguments),
 }
 
 /// Arguments of `check`.
@@ -55,6 +58,11 @@ pub(super) struct CheckArguments {
     /// Which scenario, and what to change in it.
     #[command(flatten)]
     pub(super) scenario: ScenarioArguments,
+
+    /// Print the scenario as it would be run instead: overrides applied, defaults and presets filled
+    /// in.
+    #[arg(long)]
+    pub(super) resolved: bool,
 }
 
 /// Arguments of `run`.

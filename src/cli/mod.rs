@@ -5,6 +5,7 @@
 mod args;
 mod exit_code;
 mod progress;
+mod trace;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -55,6 +56,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Validate(arguments) => validate(&arguments),
         Command::Serve(arguments) => serve(&arguments),
         Command::Check(arguments) => check(&arguments),
+        Command::Trace(arguments) => trace::trace(&arguments),
     };
     exit.into()
 }
@@ -63,7 +65,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn check(arguments: &CheckArguments) -> Exit {
     match load(&arguments.scenario) {
         Ok(plan) => {
-            tell(&describe(&plan, &arguments.scenario));
+            if arguments.resolved {
+                tell(&plan.resolved_yaml);
+            } else {
+                tell(&describe(&plan, &arguments.scenario));
+            }
             Exit::Success
         }
         Err(exit) => exit,

@@ -15,6 +15,7 @@ pub mod memcached_info;
 pub mod modelled_redis;
 pub mod process;
 pub mod redis_info;
+pub mod redis_monitor;
 pub mod redis_topology;
 
 use std::time::Duration;

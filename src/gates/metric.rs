@@ -321,7 +321,7 @@ pub const METRICS: [MetricInfo; 26] = [
         "requests", &["samples", "total"]),
     scalar("errors", Scalar::Errors, Unit::Count, &[DataType, Operation, Phase, UserKind],
         "failed requests", &["failed"]),
-    scalar("dropped", Scalar::Dropped, Unit::Count, &[],
+    scalar("dropped", Scalar::Dropped, Unit::Count, &[Phase],
         "requests that were due but never started", &["skipped"]),
     scalar("users", Scalar::Users, Unit::Count, &[],
         "users that were live at once, at the most", &["vus", "clients", "workers"]),

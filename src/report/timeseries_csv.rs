@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(parsed(&report).0, parsed(&quiet).0);
         let (header, rows) = parsed(&bare_report());
         assert_eq!(rows.len(), 0);
-        insta::assert_snapshot!(header.join("\n"), @r#"
+        insta::assert_snapshot!(header.join("\n"), @"
         t_s
         phase
         users_live
@@ -175,6 +175,7 @@ mod tests {
         response_time_us_p50
         response_time_us_p95
         response_time_us_p99
+        service_time_us_mean
         origin_queries
         origin_connections
         redis_used_memory_bytes
@@ -184,7 +185,7 @@ mod tests {
         rate_limit_remote
         rate_limit_origin
         rate_limit_error
-        "#);
+        ");
     }
 
     #[test]

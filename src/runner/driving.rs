@@ -119,7 +119,7 @@ fn driving(
             };
             let open = OpenLoop {
                 source,
-                in_flight: traffic.in_flight,
+                in_flight: traffic.in_flight_at_once(),
                 users,
             };
             if real {
@@ -152,7 +152,7 @@ fn replay(trace: &TracePlan, schedule: &Schedule, told: &Arc<Mutex<Replayed>>) -
         pacing: match trace.pace {
             Pace::Times(factor) => Pacing::Times(factor),
             Pace::Rate(rate) => Pacing::Rate(rate),
-            Pace::OneByOne => Pacing::OneByOne,
+            Pace::FlatOut | Pace::OneByOne => Pacing::WhenFree,
         },
         span: (schedule.start(), schedule.end()),
         told: Arc::clone(told),

@@ -225,7 +225,10 @@ impl RunEvidence<'_> {
             Scalar::Requests => counted(requests, requests),
             Scalar::Errors => counted(self.errors(query), requests),
             // Closed-loop users drop nothing: what they do not ask, they do not owe.
-            Scalar::Dropped => counted(0, requests),
+            Scalar::Dropped => {
+                let starts = measurements.starts_in(query.phases);
+                counted(starts.dropped, starts.due())
+            }
             _ => counted(measurements.users_live_max(), measurements.users_live_max()),
         }
     }

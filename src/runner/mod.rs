@@ -223,11 +223,11 @@ fn trace_opens(plan: &Plan) -> Result<(), TraceError> {
     if let Some(replayed) = &plan.traffic.trace {
         trace::open(&replayed.file, replayed.format)?;
     }
-    let others = plan
+    let mut others = plan
         .variants
         .iter()
         .filter_map(|variant| variant.plan.as_ref());
-    others.map(trace_opens).collect()
+    others.try_for_each(trace_opens)
 }
 
 /// How a simulation is to be made, who is told of it, and who may stop it.

@@ -107,8 +107,7 @@ pub(super) fn build(
     let around = jobs::Around::of(&names, data_types.as_ref(), traffic.as_ref(), duration);
     let jobs = jobs::build(file, &around, errors);
     let alerts = alerts::build(&file.alerts, &names, source, errors);
-    let phases = traffic.as_ref().map(|traffic| &*traffic.plan.phases);
-    let gates = gates::build(file, (&names, phases), source, errors);
+    let gates = gates::build(file, (&names, traffic.as_ref()), source, errors);
 
     let rows = data_types.as_ref().map(|built| built.policies.as_slice());
     let resilience = durability::build(file, rows, errors);

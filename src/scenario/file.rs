@@ -121,6 +121,9 @@
 //!     - { name: steady, for: 60s }
 //!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
 //!                                    # invalidate_pattern (all parameters but the last), admit
+//!   # or journeys instead of a mix, and several kinds of users: see docs/journeys.md
+//!   # journeys: { buy: { weight: 3, steps: [session.get, { product.get: 2..6, remember: id }] } }
+//!   # kinds: { crawlers: { users: 5, think_time: 1s, mix: { product.get: 1 } } }
 //! jobs:                              # what operators do by the clock; see docs/jobs.md
 //!   - { name: new catalogue, at: 3h, every: 24h, over: 10m, put: { product: all } } # or how many
 //!                                    # keys; invalidate and invalidate_pattern are written alike

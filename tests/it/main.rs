@@ -13,6 +13,8 @@ mod invalidation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod knee;
 #[cfg(test)]
 mod model;
@@ -22,6 +24,10 @@ mod modelled_redis;
 mod modelled_remote;
 #[cfg(test)]
 mod monitoring;
+#[cfg(test)]
+mod open_loop;
+#[cfg(test)]
+mod presets;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
@@ -46,6 +52,8 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod topology;
+#[cfg(test)]
+mod trace;
 #[cfg(test)]
 mod variants;
 #[cfg(test)]

@@ -127,7 +127,7 @@ fn errors_about_selectors_point_and_suggest() {
         "hit_ratio{datatype=customer} >= 95%",
         "hit_ratio{operation=get} >= 95%",
         "hit_ratio{layer=origin} >= 95%",
-        "dropped{phase=steady} == 0",
+        "users{phase=steady} == 0",
         "hit_ratio{colour=red} >= 95%",
         "hit_ratio{} extra >= 95%",
         "hit_ratio{data_type customer} >= 95%",
@@ -146,8 +146,8 @@ fn errors_about_selectors_point_and_suggest() {
               ^ hit_ratio cannot be narrowed by operation; hit_ratio takes data_type, layer, phase, kind
     hit_ratio{layer=origin} >= 95%
                     ^ the origin is no cache and has no hit ratio; the layers that have one are edge, local, remote
-    dropped{phase=steady} == 0
-            ^ dropped cannot be narrowed by phase; dropped takes none
+    users{phase=steady} == 0
+          ^ users cannot be narrowed by phase; users takes none
     hit_ratio{colour=red} >= 95%
               ^ there is no selector colour; hit_ratio takes data_type, layer, phase, kind
     hit_ratio{} extra >= 95%

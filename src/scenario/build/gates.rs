@@ -12,6 +12,7 @@ use super::super::file::{File, GateFile};
 use super::super::plan::PhasePlan;
 use super::super::yaml::short;
 use super::data_types::Names;
+use super::traffic::Traffic;
 use super::{Built, alerts, kinds, traffic};
 use crate::gates::Gate;
 use crate::gates::grammar::{Check, CheckError, Selector};
@@ -32,7 +33,7 @@ struct Known<'n> {
 /// are called `names` and whose phases last as planned.
 pub(super) fn build(
     file: &File,
-    (names, plan): (&Names, Option<&[PhasePlan]>),
+    (names, traffic): (&Names, Option<&Traffic>),
     source: &str,
     errors: &mut Errors,
 ) -> Built<Vec<Gate>> {
@@ -40,7 +41,7 @@ pub(super) fn build(
         data_types: names,
         phases: file.traffic.value().and_then(traffic::phase_names),
         alerts: alerts::names(&file.alerts),
-        plan,
+        plan: traffic.map(|traffic| &*traffic.plan.phases),
         source,
         user_kinds: file.traffic.value().and_then(kinds::names),
     };

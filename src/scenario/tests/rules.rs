@@ -6,6 +6,7 @@ mod durability;
 mod gates;
 mod invalidation;
 mod jobs;
+mod kinds;
 mod limits;
 mod models;
 mod rhythm;
