@@ -10,6 +10,7 @@ mod day;
 mod gates;
 mod jobs;
 mod kinds;
+mod knee;
 mod results;
 mod sampled;
 mod traffic;
@@ -26,6 +27,7 @@ use crate::gates::Verdict;
 use crate::measure::Summary;
 pub use jobs::operated_report;
 pub use kinds::kinds_report;
+pub use knee::knee_report;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
@@ -133,6 +135,7 @@ fn report_of(model: &Model) -> Report {
     let baseline = baseline();
     let mut report = Report {
         ended_early: None,
+        knee: None,
         schema_version: SCHEMA_VERSION,
         tool: Tool {
             name: "cachestorm".to_owned(),
