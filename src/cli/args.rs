@@ -125,6 +125,7 @@ impl ServeArguments {
             seed: self.seed,
             users: None,
             driver: None,
+            targets: Vec::new(),
             duration: None,
             set: self.set.clone(),
         }
@@ -218,6 +219,11 @@ pub(super) struct ScenarioArguments {
     #[arg(long, value_name = "DRIVER")]
     pub(super) driver: Option<String>,
 
+    /// Drive the service at this base URL instead of the one that the scenario's target names;
+    /// repeatable.
+    #[arg(long = "target", value_name = "URL")]
+    pub(super) targets: Vec<String>,
+
     /// How long to measure, warm-up not counted, as in 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) duration: Option<Duration>,
@@ -234,6 +240,7 @@ impl ScenarioArguments {
             set: self.set.clone(),
             users: self.users,
             driver: self.driver.clone(),
+            target: self.targets.clone(),
             seed: self.seed,
             duration: self.duration,
         }
@@ -252,11 +259,13 @@ impl ScenarioArguments {
                 format!("--duration {span}")
             }),
         ];
+        let targets = self.targets.iter().map(|url| format!("--target {url}"));
         let set = self
             .set
             .iter()
             .map(|(path, value)| format!("--set {path}={value}"));
-        named.into_iter().flatten().chain(set).collect()
+        let named = named.into_iter().flatten();
+        named.chain(targets).chain(set).collect()
     }
 }
 

@@ -258,6 +258,7 @@ fn carry_out<T>(
             RunError::Environment(_) => Exit::Environment,
             RunError::Folder(_)
             | RunError::NoSuchStore { .. }
+            | RunError::HasTarget { .. }
             | RunError::Sample(_)
             | RunError::Trace(_)
             | RunError::Knee(_) => Exit::WrongInput,
@@ -327,11 +328,11 @@ fn load(arguments: &ScenarioArguments) -> Result<Plan, Exit> {
 /// One line on what is about to happen; the seed first of all.
 fn header(plan: &Plan) -> String {
     format!(
-        "{} · seed {} · {} users · {} instances · {}",
+        "{} · seed {} · {} users · {} · {}",
         plan.name,
         plan.seed,
         thousands(u64::from(plan.traffic.users)),
-        plan.instances,
+        place(plan),
         lasts(plan),
     ) + &compared(plan)
 }
@@ -340,6 +341,14 @@ fn header(plan: &Plan) -> String {
 fn header_of(knee: &KneeArguments) -> Header {
     let searched: Header = |plan| format!("{} · seed {}", plan.name, plan.seed);
     if knee.find_knee { searched } else { header }
+}
+
+/// What is asked.
+fn place(plan: &Plan) -> String {
+    match &plan.target {
+        Some(service) => format!("target {}", service.urls.join(" ")),
+        None => format!("{} instances", plan.instances),
+    }
 }
 
 /// The same of a service without users.

@@ -7,6 +7,7 @@ pub mod calibration;
 pub mod database;
 pub mod delay;
 pub mod error;
+pub mod external;
 pub mod instance;
 pub mod keyspace;
 pub mod managed_memcached;

@@ -167,12 +167,13 @@ fn report_of(model: &Model) -> Report {
             .map(|t| (t.name.to_owned(), data_type(t, model.judged(t))))
             .collect(),
         layers: layers(model),
-        stampede: Stampede {
+        target: None,
+        stampede: Some(Stampede {
             flights: model.sum(|_, c| c.misses),
             origin_loads: model.sum(|_, c| c.misses),
             origin_loads_per_flight_max: 1,
             followers: model.sum(|_, c| c.coalesced),
-        },
+        }),
         warming: None,
         redis: Some(redis()),
         memcached: None,
@@ -190,7 +191,7 @@ fn report_of(model: &Model) -> Report {
         variants: Vec::new(),
         timeseries_interval_s: model.width_s(),
         timeseries: (0..model.rows()).map(|row| second(model, row)).collect(),
-        origin,
+        origin: Some(origin),
         requests,
     };
     report.gates = gates::judged(&report);

@@ -23,6 +23,7 @@ pub mod read;
 pub mod sampled;
 pub mod schema;
 mod table;
+mod target;
 pub mod terminal;
 pub mod timeseries_csv;
 mod user_kinds;

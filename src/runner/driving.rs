@@ -12,11 +12,12 @@ use super::instances::AnyInstance;
 use super::jobs::{JobRun, Jobs};
 use super::monitor::{Monitor, Observed, Watched};
 use super::pass::{PassKind, phases};
-use super::{RunError, Stage};
+use super::{RunError, Stage, external};
 use crate::drivers::arrivals::{Pacing, Replay, Replayed, Source};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
+use crate::drivers::http::external::EitherFace;
 use crate::drivers::http::face::InstanceFace;
 use crate::drivers::open_loop::OpenLoop;
 use crate::drivers::{Driven, DriverError};
@@ -105,7 +106,7 @@ fn driving(
 ) -> BoxFuture<'static, Result<Driven, DriverError>> {
     let traffic = &stage.plan.traffic;
     let services = instances.iter().map(AnyInstance::service).collect();
-    let urls: Vec<String> = instances.iter().filter_map(AnyInstance::url).collect();
+    let (face, urls) = place(stage.plan, instances, &users);
     let real = !stage.clock.is_virtual();
     match traffic.driver {
         Driver::Open => {
@@ -123,10 +124,6 @@ fn driving(
                 users,
             };
             if real {
-                let face = InstanceFace {
-                    policies: Arc::clone(&open.users.policies),
-                    value_sizes: open.users.value_sizes.clone(),
-                };
                 Box::pin(async move { open.run(|| face.clone(), &urls).await })
             } else {
                 Box::pin(open.run_directly(services))
@@ -134,13 +131,26 @@ fn driving(
         }
         Driver::Closed if real => {
             let targets = urls;
-            Box::pin(ClosedLoop { users, targets }.run())
+            Box::pin(ClosedLoop { users, targets }.run_as(face))
         }
         Driver::Closed | Driver::Direct => {
             let targets = services;
             Box::pin(Direct { users, targets }.run())
         }
     }
+}
+
+/// Where the service is, and how it is spoken to: the instances, or the target instead of them.
+fn place(plan: &Plan, instances: &[AnyInstance], users: &Users) -> (EitherFace, Vec<String>) {
+    if let (Some(service), Some(face)) = (&plan.target, external::face(plan)) {
+        return (EitherFace::External(face), service.urls.clone());
+    }
+    let face = InstanceFace {
+        policies: Arc::clone(&users.policies),
+        value_sizes: users.value_sizes.clone(),
+    };
+    let urls = instances.iter().filter_map(AnyInstance::url);
+    (EitherFace::Instance(face), urls.collect())
 }
 
 /// The trace as it is to be replayed over `schedule`.

@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{
-    Finished, House, Moment, Orders, Outcome, Progress, RunError, RunOptions, Time, simulated,
-    stores, write,
+    Finished, House, Moment, Orders, Outcome, Progress, RunError, RunOptions, Time, external,
+    simulated, stores, write,
 };
 use crate::capacity::knee::{Found, Limits, LimitsError, Next, Probe, Search};
 use crate::capacity::probe::{NoRate, Template, Wanted};
@@ -97,6 +97,7 @@ pub fn simulate_knee(
     (options, progress): (&RunOptions, &dyn Progress),
     stop: &watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
+    external::refuse(plan, "simulate --find-knee")?;
     let mut hunt = Hunt::new(plan, wanted, false, (progress, stop))?;
     let now = Clock::real().now();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, now)?;

@@ -9,6 +9,7 @@ mod assemble;
 mod calibrate;
 mod driving;
 mod evidence;
+mod external;
 mod gate_watch;
 mod instances;
 mod jobs;
@@ -132,6 +133,15 @@ pub enum RunError {
     /// There is no knee to search.
     #[error("{0}")]
     Knee(#[from] KneeError),
+    /// Only the built-in service can do this.
+    #[error(
+        "`cachestorm {command}` works on the built-in service, and the scenario drives a target that is \
+         not ours: use `cachestorm run`, or take the `target` out"
+    )]
+    HasTarget {
+        /// The command.
+        command: &'static str,
+    },
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -202,6 +212,7 @@ pub fn simulate(
     progress: &dyn Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
+    external::refuse(plan, "simulate")?;
     trace_opens(plan)?;
     if let Some(told) = sampled::choice(plan)?.told() {
         progress.note(&told);
@@ -327,6 +338,8 @@ struct Passes {
     /// The store beside it.
     aside: Option<redis_server::Identity>,
     memcached_version: Option<String>,
+    /// What to know of a target that is not ours from before the run.
+    target_warnings: Vec<String>,
 }
 
 impl Passes {
@@ -397,6 +410,7 @@ impl House<'_> {
 }
 
 async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
+    let target_warnings = Box::pin(external::probe(stage)).await?;
     let redis = stage.stores.redis.as_ref().map(Redis::identity);
     let aside = stage.stores.aside.as_ref().map(Redis::identity);
     let memcached = stage.stores.memcached.as_ref();
@@ -418,6 +432,7 @@ async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
         redis,
         aside,
         memcached_version,
+        target_warnings,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
+use crate::environment::external::ExternalService;
 use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
 use crate::environment::{DATABASE_SEED, DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
@@ -35,11 +36,14 @@ pub struct Plan {
     pub description: String,
     /// The reproducer of everything random.
     pub seed: Seed,
+    /// A service that is not ours and that is driven instead of the built-in one. Then what is said here of
+    /// layers, resilience, database and warming says nothing, and there are no instances.
+    pub target: Option<Arc<ExternalService>>,
     /// What is stored, and by which policy.
     pub policies: Arc<PolicyTable>,
     /// Where it is stored.
     pub layers: LayersPlan,
-    /// How many service instances there are.
+    /// How many service instances there are; none if a target is driven.
     pub instances: u16,
     /// How they protect themselves and the database.
     pub resilience: Resilience,

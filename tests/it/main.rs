@@ -7,6 +7,8 @@ mod conformance;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod external;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod invalidation;

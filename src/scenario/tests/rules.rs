@@ -13,6 +13,7 @@ mod rhythm;
 mod simulation;
 mod sliding;
 mod stores;
+mod target;
 mod topology;
 mod warming;
 
