@@ -86,7 +86,7 @@ fn run(arguments: &RunArguments) -> Exit {
             let stop = stop_on_signals(WRITING);
             let (plan, told) = (work.plan, (work.options, work.progress));
             match knee.wanted() {
-                Some(wanted) => Box::pin(runner::find_knee(plan, &wanted, told, stop)).await,
+                Some(wanted) => Box::pin(runner::find_knee(plan, &wanted, told, &stop)).await,
                 None => Box::pin(runner::run(plan, told.0, told.1, stop)).await,
             }
         })
@@ -155,7 +155,7 @@ fn simulate(arguments: &SimulateArguments) -> Exit {
         let stop = work.runtime.block_on(async { stop_on_signals(WRITING) });
         let (plan, told) = (work.plan, (work.options, work.progress));
         match knee.wanted() {
-            Some(wanted) => runner::simulate_knee(plan, &wanted, told, stop),
+            Some(wanted) => runner::simulate_knee(plan, &wanted, told, &stop),
             None => runner::simulate(plan, told.0, told.1, stop),
         }
     });

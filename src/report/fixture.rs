@@ -141,12 +141,7 @@ fn report_of(model: &Model) -> Report {
             name: "cachestorm".to_owned(),
             version: "0.1.0".to_owned(),
         },
-        scenario: ScenarioInfo {
-            name: "adr-006".to_owned(),
-            description: "1,000 users against the cache of ADR-006, before and after".to_owned(),
-            file: "scenarios/adr-006.yaml".to_owned(),
-            overrides: vec!["--set traffic.users=1000".to_owned()],
-        },
+        scenario: scenario(),
         seed: 42,
         driver: "closed".to_owned(),
         time: "real".to_owned(),
@@ -201,6 +196,15 @@ fn report_of(model: &Model) -> Report {
     };
     report.gates = gates::judged(&report);
     report
+}
+
+fn scenario() -> ScenarioInfo {
+    ScenarioInfo {
+        name: "adr-006".to_owned(),
+        description: "1,000 users against the cache of ADR-006, before and after".to_owned(),
+        file: "scenarios/adr-006.yaml".to_owned(),
+        overrides: vec!["--set traffic.users=1000".to_owned()],
+    }
 }
 
 fn environment() -> EnvironmentInfo {

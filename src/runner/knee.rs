@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{
-    Finished, House, Moment, Orders, Outcome, Progress, RunError, RunOptions, Time, simulated,
-    stores, write,
+    Finished, House, Moment, Orders, Outcome, Progress, RunError, RunOptions, Time, external,
+    simulated, stores, write,
 };
 use crate::capacity::knee::{Found, Limits, LimitsError, Next, Probe, Search};
 use crate::capacity::probe::{NoRate, Template, Wanted};
@@ -32,6 +32,8 @@ const REPEATS_REAL: u32 = 3;
 const REPEATS_VIRTUAL: u32 = 1;
 /// Bringing an environment up and taking it down takes no longer where all is well.
 const AROUND_MAX: Duration = Duration::from_secs(15);
+/// Added to round up to whole seconds.
+const ALMOST_A_SECOND: Duration = Duration::from_nanos(999_999_999);
 /// What it usually takes, with the last answers of a probe that does not hold.
 const AROUND_USUAL: Duration = Duration::from_secs(1);
 
@@ -54,11 +56,11 @@ pub async fn find_knee(
     plan: &Plan,
     wanted: &Wanted,
     (options, progress): (&RunOptions, &dyn Progress),
-    stop: watch::Receiver<bool>,
+    stop: &watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
     stores::all_known(plan, options)?;
     let clock = Clock::real();
-    let mut hunt = Hunt::new(plan, wanted, true, (progress, &stop))?;
+    let mut hunt = Hunt::new(plan, wanted, true, (progress, stop))?;
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, clock.now())?;
     progress.note(&hunt.estimate());
     let last_start = clock.now() + hunt.longest();
@@ -93,9 +95,10 @@ pub fn simulate_knee(
     plan: &Plan,
     wanted: &Wanted,
     (options, progress): (&RunOptions, &dyn Progress),
-    stop: watch::Receiver<bool>,
+    stop: &watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
-    let mut hunt = Hunt::new(plan, wanted, false, (progress, &stop))?;
+    external::refuse(plan, "simulate --find-knee")?;
+    let mut hunt = Hunt::new(plan, wanted, false, (progress, stop))?;
     let now = Clock::real().now();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, now)?;
     progress.note(&hunt.estimate());
@@ -180,7 +183,8 @@ impl<'h> Hunt<'h> {
         } = self.limits;
         let (usual, most) = (self.search.probes_usual(), self.search.probes_max());
         let each = self.template.duration();
-        let rounded = |time: Duration| Span(Duration::from_secs(time.as_secs_f64().ceil() as u64));
+        let rounded =
+            |time: Duration| Span(Duration::from_secs((time + ALMOST_A_SECOND).as_secs()));
         let times = match repeats {
             1 => "once".to_owned(),
             many => format!("{many} times in shuffled order"),

@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 
 use cachestorm::capacity::probe::Wanted;
 use cachestorm::gates::Verdict;
+use cachestorm::report;
 use cachestorm::report::model::{KneeResult, KneeVerdict, Report};
-use cachestorm::report::{self};
 use cachestorm::runner::{self, Moment, Progress, RunError, RunOptions};
 use cachestorm::scenario::{self, Overrides, plan::Plan};
 use cachestorm::units::Rate;
@@ -64,7 +64,7 @@ fn search(plan: &Plan, wanted: &Wanted) -> Result<Report, RunError> {
         ..RunOptions::default()
     };
     let (_keep, stop) = watch::channel(false);
-    let finished = runner::simulate_knee(plan, wanted, (&options, &Quiet), stop)?;
+    let finished = runner::simulate_knee(plan, wanted, (&options, &Quiet), &stop)?;
     let read = report::read(&finished.folder).expect("a report");
     assert_eq!(read.knee, finished.report.knee);
     Ok(finished.report)
@@ -72,10 +72,6 @@ fn search(plan: &Plan, wanted: &Wanted) -> Result<Report, RunError> {
 
 fn knee(report: &Report) -> &KneeResult {
     report.knee.as_ref().expect("a knee")
-}
-
-fn rate(per_s: f64) -> Option<Rate> {
-    Some(Rate { per_s })
 }
 
 #[test]
@@ -152,8 +148,8 @@ fn shapes_keep_their_form_and_the_rate_is_their_peak() {
 #[test]
 fn the_ends_of_the_range_have_their_verdicts() {
     let wanted = |from, to| Wanted {
-        from: rate(from),
-        to: rate(to),
+        from: Some(Rate { per_s: from }),
+        to: Some(Rate { per_s: to }),
         ..Wanted::default()
     };
     let low = search(&plan(&[]), &wanted(300.0, 600.0)).expect("a search");

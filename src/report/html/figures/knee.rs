@@ -203,8 +203,8 @@ mod tests {
         let section = section(&report).expect("a section");
         let figure = &section.figures[0];
         insta::assert_snapshot!(figure.takeaway, @"The knee: 565.7/s holds, 590.7/s does not (gate: p95 response time, 1,000 users); 17 probes");
-        assert_eq!(figure.svg.matches("mark disc held").count(), 9);
-        assert_eq!(figure.svg.matches("mark diamond lost").count(), 8);
+        assert_eq!(figure.svg.matches("mark disc held").count(), 8);
+        assert_eq!(figure.svg.matches("mark diamond lost").count(), 9);
         assert!(figure.svg.contains("knee 565.7/s") && figure.svg.contains("p95 target"));
         assert_eq!(section.tables[0].rows.len(), 17);
     }
