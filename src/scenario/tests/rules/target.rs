@@ -221,8 +221,8 @@ fn each_rule_is_told_once() {
         "\"/purge/{house}\"",
     );
     rule(
-        "stock.invalidate_pattern: {",
-        "stock.invalidate_all: {",
+        "stock.invalidate_pattern: { path: \"/purge/{product}\"",
+        "stock.invalidate_all: { path: \"/purge\"",
         "nobody says how to ask for `stock.invalidate_pattern`",
         "operations",
     );
