@@ -284,7 +284,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
     let (hits, of) = answered.fold((0.0, 0), |(hits, of), (ratio, reads)| {
         (hits + ratio * reads as f64, of + reads)
     });
-    let mut tiles = vec![
+    let mut shown = vec![
         Tile {
             name: "p95 response time",
             value: measured(times.count, words::us(times.p95)),
@@ -310,10 +310,10 @@ fn tiles(report: &Report) -> Vec<Tile> {
     ];
     // Of a target nobody knows either.
     if let Some(origin) = &report.origin {
-        tiles.insert(2, origin_tile(report, origin));
-        tiles.push(stale_tile(report));
+        shown.insert(2, origin_tile(report, origin));
+        shown.push(stale_tile(report));
     }
-    tiles
+    shown
 }
 
 fn origin_tile(report: &Report, origin: &OriginResult) -> Tile {
