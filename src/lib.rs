@@ -19,5 +19,6 @@ pub mod gates;
 pub mod report;
 pub mod scenario;
 // tier 4
+pub mod capacity;
 pub mod cli;
 pub mod runner;

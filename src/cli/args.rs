@@ -1,5 +1,7 @@
 //! The arguments as typed. Options that mean the same have the same name in every command.
 
+mod knee;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use super::trace::TraceArguments;
 use crate::scenario::Overrides;
 use crate::seed::Seed;
 use crate::units::Span;
+pub(super) use knee::KneeArguments;
 
 /// Will this caching design keep its promises under our traffic, and what must we buy?
 #[derive(Debug, Parser)]
@@ -72,6 +75,10 @@ pub(super) struct RunArguments {
     /// Which servers to use instead of starting them.
     #[command(flatten)]
     pub(super) servers: ServerArguments,
+
+    /// Whether the knee is searched.
+    #[command(flatten)]
+    pub(super) knee: KneeArguments,
 
     /// Where the report goes, and what is shown meanwhile.
     #[command(flatten)]
@@ -158,6 +165,10 @@ pub(super) struct SimulateArguments {
     /// Which scenario, and what to change in it.
     #[command(flatten)]
     pub(super) scenario: ScenarioArguments,
+
+    /// Whether the knee is searched.
+    #[command(flatten)]
+    pub(super) knee: KneeArguments,
 
     /// Where the report goes, and what is shown meanwhile.
     #[command(flatten)]

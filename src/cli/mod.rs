@@ -22,8 +22,8 @@ use crate::runner::{self, Finished, RunError, RunOptions, Served};
 use crate::scenario::{self, plan::Plan};
 use crate::units::{Span, thousands};
 use args::{
-    Arguments, CheckArguments, Command, OutputArguments, RunArguments, ScenarioArguments,
-    ServeArguments, ServerArguments, SimulateArguments, ValidateArguments,
+    Arguments, CheckArguments, Command, KneeArguments, OutputArguments, RunArguments,
+    ScenarioArguments, ServeArguments, ServerArguments, SimulateArguments, ValidateArguments,
 };
 use exit_code::Exit;
 use progress::{Bar, Notes, Silent};
@@ -78,12 +78,17 @@ fn check(arguments: &CheckArguments) -> Exit {
 
 /// `cachestorm run`.
 fn run(arguments: &RunArguments) -> Exit {
-    let options = |options| with_servers(options, &arguments.servers);
-    let place = (&arguments.scenario, &arguments.output, header as Header);
+    let knee = &arguments.knee;
+    let options = |options| searching(with_servers(options, &arguments.servers), knee);
+    let place = (&arguments.scenario, &arguments.output, header_of(knee));
     let outcome = carry_out(place, options, |work| {
         work.runtime.block_on(async {
             let stop = stop_on_signals(WRITING);
-            Box::pin(runner::run(work.plan, work.options, work.progress, stop)).await
+            let (plan, told) = (work.plan, (work.options, work.progress));
+            match knee.wanted() {
+                Some(wanted) => Box::pin(runner::find_knee(plan, &wanted, told, &stop)).await,
+                None => Box::pin(runner::run(plan, told.0, told.1, stop)).await,
+            }
         })
     });
     outcome.map_or_else(std::convert::identity, |finished| tell_finished(&finished))
@@ -142,13 +147,25 @@ fn with_servers(options: RunOptions, servers: &ServerArguments) -> RunOptions {
 
 /// `cachestorm simulate`.
 fn simulate(arguments: &SimulateArguments) -> Exit {
-    let place = (&arguments.scenario, &arguments.output, header as Header);
-    let outcome = carry_out(place, std::convert::identity, |work| {
+    let knee = &arguments.knee;
+    let options = |options| searching(options, knee);
+    let place = (&arguments.scenario, &arguments.output, header_of(knee));
+    let outcome = carry_out(place, options, |work| {
         // Signals are heard on the runtime's threads, virtual time passes on this one.
         let stop = work.runtime.block_on(async { stop_on_signals(WRITING) });
-        runner::simulate(work.plan, work.options, work.progress, stop)
+        let (plan, told) = (work.plan, (work.options, work.progress));
+        match knee.wanted() {
+            Some(wanted) => runner::simulate_knee(plan, &wanted, told, &stop),
+            None => runner::simulate(plan, told.0, told.1, stop),
+        }
     });
     outcome.map_or_else(std::convert::identity, |finished| tell_finished(&finished))
+}
+
+/// What else was typed for a search of the knee.
+fn searching(mut options: RunOptions, knee: &KneeArguments) -> RunOptions {
+    options.overrides.extend(knee.as_typed());
+    options
 }
 
 /// `cachestorm validate`.
@@ -243,7 +260,8 @@ fn carry_out<T>(
             | RunError::NoSuchStore { .. }
             | RunError::HasTarget { .. }
             | RunError::Sample(_)
-            | RunError::Trace(_) => Exit::WrongInput,
+            | RunError::Trace(_)
+            | RunError::Knee(_) => Exit::WrongInput,
             RunError::Interrupted => Exit::Interrupted,
             RunError::Driver(_) | RunError::Report(_) => Exit::Unexpected,
         };
@@ -325,6 +343,12 @@ fn place(plan: &Plan) -> String {
         Some(service) => format!("target {}", service.urls.join(" ")),
         None => format!("{} instances", plan.instances),
     }
+}
+
+/// What is told of a run, or of a search for the knee, which tells of its probes itself.
+fn header_of(knee: &KneeArguments) -> Header {
+    let searched: Header = |plan| format!("{} · seed {}", plan.name, plan.seed);
+    if knee.find_knee { searched } else { header }
 }
 
 /// The same of a service without users.

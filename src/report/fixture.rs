@@ -10,6 +10,7 @@ mod day;
 mod gates;
 mod jobs;
 mod kinds;
+mod knee;
 mod results;
 mod sampled;
 mod traffic;
@@ -26,6 +27,7 @@ use crate::gates::Verdict;
 use crate::measure::Summary;
 pub use jobs::operated_report;
 pub use kinds::kinds_report;
+pub use knee::knee_report;
 use results::{
     baseline, data_type, layers, oracles, origin_result, phases, redis, requests, second,
 };
@@ -132,17 +134,13 @@ fn report_of(model: &Model) -> Report {
     let baseline = baseline();
     let mut report = Report {
         ended_early: None,
+        knee: None,
         schema_version: SCHEMA_VERSION,
         tool: Tool {
             name: "cachestorm".to_owned(),
             version: "0.1.0".to_owned(),
         },
-        scenario: ScenarioInfo {
-            name: "adr-006".to_owned(),
-            description: "1,000 users against the cache of ADR-006, before and after".to_owned(),
-            file: "scenarios/adr-006.yaml".to_owned(),
-            overrides: vec!["--set traffic.users=1000".to_owned()],
-        },
+        scenario: scenario(),
         seed: 42,
         driver: "closed".to_owned(),
         time: "real".to_owned(),
@@ -197,6 +195,15 @@ fn report_of(model: &Model) -> Report {
     };
     report.gates = gates::judged(&report);
     report
+}
+
+fn scenario() -> ScenarioInfo {
+    ScenarioInfo {
+        name: "adr-006".to_owned(),
+        description: "1,000 users against the cache of ADR-006, before and after".to_owned(),
+        file: "scenarios/adr-006.yaml".to_owned(),
+        overrides: vec!["--set traffic.users=1000".to_owned()],
+    }
 }
 
 fn environment() -> EnvironmentInfo {

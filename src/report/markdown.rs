@@ -4,6 +4,7 @@
 
 use super::digest::{all_targets, before_and_after, data_types, facts, lost};
 use super::export::{ExportError, Exporter};
+use super::knee;
 use super::model::Report;
 use super::sampled;
 use super::table::{Table, markdown_text};
@@ -53,6 +54,7 @@ fn summary(report: &Report) -> String {
         section("Variants", &variants::table(report)),
     ];
     let mut parts = vec![heading(report)];
+    parts.extend(the_knee(report));
     parts.extend(losses(report));
     parts.extend(tables.into_iter().flatten());
     parts.extend(missed(report));
@@ -98,6 +100,22 @@ fn losses(report: &Report) -> Option<String> {
         .map(|gate| format!("- {} {}", sign(gate.verdict), markdown_text(&lost(gate))))
         .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The knee, what limits it, and what each rate showed; nothing if it was not searched.
+fn the_knee(report: &Report) -> Vec<String> {
+    let facts = knee::facts(report);
+    let lines: Vec<String> = facts
+        .iter()
+        .map(|fact| format!("- {}", markdown_text(&fact.text)))
+        .collect();
+    let mut parts = Vec::new();
+    if !lines.is_empty() {
+        parts.push("### Knee".to_owned());
+        parts.push(lines.join("\n"));
+        parts.push(knee::table(report).markdown().trim_end().to_owned());
+    }
+    parts
 }
 
 /// What each variant misses, in a list; nothing without variants.

@@ -14,6 +14,7 @@ pub mod folder;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub(crate) mod knee;
 pub mod markdown;
 pub mod model;
 mod offered;

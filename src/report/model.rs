@@ -8,6 +8,7 @@ mod alternatives;
 mod gates;
 mod jobs;
 mod kinds;
+mod knee;
 mod monitoring;
 mod sampling;
 mod stores;
@@ -26,6 +27,7 @@ pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 pub use gates::{EndedEarly, GateResult, WindowsResult};
 pub use jobs::JobResult;
 pub use kinds::UserKindResult;
+pub use knee::{KneeProbe, KneeResult, KneeVerdict};
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
@@ -119,6 +121,10 @@ pub struct Report {
     pub ended_early: Option<EndedEarly>,
     /// The verdict of the run as a whole.
     pub verdict: Verdict,
+    /// What a search for the knee found; `null` without one. All else in the report is of its last probe
+    /// at the knee, or at the lowest rate if that does not hold; only the verdict is the search's.
+    #[serde(default)]
+    pub knee: Option<KneeResult>,
     /// The alternatives that were run beside the main one, and itself; empty if there were none.
     #[serde(default)]
     pub variants: Vec<VariantResult>,

@@ -9,6 +9,7 @@ use std::path::Path;
 use unicode_width::UnicodeWidthStr;
 
 use super::digest::{Fact, all_targets, before_and_after, data_types, facts, lost};
+use super::knee;
 use super::model::Report;
 use super::sampled;
 use super::table::{Tone, wrap};
@@ -37,6 +38,7 @@ pub fn render(report: &Report, html: &Path, style: Style) -> String {
         ..style
     };
     let mut lines = heading(&title(report), style.width);
+    lines.extend(knee_lines(report, style));
     for table in [
         before_and_after(report),
         data_types(report),
@@ -80,6 +82,19 @@ fn heading(parts: &[String], width: usize) -> Vec<String> {
             None => lines.push(part.clone()),
         }
     }
+    lines
+}
+
+/// The knee, what limits it, and what each rate showed: before all else, which is of one of them.
+fn knee_lines(report: &Report, style: Style) -> Vec<String> {
+    let facts = knee::facts(report);
+    if facts.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![String::new()];
+    lines.extend(facts.iter().flat_map(|fact| fact_lines(fact, style)));
+    lines.push(String::new());
+    lines.extend(knee::table(report).lines(style.width, style.color));
     lines
 }
 

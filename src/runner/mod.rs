@@ -13,6 +13,7 @@ mod external;
 mod gate_watch;
 mod instances;
 mod jobs;
+mod knee;
 mod memcached_server;
 mod monitor;
 mod pass;
@@ -49,6 +50,7 @@ use crate::report::{self, ReportError};
 use crate::scenario::plan::Plan;
 use crate::scenario::sample::{Choice, SampleError};
 use crate::workload::trace::{self, TraceError};
+pub use knee::{KneeError, find_knee, simulate_knee};
 use pass::{PassKind, PassResult};
 use redis::Redis;
 use scale::{OfWhole, Scale};
@@ -137,6 +139,9 @@ pub enum RunError {
         /// The command.
         command: &'static str,
     },
+    /// There is no knee to search.
+    #[error("{0}")]
+    Knee(#[from] KneeError),
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -209,17 +214,19 @@ pub fn simulate(
 ) -> Result<Finished, RunError> {
     external::refuse(plan, "simulate")?;
     trace_opens(plan)?;
-    let choice = sampled::choice(plan)?;
-    if let Some(told) = choice.told() {
+    if let Some(told) = sampled::choice(plan)?.told() {
         progress.note(&told);
     }
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, Clock::real().now())?;
-    let house = (options, progress, stop);
-    let outcome = match choice {
-        Choice::Whole => in_virtual_time(plan, house, None),
-        Choice::Sample { share, because } => sampled::simulate(plan, (share, &because), house),
-    };
-    write(plan, folder, outcome)
+    write(plan, folder, simulated(plan, (options, progress, stop)))
+}
+
+/// All of `plan` in virtual time, or samples of it.
+fn simulated(plan: &Plan, orders: Orders<'_>) -> Result<Outcome, RunError> {
+    match sampled::choice(plan)? {
+        Choice::Whole => in_virtual_time(plan, orders, None),
+        Choice::Sample { share, because } => sampled::simulate(plan, (share, &because), orders),
+    }
 }
 
 /// Whether the trace of each variant, if it has one, can be opened: told before anything is started.

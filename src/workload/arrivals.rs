@@ -8,6 +8,8 @@
 //!
 //! Called by the open-loop driver. Pure: time is counted from the start of the run.
 
+mod scaled;
+
 use std::time::Duration;
 
 use rand_distr::{Distribution as _, Exp1};

@@ -105,3 +105,23 @@ fn the_same_journeys_are_made_again_in_virtual_time() {
     assert_eq!(one["event_log"], two["event_log"]);
     assert_eq!(one["verdict"], "pass", "{}", one["gates"]);
 }
+
+/// Of arrivals, as many are of a kind as it has users; each is one request or one whole visit.
+#[test]
+fn arrivals_are_of_all_kinds() {
+    let open = ["--driver", "open", "--set", "traffic.arrivals=100/s"];
+    let report = report_of(
+        "simulate",
+        &[&open[..], &["--set", "traffic.ramp=0s"]].concat(),
+    );
+    check(&report, [400, 60, 20]);
+    let due = 100 * 25;
+    let crawled = count(&report, "/user_kinds/1/requests");
+    // One in eight, each one request.
+    assert!(crawled.abs_diff(due / 8) < due / 40, "{crawled} of {due}");
+    let shopped = count(&report, "/user_kinds/0/requests");
+    assert!(
+        shopped > 2 * due,
+        "{shopped}: visits are more than one request"
+    );
+}

@@ -17,6 +17,8 @@ mod jobs;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]
+mod knee;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod modelled_redis;

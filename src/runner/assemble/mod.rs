@@ -97,6 +97,7 @@ pub(super) fn report(
         verdict: overall(&judged, validity.valid),
         gates: gates::results(&judged, after),
         ended_early: gates::ended_early(after),
+        knee: None,
         variants,
         validity,
         timeseries_interval_s: after.measurements.row_width_s(),

@@ -1,5 +1,5 @@
 //! Charts as SVG that lives inside the page: lines and stacked areas over time, rows of bars and
-//! of marks.
+//! of marks, one value against another.
 //!
 //! Why not a drawing crate: `plotters` fixes every coordinate, font size and colour when it draws.
 //! Here the width is left to the reader's window (coordinates across are percentages or a stretched
@@ -15,6 +15,7 @@ pub(crate) mod line;
 pub(crate) mod reduce;
 pub(crate) mod rows;
 pub(crate) mod scale;
+pub(crate) mod scatter;
 pub(crate) mod stack;
 
 use std::fmt;

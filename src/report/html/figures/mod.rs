@@ -7,6 +7,7 @@
 mod answered;
 mod bought;
 mod held;
+mod knee;
 mod sampled;
 mod stale;
 mod stores;
@@ -200,6 +201,9 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
     }
     if let Some(warm) = warming::section(report, timeline) {
         sections.insert(2, warm);
+    }
+    if let Some(knee) = knee::section(report) {
+        sections.insert(0, knee);
     }
     sections.extend(sampled::section(report));
     sections.extend(variants::section(report));
