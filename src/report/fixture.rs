@@ -129,9 +129,8 @@ pub fn bare_report() -> Report {
 }
 
 fn report_of(model: &Model) -> Report {
-    let judged_s = model.judged_s();
-    let origin = origin_result(model, judged_s);
-    let requests = requests(model, judged_s);
+    let origin = origin_result(model, model.judged_s());
+    let requests = requests(model, model.judged_s());
     let baseline = baseline();
     let mut report = Report {
         ended_early: None,

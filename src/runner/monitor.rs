@@ -240,6 +240,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             self.stage.clock.sleep_until(self.next_look()).await;
         }
         // Those the loop may have missed by a tick, or that an early end left open.
+        observed.interrupted |= *self.stage.stop.borrow() && !self.is_over();
         observed.last = self.read().await;
         if !*self.stop.borrow() {
             let mut looks = observed.looks.recent().to_vec();

@@ -82,13 +82,7 @@ pub(super) fn build(
         .layers
         .value()
         .and_then(|layers| build_layers(layers, errors));
-    let instances = count(
-        "instances",
-        &file.instances,
-        Some(1),
-        1..=INSTANCES_MAX,
-        errors,
-    );
+    let instances = build_instances(file, errors);
     let origin = file.origin.value();
     let pool = origin.and_then(|origin| build_pool(origin, errors));
     let query_cache =
@@ -117,7 +111,6 @@ pub(super) fn build(
     let warming = warming::build(file, (&names, data_types.as_ref(), layers.as_ref()), errors);
 
     let target = target::build(file, &names, (rows, traffic.as_ref()), errors);
-
     let alerts = alerts.filter(|alerts| target::check_alerts(file, alerts, errors));
 
     let (data_types, traffic) = (data_types?, traffic?);
@@ -149,11 +142,17 @@ pub(super) fn build(
         variants: Vec::new(),
         resolved_yaml: String::new(),
     };
-    if plan.target.is_some() {
-        plan.instances = 0;
-    }
     plan.resolved_yaml = resolved::write(&plan);
     Some(plan)
+}
+
+/// None where a target is driven.
+fn build_instances(file: &File, errors: &mut Errors) -> Built<u64> {
+    if let Some(Switch::On(_)) = file.target.value() {
+        return Some(0);
+    }
+    let limits = 1..=INSTANCES_MAX;
+    count("instances", &file.instances, Some(1), limits, errors)
 }
 
 fn build_layers(file: &LayersFile, errors: &mut Errors) -> Built<LayersPlan> {

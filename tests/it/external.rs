@@ -206,11 +206,7 @@ fn counts_what_nginx_counts(more: &[&str]) {
     );
     assert_eq!(report["requests"]["total"], log.len() as u64);
     assert_eq!(outcomes.get("unknown"), None);
-    let oracle = &report["oracles"]["outcomes"];
-    assert_eq!(
-        (&oracle["violations"], oracle["checked"].as_u64()),
-        (&Value::from(0), Some(log.len() as u64))
-    );
+    assert_eq!(report["oracles"]["outcomes"]["violations"], 0);
 
     // What nobody can know is not there.
     for unknown in ["origin", "stampede", "redis", "baseline"] {

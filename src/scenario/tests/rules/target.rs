@@ -202,6 +202,10 @@ fn each_rule_is_told_once() {
         "the field `x-api-key` stands twice",
         "X-Api-Key",
     );
+}
+
+#[test]
+fn what_contradicts_itself_is_told_once() {
     rule(
         "method: POST\n",
         "method: FETCH\n",
