@@ -337,18 +337,18 @@ fn header(plan: &Plan) -> String {
     ) + &compared(plan)
 }
 
-/// What is told of a run, or of a search for the knee, which tells of its probes itself.
-fn header_of(knee: &KneeArguments) -> Header {
-    let searched: Header = |plan| format!("{} · seed {}", plan.name, plan.seed);
-    if knee.find_knee { searched } else { header }
-}
-
 /// What is asked.
 fn place(plan: &Plan) -> String {
     match &plan.target {
         Some(service) => format!("target {}", service.urls.join(" ")),
         None => format!("{} instances", plan.instances),
     }
+}
+
+/// What is told of a run, or of a search for the knee, which tells of its probes itself.
+fn header_of(knee: &KneeArguments) -> Header {
+    let searched: Header = |plan| format!("{} · seed {}", plan.name, plan.seed);
+    if knee.find_knee { searched } else { header }
 }
 
 /// The same of a service without users.

@@ -130,9 +130,6 @@ pub enum RunError {
     /// The trace that is to be replayed cannot be read.
     #[error("{0}")]
     Trace(#[from] TraceError),
-    /// There is no knee to search.
-    #[error("{0}")]
-    Knee(#[from] KneeError),
     /// Only the built-in service can do this.
     #[error(
         "`cachestorm {command}` works on the built-in service, and the scenario drives a target that is \
@@ -142,6 +139,9 @@ pub enum RunError {
         /// The command.
         command: &'static str,
     },
+    /// There is no knee to search.
+    #[error("{0}")]
+    Knee(#[from] KneeError),
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,

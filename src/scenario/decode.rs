@@ -5,14 +5,14 @@
 //! checks one field against another does so only if both are given, so that one mistake is not
 //! told twice. Called by `file.rs`. Knows the kinds of values but no key of a scenario.
 
-use std::str::FromStr;
+mod quantity;
+
 use std::sync::Arc;
 
 use super::diagnostics::{Diagnostic, Errors, Place, closest, did_you_mean};
 use super::yaml::{Key, Kind, Node, short};
 use crate::engine::data_type::KeyPattern;
 use crate::seed::Seed;
-use crate::units::{ByteSize, Rate, RateRange, Ratio, Span, SpanRange, UnitError};
 
 /// A value with the place where it was written.
 #[derive(Clone, Debug)]
@@ -219,99 +219,6 @@ fn without_underscores(text: &str) -> String {
         .collect()
 }
 
-/// A quantity with a unit.
-trait Quantity: FromStr<Err = UnitError> {
-    /// What it is called.
-    const WHAT: &'static str;
-    /// How `number`, written without a unit, should have been written.
-    fn with_unit(number: &str) -> String;
-}
-
-impl Quantity for Span {
-    const WHAT: &'static str = "a duration";
-    fn with_unit(number: &str) -> String {
-        format!("write `{number}ms`, `{number}s` or `{number}m`, whichever is meant")
-    }
-}
-
-impl Quantity for SpanRange {
-    const WHAT: &'static str = "a duration or a range of durations";
-    fn with_unit(number: &str) -> String {
-        format!("write `{number}ms`, `{number}s` or `{number}m`, whichever is meant")
-    }
-}
-
-impl Quantity for ByteSize {
-    const WHAT: &'static str = "a size";
-    fn with_unit(number: &str) -> String {
-        format!("write `{number}B`, `{number}KiB` or `{number}MiB`, whichever is meant")
-    }
-}
-
-impl Quantity for Ratio {
-    const WHAT: &'static str = "a share";
-    fn with_unit(number: &str) -> String {
-        format!("write `{number}%` if percent is meant")
-    }
-}
-
-impl Quantity for Rate {
-    const WHAT: &'static str = "a rate";
-    fn with_unit(number: &str) -> String {
-        format!("write `{number}/s`, `{number}/m` or `{number}/h`, whichever is meant")
-    }
-}
-
-impl Quantity for RateRange {
-    const WHAT: &'static str = "two rates";
-    fn with_unit(number: &str) -> String {
-        format!("write `{number}/s..{number}/s` with the rates that are meant")
-    }
-}
-
-fn quantity<Q: Quantity>(node: &Node, errors: &mut Errors) -> Option<Q> {
-    let found = text(node, Q::WHAT, errors)?;
-    let plain = without_underscores(found);
-    match plain.parse() {
-        Ok(value) => Some(value),
-        Err(error) => {
-            let mut told = Diagnostic::new(&node.place, error_of(found, &error));
-            let number = plain.trim();
-            if number.len() <= 20
-                && number
-                    .parse::<f64>()
-                    .is_ok_and(|n| n.is_finite() && n >= 0.0)
-            {
-                told = told.label(Q::with_unit(number));
-            }
-            errors.push(told);
-            None
-        }
-    }
-}
-
-/// The error as it is, but about what was written, and short.
-fn error_of(found: &str, error: &UnitError) -> String {
-    let told = error.to_string();
-    match told.split_once(" is not ") {
-        Some((_, wanted)) if !found.contains(" is not ") => {
-            format!("{:?} is not {wanted}", short(found))
-        }
-        _ => short(&told),
-    }
-}
-
-macro_rules! decode_quantities {
-    ($($quantity:ty),*) => {$(
-        impl Decode for $quantity {
-            fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
-                quantity(node, errors)
-            }
-        }
-    )*};
-}
-decode_quantities!(Span, SpanRange, ByteSize, Ratio, Rate, RateRange);
-
 impl Decode for u64 {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let found = text(node, "a whole number", errors)?;
@@ -437,6 +344,7 @@ impl<T: Decode> Decode for Map<T> {
 mod tests {
     use super::super::yaml;
     use super::*;
+    use crate::units::{ByteSize, Ratio, Span, SpanRange};
     use std::time::Duration;
 
     fn decode<T: Decode>(text: &str) -> Result<T, String> {

@@ -1,3 +1,5 @@
+//! Shapes have their rates, spacing is even or independent, and phases follow one another.
+
 use proptest::prelude::*;
 
 use super::*;
