@@ -237,10 +237,10 @@ fn what_contradicts_itself_is_told_once() {
         "direct",
     );
     rule(
-        "strategy: counter",
-        "strategy: write-behind",
+        "  stock:\n",
+        "  stock:\n    strategy: write-through\n",
         "says how the built-in service writes",
-        "write-behind",
+        "write-through",
     );
     rule(
         "gates: [",
