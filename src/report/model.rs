@@ -6,6 +6,7 @@
 
 mod alternatives;
 mod gates;
+mod generator;
 mod jobs;
 mod kinds;
 mod monitoring;
@@ -23,6 +24,7 @@ use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 pub use gates::{EndedEarly, GateResult, WindowsResult};
+pub use generator::{GeneratorResult, GeneratorThread};
 pub use jobs::JobResult;
 pub use kinds::UserKindResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
@@ -60,6 +62,9 @@ pub struct Report {
     pub environment: EnvironmentInfo,
     /// Whether the measurement can be trusted.
     pub validity: Validity,
+    /// How the load generator itself fared; `null` in virtual time, where it cannot be too slow.
+    #[serde(default)]
+    pub generator: Option<GeneratorResult>,
     /// Estimates of the whole, if a share of the users and keys was simulated; else `null`.
     #[serde(default)]
     pub sampling: Option<SamplingResult>,

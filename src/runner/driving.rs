@@ -21,6 +21,7 @@ use crate::drivers::http::face::InstanceFace;
 use crate::drivers::open_loop::OpenLoop;
 use crate::drivers::{Driven, DriverError};
 use crate::measure::event_log::Logged;
+use crate::measure::loop_delay::probe;
 use crate::measure::recorder::Recorder;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
@@ -79,11 +80,14 @@ pub(super) async fn drive(
         jobs
     };
     let replayed: Arc<Mutex<Replayed>> = Arc::default();
+    // The runtime that drives users without threads of their own, and that watches the others.
+    let probing = tokio::spawn(probe(stage.clock.clone(), watched.generator.loop_delay()));
     let driving = tokio::spawn(jobs.beside(driving(stage, kind, instances, users, &replayed)));
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
     let (driven, jobs) = driving
         .await
         .map_err(|lost| DriverError::Attack(lost.to_string()))?;
+    probing.abort();
     let replayed = std::mem::take(&mut *replayed.lock());
     Ok(Drove {
         driven: driven?,

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod gates;
+mod generator;
 mod jobs;
 mod kinds;
 mod parts;
@@ -95,6 +96,7 @@ pub(super) fn report(
         gates: gates::results(&judged, after),
         ended_early: gates::ended_early(after),
         variants,
+        generator: generator::result(after, &house.time),
         validity,
         timeseries_interval_s: after.measurements.row_width_s(),
         timeseries: timeseries::seconds(after),
@@ -163,6 +165,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         users_planned: plan.traffic.users_live_wanted(),
         users_live_max: measurements.users_live_max(),
         interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
+        generator: generator::evidence(generator::result(after, time).as_ref()),
         ended_by_gate: after.observed.gates.ended.is_some(),
         redis_died: passes
             .before
