@@ -389,7 +389,7 @@ fn validity(report: &Report) -> Vec<Fact> {
     let delay = delay.filter(|delay| delay.count > 0);
     let signs: Vec<String> = [
         cpu("generator", validity.generator_cpu_cores),
-        busiest.map(|thread| format!("busiest thread {}", ratio(Some(thread.cpu_cores)))),
+        busiest.map(|thread| format!("busiest thread {}", share(Some(thread.cpu_cores)))),
         cpu("instances", validity.instances_cpu_cores),
         delay.map(|delay| format!("loop delay p99 {}", us(delay.p99))),
         (validity.slip_us.count > 0)
