@@ -18,7 +18,7 @@ BINARY := $(TARGET_DIR)/release/cachestorm
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install what is missing: a C compiler, redis-server (for the tests memcached)
+setup: ## install what is missing: a C compiler, redis-server (for the tests memcached, nginx)
 	@SETUP_FOR=$(SETUP_FOR) sh scripts/setup.sh $(ARGS)
 
 build: ## build the release binary

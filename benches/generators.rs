@@ -29,6 +29,7 @@ use cachestorm::drivers::http::{HttpCaller, HttpTargets};
 use cachestorm::drivers::open_loop::OpenLoop;
 use cachestorm::engine::data_type::DataTypeId;
 use cachestorm::engine::layer::{Layer, Operation, Outcome};
+use cachestorm::measure::loop_delay::LoopDelay;
 use cachestorm::measure::measurements::Measurements;
 use cachestorm::measure::query::{Phases, Query};
 use cachestorm::measure::recorder::Recorder;
@@ -37,8 +38,9 @@ use cachestorm::measure::{PhaseId, PhaseKind, Schedule};
 use cachestorm::scenario::{self, Overrides, plan::Plan};
 use cachestorm::units::Rate;
 use cachestorm::workload::arrivals::{Arrivals, PhaseArrivals, Shape};
+use cachestorm::workload::size::ValueSizes;
 use cachestorm::workload::user::Traffic;
-use cachestorm::workload::{KeyParams, Request};
+use cachestorm::workload::{KeyParams, Request, UserKindId};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
@@ -80,9 +82,12 @@ struct Made {
     p50_us: f64,
     p99_us: f64,
     failed: u64,
+    /// Processor time that it took for each request, itself and the server.
+    cpu_us: (f64, f64),
 }
 
 struct Bench {
+    server: u32,
     rounds: usize,
     span: Duration,
     connections: u32,
@@ -103,6 +108,7 @@ fn main() {
     let plan = scenario::load(&file, &Overrides::default()).expect("a good scenario");
     let server = Server::start(&file);
     let bench = Bench {
+        server: server.child.id(),
         rounds: rounds as usize,
         span: Duration::from_secs(seconds),
         connections: connections as u32,
@@ -195,16 +201,30 @@ impl Bench {
                 if only().is_some_and(|only| only != name) {
                     continue;
                 }
-                let Some(one) = generate(self) else { continue };
+                let before = (spent("self"), spent(&self.server.to_string()));
+                let Some(mut one) = generate(self) else {
+                    continue;
+                };
+                let requests = one.requests_per_s * self.span.as_secs_f64();
+                let of = |now: Duration, before: Duration| {
+                    now.saturating_sub(before).as_secs_f64() * 1e6 / requests
+                };
+                one.cpu_us = (
+                    of(spent("self"), before.0),
+                    of(spent(&self.server.to_string()), before.1),
+                );
                 println!(
-                    "  round {} {name:>7} {:>8.0}/s",
+                    "  round {} {name:>7} {:>8.0}/s, {:.1} µs of its own for each",
                     round + 1,
-                    one.requests_per_s
+                    one.requests_per_s,
+                    one.cpu_us.0
                 );
                 made.entry(name).or_default().push(one);
             }
         }
-        println!("\n             median/s     lowest    highest      p50      p99  failed");
+        println!(
+            "\n             median/s     lowest    highest      p50      p99  failed   own cpu server cpu"
+        );
         for (name, _) in generators {
             match made.get(name) {
                 Some(rounds) => tell(name, rounds),
@@ -253,7 +273,7 @@ impl Bench {
             ramp: Duration::from_millis(1),
             rhythm: None,
             request_timeout: TIMEOUT,
-            value_sizes: Vec::new(),
+            value_sizes: ValueSizes::constant(&[]),
             clock: clock.clone(),
             schedule: Arc::clone(schedule),
             sink: Arc::clone(&recorder) as Arc<dyn SampleSink>,
@@ -265,7 +285,7 @@ impl Bench {
     fn face(&self) -> InstanceFace {
         InstanceFace {
             policies: Arc::clone(&self.plan.policies),
-            value_sizes: Vec::new(),
+            value_sizes: ValueSizes::constant(&[]),
         }
     }
 
@@ -288,6 +308,7 @@ impl Bench {
         }];
         let traffic = Arc::clone(&users.traffic);
         let open = OpenLoop {
+            loop_delay: LoopDelay::default(),
             source: Source::Paced {
                 traffic,
                 phases,
@@ -311,7 +332,9 @@ impl Bench {
             };
             tokio::select! {
                 biased;
-                driven = driving => driven.expect("driven"),
+                driven = driving => {
+                    driven.expect("driven");
+                }
                 () = over => {}
             }
         });
@@ -387,6 +410,7 @@ impl Bench {
                         instance: 0,
                         request: &request,
                         user: u64::from(user),
+                        user_kind: UserKindId(0),
                         sequence,
                         phase: PhaseId(0),
                         intended_start: clock.now(),
@@ -413,6 +437,7 @@ impl Bench {
             p50_us: number("/latencyPercentiles/p50")? * 1e6,
             p99_us: number("/latencyPercentiles/p99")? * 1e6,
             failed: other.filter_map(|(_, count)| count.as_u64()).sum(),
+            cpu_us: (0.0, 0.0),
         })
     }
 
@@ -442,6 +467,7 @@ impl Bench {
             p50_us: time_us("50%"),
             p99_us: time_us("99%"),
             failed: failed.map_or(0, |count| count.parse().expect("a count")),
+            cpu_us: (0.0, 0.0),
         })
     }
 
@@ -483,7 +509,18 @@ fn made(measured: &Measurements, span: Duration) -> Made {
         p50_us: service_time.quantile_us(0.5),
         p99_us: service_time.quantile_us(0.99),
         failed: measured.count(&all) - hits,
+        cpu_us: (0.0, 0.0),
     }
+}
+
+/// Processor time of a process and of those that it started and that have ended.
+fn spent(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a process");
+    let (_, fields) = stat.rsplit_once(") ").expect("its name in brackets");
+    let ticks = fields.split(' ').skip(11).take(4);
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    // Linux tells it in hundredths of a second, whatever the kernel's own ticks are.
+    Duration::from_millis(ticks * 10)
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -495,16 +532,21 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 fn tell(name: &str, rounds: &[Made]) {
     let rates = || rounds.iter().map(|one| one.requests_per_s);
     println!(
-        "  {name:>7} {:>12.0} {:>10.0} {:>10.0} {:>8} {:>8} {:>7}",
+        "  {name:>7} {:>12.0} {:>10.0} {:>10.0} {:>8} {:>8} {:>7} {:>9} {:>10}",
         median(rates()),
         rates().fold(f64::INFINITY, f64::min),
         rates().fold(0.0, f64::max),
         us(median(rounds.iter().map(|one| one.p50_us))),
         us(median(rounds.iter().map(|one| one.p99_us))),
         rounds.iter().map(|one| one.failed).sum::<u64>(),
+        us(median(rounds.iter().map(|one| one.cpu_us.0))),
+        us(median(rounds.iter().map(|one| one.cpu_us.1))),
     );
 }
 
 fn us(us: f64) -> String {
+    if us < 100.0 {
+        return format!("{us:.1} µs");
+    }
     format!("{us:.0} µs")
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what cachestorm needs and what is missing: a C compiler and a redis-server; for the tests
-# (SETUP_FOR=tests) memcached, too, which a run needs only for scenarios that name it.
+# (SETUP_FOR=tests) memcached, which a run needs only for scenarios that name it, and nginx, which is the
+# tests' example of a service that is not ours.
 #
 # Called by `make setup` and by every target that builds. Says nothing when nothing is missing,
 # asks no question, and leaves no service running that did not run before. With --redis among its
@@ -94,5 +95,18 @@ if [ "${SETUP_FOR:-run}" = tests ] && ! has memcached; then
     if has apt-get; then stop_service memcached; fi
   else
     fail "memcached is missing: install it; the tests start one"
+  fi
+fi
+
+# Debian keeps it where not every PATH leads.
+has_nginx() {
+  has nginx || [ -x /usr/sbin/nginx ]
+}
+
+if [ "${SETUP_FOR:-run}" = tests ] && ! has_nginx; then
+  if install nginx-light nginx && has_nginx; then
+    if has apt-get; then stop_service nginx; fi
+  else
+    fail "nginx is missing: install it; the tests start one"
   fi
 fi

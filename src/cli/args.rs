@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::trace::TraceArguments;
 use crate::scenario::Overrides;
 use crate::seed::Seed;
 use crate::units::Span;
@@ -44,6 +45,8 @@ pub(super) enum Command {
     Serve(ServeArguments),
     /// Check a scenario without running it; report every error in it.
     Check(CheckArguments),
+    /// Look into recorded traffic, convert it, or capture that of a Redis.
+    Trace(TraceArguments),
 }
 
 /// Arguments of `check`.
@@ -52,6 +55,11 @@ pub(super) struct CheckArguments {
     /// Which scenario, and what to change in it.
     #[command(flatten)]
     pub(super) scenario: ScenarioArguments,
+
+    /// Print the scenario as it would be run instead: overrides applied, defaults and presets filled
+    /// in.
+    #[arg(long)]
+    pub(super) resolved: bool,
 }
 
 /// Arguments of `run`.
@@ -110,6 +118,7 @@ impl ServeArguments {
             seed: self.seed,
             users: None,
             driver: None,
+            targets: Vec::new(),
             duration: None,
             set: self.set.clone(),
         }
@@ -199,6 +208,11 @@ pub(super) struct ScenarioArguments {
     #[arg(long, value_name = "DRIVER")]
     pub(super) driver: Option<String>,
 
+    /// Drive the service at this base URL instead of the one that the scenario's target names;
+    /// repeatable.
+    #[arg(long = "target", value_name = "URL")]
+    pub(super) targets: Vec<String>,
+
     /// How long to measure, warm-up not counted, as in 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) duration: Option<Duration>,
@@ -215,6 +229,7 @@ impl ScenarioArguments {
             set: self.set.clone(),
             users: self.users,
             driver: self.driver.clone(),
+            target: self.targets.clone(),
             seed: self.seed,
             duration: self.duration,
         }
@@ -233,11 +248,13 @@ impl ScenarioArguments {
                 format!("--duration {span}")
             }),
         ];
+        let targets = self.targets.iter().map(|url| format!("--target {url}"));
         let set = self
             .set
             .iter()
             .map(|(path, value)| format!("--set {path}={value}"));
-        named.into_iter().flatten().chain(set).collect()
+        let named = named.into_iter().flatten();
+        named.chain(targets).chain(set).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 mod args;
 mod exit_code;
 mod progress;
+mod trace;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -55,6 +56,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Validate(arguments) => validate(&arguments),
         Command::Serve(arguments) => serve(&arguments),
         Command::Check(arguments) => check(&arguments),
+        Command::Trace(arguments) => trace::trace(&arguments),
     };
     exit.into()
 }
@@ -63,7 +65,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn check(arguments: &CheckArguments) -> Exit {
     match load(&arguments.scenario) {
         Ok(plan) => {
-            tell(&describe(&plan, &arguments.scenario));
+            if arguments.resolved {
+                tell(&plan.resolved_yaml);
+            } else {
+                tell(&describe(&plan, &arguments.scenario));
+            }
             Exit::Success
         }
         Err(exit) => exit,
@@ -235,6 +241,7 @@ fn carry_out<T>(
             RunError::Environment(_) | RunError::Preflight(_) => Exit::Environment,
             RunError::Folder(_)
             | RunError::NoSuchStore { .. }
+            | RunError::HasTarget { .. }
             | RunError::Sample(_)
             | RunError::Trace(_) => Exit::WrongInput,
             RunError::Interrupted => Exit::Interrupted,
@@ -303,13 +310,21 @@ fn load(arguments: &ScenarioArguments) -> Result<Plan, Exit> {
 /// One line on what is about to happen; the seed first of all.
 fn header(plan: &Plan) -> String {
     format!(
-        "{} · seed {} · {} users · {} instances · {}",
+        "{} · seed {} · {} users · {} · {}",
         plan.name,
         plan.seed,
         thousands(u64::from(plan.traffic.users)),
-        plan.instances,
+        place(plan),
         lasts(plan),
     ) + &compared(plan)
+}
+
+/// What is asked.
+fn place(plan: &Plan) -> String {
+    match &plan.target {
+        Some(service) => format!("target {}", service.urls.join(" ")),
+        None => format!("{} instances", plan.instances),
+    }
 }
 
 /// The same of a service without users.

@@ -80,7 +80,7 @@ pub enum Pacing {
     /// Evenly, in its order.
     Rate(Rate),
     /// As soon as there is a place, in its order.
-    OneByOne,
+    WhenFree,
 }
 
 /// A trace to be replayed.
@@ -150,7 +150,7 @@ impl Records {
                 let after_s = self.number as f64 / rate.per_s;
                 Some(start + std::time::Duration::from_secs_f64(after_s))
             }
-            Pacing::OneByOne => None,
+            Pacing::WhenFree => None,
         }
     }
 

@@ -20,7 +20,7 @@ use goose::{GooseAttack, GooseError};
 use tokio::sync::watch;
 
 use super::crowd::{Crowd, STOP_GRACE, Users, becomes_true};
-use super::http::face::InstanceFace;
+use super::http::face::{Face, InstanceFace};
 use super::http::{HttpCaller, HttpTargets};
 use super::{Driven, DriverError, interrupt};
 use crate::clock::{Clock, Timestamp};
@@ -53,7 +53,22 @@ impl ClosedLoop {
     ///
     /// At the schedule's end users finish the request that they wait for; after a stop they get
     /// 0.3 s for it. In any case this returns a few seconds after the last answer can have come.
+    ///
+    /// # Errors
+    /// If there is nobody to ask, or the load tool refuses.
     pub async fn run(self) -> Result<Driven, DriverError> {
+        let face = InstanceFace {
+            policies: Arc::clone(&self.users.policies),
+            value_sizes: self.users.value_sizes.clone(),
+        };
+        self.run_as(face).await
+    }
+
+    /// The same against a service with another `face`.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_as<F: Face>(self, face: F) -> Result<Driven, DriverError> {
         let Self { users, targets } = self;
         if targets.is_empty() {
             return Err(DriverError::NoTargets);
@@ -68,10 +83,6 @@ impl ClosedLoop {
 
         let (halt, halted) = watch::channel(false);
         let (host, request_timeout) = (targets.first().cloned(), users.request_timeout);
-        let face = InstanceFace {
-            policies: Arc::clone(&users.policies),
-            value_sizes: users.value_sizes.clone(),
-        };
         let to = HttpTargets {
             urls: targets,
             request_timeout,
@@ -135,8 +146,8 @@ fn refusal(error: &GooseError) -> DriverError {
 }
 
 /// A goose attack in which each user lives one life of `crowd`.
-fn prepare(
-    crowd: &Arc<Crowd<HttpCaller<InstanceFace>>>,
+fn prepare<F: Face>(
+    crowd: &Arc<Crowd<HttpCaller<F>>>,
     host: Option<String>,
     request_timeout: Duration,
 ) -> Result<GooseAttack, GooseError> {

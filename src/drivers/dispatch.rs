@@ -63,7 +63,7 @@ impl Visitor {
         }
     }
 
-    fn next(&mut self) -> Step {
+    pub(super) fn next(&mut self) -> Step {
         match self {
             Self::User(user) => user.next(),
             Self::Recorded { request, .. } => request.take().map_or(Step::End, Step::Request),
@@ -175,15 +175,14 @@ impl<C: Caller> Lane<C> {
             if let Some(due) = arrival.due {
                 self.wait_until(due).await;
             }
-            let place = match Arc::clone(&self.places).try_acquire_owned() {
-                Ok(place) => place,
-                Err(_) => {
-                    let Some(place) = self.place().await else {
-                        return;
-                    };
-                    blocked_until = self.shared.clock.now();
-                    place
-                }
+            let place = if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                place
+            } else {
+                let Some(place) = self.place().await else {
+                    return;
+                };
+                blocked_until = self.shared.clock.now();
+                place
             };
             let due = arrival.due.unwrap_or_else(|| self.shared.clock.now());
             let waited = blocked_until.since(due);

@@ -13,6 +13,8 @@ mod dispatch;
 pub mod http;
 pub mod interrupt;
 pub mod open_loop;
+#[cfg(test)]
+mod stage;
 mod tally;
 
 use crate::engine::data_type::{Key, PolicyTable};

@@ -137,13 +137,15 @@ pub enum Outcome {
     Bypass,
     /// The limit of a counter was reached and the request refused, as it should be.
     Refused,
+    /// Answered, but nobody said by whom. Only a service that is not ours leaves that open.
+    Unknown,
     /// The operation failed.
     Error,
 }
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Hit,
         Self::StaleHit,
         Self::NegativeHit,
@@ -151,6 +153,7 @@ impl Outcome {
         Self::Coalesced,
         Self::Bypass,
         Self::Refused,
+        Self::Unknown,
         Self::Error,
     ];
 
@@ -164,6 +167,7 @@ impl Outcome {
             Self::Coalesced => "coalesced",
             Self::Bypass => "bypass",
             Self::Refused => "refused",
+            Self::Unknown => "unknown",
             Self::Error => "error",
         }
     }
@@ -175,7 +179,9 @@ pub fn is_hit(outcome: Outcome, layer: Layer) -> bool {
     match outcome {
         Outcome::Hit | Outcome::StaleHit | Outcome::NegativeHit => true,
         Outcome::Coalesced => layer != Layer::Origin,
-        Outcome::Miss | Outcome::Bypass | Outcome::Refused | Outcome::Error => false,
+        Outcome::Miss | Outcome::Bypass | Outcome::Refused | Outcome::Unknown | Outcome::Error => {
+            false
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub fn format(outcome: Outcome, layer: Layer) -> &'static str {
         (Outcome::Refused, Layer::Edge) => "edge; hit; detail=refused",
         (Outcome::Refused, Layer::Local) => "local; hit; detail=refused",
         (Outcome::Refused, _) => "remote; hit; detail=refused, local; fwd=bypass",
-        (Outcome::Bypass, _) => "remote; fwd=bypass, local; fwd=bypass",
+        // Our own caches always know.
+        (Outcome::Bypass | Outcome::Unknown, _) => "remote; fwd=bypass, local; fwd=bypass",
         (Outcome::Error, _) => "remote; fwd=miss; detail=error, local; fwd=miss; detail=error",
         (Outcome::Miss, _)
         | (Outcome::Hit | Outcome::StaleHit | Outcome::NegativeHit, Layer::Origin) => {
@@ -93,6 +94,10 @@ struct Member {
     hit: bool,
     stale: bool,
     bypassed: bool,
+    /// It asked the next one, or wanted to.
+    forwarded: bool,
+    /// What it asked answered with an error of its own.
+    forward_failed: bool,
     collapsed: bool,
 }
 
@@ -121,6 +126,33 @@ fn answer(members: &[Member]) -> (Outcome, Layer) {
     (outcome, Layer::Origin)
 }
 
+/// What the field of a service that is not ours says about a read that was answered: whatever its caches
+/// are called, they count. One that has the name of one of our layers is that layer, any other is the
+/// edge: it is a cache in front of something, seen from outside. `None` if the field breaks the grammar or
+/// says nothing.
+///
+/// A cache that went to the origin and got an error there, and yet there is a good answer, served a
+/// stale one (`fwd=stale; fwd-status=503`). One that only asked whether its entry is still good
+/// (`fwd=stale; fwd-status=304`) missed: the origin was asked, and the user waited for it.
+pub fn read_foreign(field: &str) -> Option<(Outcome, Layer)> {
+    let members = parse(field)?;
+    let of_use = |member: &&Member| member.hit || member.forwarded || member.collapsed;
+    let members: Vec<Member> = members.iter().filter(of_use).copied().collect();
+    let edge = |layer: Option<Layer>| layer.unwrap_or(Layer::Edge);
+    let saved = |member: &&Member| !member.hit && member.forward_failed;
+    if let Some(member) = members.iter().rev().find(saved)
+        && !members.iter().any(|member| member.hit)
+    {
+        return Some((Outcome::StaleHit, edge(member.layer)));
+    }
+    let named = members.iter().map(|member| Member {
+        layer: Some(edge(member.layer)),
+        ..*member
+    });
+    let named: Vec<Member> = named.collect();
+    (!named.is_empty()).then(|| answer(&named))
+}
+
 /// The members of a `Cache-Status` field: a List of RFC 9651 whose items are Tokens or Strings.
 /// `None` if it breaks the grammar.
 fn parse(field: &str) -> Option<Vec<Member>> {
@@ -143,11 +175,11 @@ fn parse(field: &str) -> Option<Vec<Member>> {
 }
 
 /// A bare item, as far as it matters here.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 enum BareItem<'a> {
     Token(&'a str),
     Text(String),
-    Number { negative: bool },
+    Number(f64),
     Boolean(bool),
     Other,
 }
@@ -203,8 +235,14 @@ impl<'a> Input<'a> {
             match (key, value) {
                 ("hit", value) => member.hit = value == BareItem::Boolean(true),
                 ("collapsed", value) => member.collapsed = value == BareItem::Boolean(true),
-                ("ttl", BareItem::Number { negative }) => member.stale = negative,
-                ("fwd", value) => member.bypassed = value == BareItem::Token("bypass"),
+                ("ttl", BareItem::Number(ttl)) => member.stale = ttl < 0.0,
+                ("fwd", value) => {
+                    member.forwarded = true;
+                    member.bypassed = value == BareItem::Token("bypass");
+                }
+                ("fwd-status", BareItem::Number(status)) => {
+                    member.forward_failed = status >= 500.0;
+                }
                 _ => {}
             }
         }
@@ -234,9 +272,7 @@ impl<'a> Input<'a> {
             }
             c if c == '-' || c.is_ascii_digit() => {
                 let digits = self.take(|c| c == '-' || c == '.' || c.is_ascii_digit())?;
-                digits.parse::<f64>().ok().map(|number| BareItem::Number {
-                    negative: number < 0.0,
-                })
+                digits.parse().ok().map(BareItem::Number)
             }
             c if c == '*' || c.is_ascii_alphabetic() => {
                 let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(c);
@@ -376,6 +412,39 @@ mod tests {
             get("local; hit; ttl=-12"),
             (Outcome::StaleHit, Layer::Local)
         );
+    }
+
+    #[test]
+    fn caches_that_are_not_ours_are_one_edge() {
+        let stale = Some((Outcome::StaleHit, Layer::Edge));
+        let miss = Some((Outcome::Miss, Layer::Origin));
+        for (field, read) in [
+            ("ExampleCDN; hit", Some((Outcome::Hit, Layer::Edge))),
+            ("nginx; hit; ttl=-3", stale),
+            ("nginx; fwd=uri-miss; stored", miss),
+            ("nginx; fwd=stale; fwd-status=200", miss),
+            ("nginx; fwd=stale; fwd-status=304", miss),
+            ("nginx; fwd=stale; fwd-status=503", stale),
+            (
+                "shield; hit, pop; fwd=miss",
+                Some((Outcome::Hit, Layer::Edge)),
+            ),
+            ("shield; fwd=miss, pop; fwd=miss", miss),
+            (
+                "pop; fwd=miss; collapsed",
+                Some((Outcome::Coalesced, Layer::Origin)),
+            ),
+            ("pop; fwd=bypass", Some((Outcome::Bypass, Layer::Origin))),
+            (
+                "remote; hit, local; fwd=miss",
+                Some((Outcome::Hit, Layer::Remote)),
+            ),
+            ("pop; detail=warm", None),
+            ("", None),
+            ("pop; hit,", None),
+        ] {
+            assert_eq!(read_foreign(field), read, "{field}");
+        }
     }
 
     #[test]

@@ -46,6 +46,17 @@ pub enum EnvironmentError {
         /// What was asked for.
         what: &'static str,
     },
+    /// A service that is not ours does not answer.
+    #[error(
+        "the target {url} does not answer: {error}; start it, or say where it is (`target.url` in the \
+         scenario, or --target URL)"
+    )]
+    NoAnswer {
+        /// Its base URL.
+        url: String,
+        /// What happened instead.
+        error: String,
+    },
     /// A service instance did not come up.
     #[error("service instance {number} did not start: {reason}")]
     Instance {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use redis::aio::ConnectionLike;
 use rustc_hash::FxHashSet;
 
+pub(in crate::environment) use self::probe::connect_node;
 pub use self::probe::{mask_url, probe};
 use super::error::EnvironmentError;
 use crate::clock::{Clock, Timestamp};

@@ -7,6 +7,7 @@ pub mod calibration;
 pub mod database;
 pub mod delay;
 pub mod error;
+pub mod external;
 pub mod instance;
 pub mod keyspace;
 pub mod managed_memcached;
@@ -15,6 +16,7 @@ pub mod memcached_info;
 pub mod modelled_redis;
 pub mod process;
 pub mod redis_info;
+pub mod redis_monitor;
 pub mod redis_topology;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@
 pub mod abort;
 pub mod alert;
 pub mod grammar;
+pub mod inside;
 pub mod judge;
 pub mod metric;
 pub mod scale;

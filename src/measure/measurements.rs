@@ -16,6 +16,7 @@ use super::starts::Starts;
 use crate::clock::Timestamp;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Operation, Outcome};
+use crate::units::Ratio;
 
 /// The times of all requests of one kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +84,15 @@ impl Collected {
             }
         }
     }
+}
+
+/// With a larger share of reads of which nobody said who answered, a hit ratio of the others is no hit
+/// ratio: those that say so may be the hits alone.
+pub const UNKNOWN_SHARE_MAX: Ratio = Ratio(0.01);
+
+/// Whether of enough reads is known who answered them.
+pub fn is_told(known: u64, unknown: u64) -> bool {
+    Ratio::of(unknown, known + unknown).is_none_or(|share| share <= UNKNOWN_SHARE_MAX)
 }
 
 /// What a run measured.
@@ -160,14 +170,16 @@ impl Measurements {
         outcomes
     }
 
-    /// Reads that got an answer: a failed one says nothing about the cache's contents.
+    /// Reads that got an answer of which is known who gave it: a failed one says nothing about the
+    /// cache's contents.
     pub fn reads(&self, query: &Query) -> u64 {
         self.answered_reads(query).map(Cell::count).sum()
     }
 
     fn answered_reads(&self, query: &Query) -> impl Iterator<Item = &Cell> {
         self.chosen(query).filter(|cell| {
-            cell.kind.operation == Operation::Get && cell.kind.outcome != Outcome::Error
+            let told = !matches!(cell.kind.outcome, Outcome::Error | Outcome::Unknown);
+            cell.kind.operation == Operation::Get && told
         })
     }
 
@@ -182,11 +194,21 @@ impl Measurements {
         }
     }
 
+    /// Reads that got an answer of which nobody said who gave it.
+    pub fn reads_unknown(&self, query: &Query) -> u64 {
+        let unknown = self.chosen(query).filter(|cell| {
+            cell.kind.operation == Operation::Get && cell.kind.outcome == Outcome::Unknown
+        });
+        unknown.map(Cell::count).sum()
+    }
+
     /// [`Self::hits`] as a share of [`Self::reads`], and how many reads that rests on; `None`
-    /// without reads. Failed reads are on neither side: they show in the error rate.
+    /// without reads, and if of too many of them nobody said who answered ([`is_told`]). Failed reads
+    /// are on neither side: they show in the error rate.
     pub fn hit_ratio(&self, query: &Query) -> Option<(f64, u64)> {
         let reads = self.reads(query);
-        (reads > 0).then(|| (self.hits(query) as f64 / reads as f64, reads))
+        let told = is_told(reads, self.reads_unknown(query));
+        (reads > 0 && told).then(|| (self.hits(query) as f64 / reads as f64, reads))
     }
 
     /// Failed requests by what went wrong.

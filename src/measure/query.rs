@@ -64,7 +64,7 @@ impl Query {
             && self.data_type.is_none_or(|wanted| wanted == kind.data_type)
             && self.operation.is_none_or(|wanted| wanted == kind.operation)
             && self.outcome.is_none_or(|wanted| wanted == kind.outcome)
-            && self.layer.is_none_or(|wanted| wanted == kind.layer)
+            && self.layer.is_none_or(|wanted| kind.is_of(wanted))
             && self.hit.is_none_or(wants)
     }
 }
@@ -87,6 +87,11 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// Whether `layer` answered, as far as anybody said.
+    fn is_of(self, layer: Layer) -> bool {
+        self.layer == layer && self.outcome != Outcome::Unknown
+    }
+
     /// The kind as one number: one multiplication to hash instead of six.
     pub(super) fn packed(self) -> u64 {
         u64::from(self.user_kind.0) << 48

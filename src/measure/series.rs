@@ -54,6 +54,8 @@ pub struct Answers {
     pub remote: u64,
     /// By the database.
     pub origin: u64,
+    /// Nobody said by whom.
+    pub unknown: u64,
     /// By nobody: they failed.
     pub errors: u64,
 }
@@ -62,6 +64,7 @@ impl Answers {
     fn count(&mut self, outcome: Outcome, layer: Layer) {
         let counter = match (outcome, layer) {
             (Outcome::Error, _) => &mut self.errors,
+            (Outcome::Unknown, _) => &mut self.unknown,
             (_, Layer::Edge) => &mut self.edge,
             (_, Layer::Local) => &mut self.local,
             (_, Layer::Remote) => &mut self.remote,
@@ -75,12 +78,13 @@ impl Answers {
         self.local += other.local;
         self.remote += other.remote;
         self.origin += other.origin;
+        self.unknown += other.unknown;
         self.errors += other.errors;
     }
 
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.edge + self.local + self.remote + self.origin + self.errors
+        self.edge + self.local + self.remote + self.origin + self.unknown + self.errors
     }
 }
 
@@ -116,7 +120,7 @@ pub(super) struct Counts {
     pub(super) errors: u64,
     /// The sum of the service times of those that did not fail.
     service_time: Duration,
-    /// Reads that got an answer.
+    /// Reads that got an answer of which is known who gave it.
     pub(super) reads: u64,
     pub(super) hits: u64,
     answers: Vec<Answers>,
@@ -133,7 +137,8 @@ impl Counts {
             self.service_time += sample.finished.since(sample.sent);
         }
         if sample.operation == Operation::Get {
-            self.reads += u64::from(!failed);
+            let told = !failed && sample.outcome != Outcome::Unknown;
+            self.reads += u64::from(told);
             let hit = u64::from(is_hit(sample.outcome, sample.layer));
             self.hits += hit;
             let place = sample.data_type.index();
@@ -174,7 +179,15 @@ impl Counts {
         let place = data_type.index();
         let answers = self.answers.get(place).copied().unwrap_or_default();
         let hits = self.hits_by_type.get(place).copied().unwrap_or(0);
-        (answers.total() - answers.errors, hits)
+        (answers.total() - answers.unknown - answers.errors, hits)
+    }
+
+    /// Reads of `data_type`, or of all, of which nobody said who answered.
+    pub(super) fn unknown(&self, data_type: Option<DataTypeId>) -> u64 {
+        match data_type {
+            Some(id) => self.answers.get(id.index()).map_or(0, |one| one.unknown),
+            None => self.answers.iter().map(|one| one.unknown).sum(),
+        }
     }
 
     fn reset(&mut self) {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::histogram::growing;
+use super::measurements::is_told;
 use super::series::{Counts, OpenSecond};
 use crate::engine::data_type::DataTypeId;
 
@@ -62,11 +63,17 @@ impl Window {
         self.counts.errors
     }
 
-    /// Reads that got an answer, of one data type or of all, and hits among them.
+    /// Reads that got an answer, of one data type or of all, and hits among them; none if of too many
+    /// nobody said who answered ([`is_told`]).
     pub fn reads_and_hits(&self, data_type: Option<DataTypeId>) -> (u64, u64) {
-        match data_type {
+        let (reads, hits) = match data_type {
             Some(id) => self.counts.reads_and_hits(id),
             None => (self.counts.reads, self.counts.hits),
+        };
+        if is_told(reads, self.counts.unknown(data_type)) {
+            (reads, hits)
+        } else {
+            (0, 0)
         }
     }
 

@@ -106,13 +106,13 @@ impl Agreement {
             });
         }
         add("database queries", Kind::Count, Some(QUERIES), &|report| {
-            Some(report.origin.queries as f64)
+            Some(report.origin.as_ref()?.queries as f64)
         });
         add(
             "database connections, most",
             Kind::Count,
             Some(CONNECTIONS),
-            &|report| Some(report.origin.peak_connections.into()),
+            &|report| Some(report.origin.as_ref()?.peak_connections.into()),
         );
         let times = |report: &Report| report.requests.response_time_us;
         add("response time, p50", Kind::TimeUs, Some(P50), &|report| {
@@ -325,7 +325,8 @@ mod tests {
         let same = Agreement::of(&real, &real);
         assert!(same.holds());
         let mut off = real.clone();
-        off.origin.queries = off.origin.queries * 107 / 100;
+        let origin = off.origin.as_mut().expect("an origin");
+        origin.queries = origin.queries * 107 / 100;
         off.requests.response_time_us.p50 *= 1.1;
         off.requests.response_time_us.p99 *= 0.6;
         off.layers.remove("local");

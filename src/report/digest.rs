@@ -8,7 +8,9 @@ mod targets;
 mod warming;
 
 pub(super) use self::targets::{all_targets, lost, observed, within};
-use super::model::{DataTypeResult, GeneratorResult, Improvement, Report};
+use super::model::{
+    DataTypeResult, GeneratorResult, Improvement, OriginResult, Report, Stampede, TargetResult,
+};
 use super::table::{Cell, Column, Table, Tone};
 use super::words::{NOTHING, change, cores, counted, of, plain, rate, ratio, seconds, share, us};
 use super::{offered, watched};
@@ -19,9 +21,12 @@ use crate::units::thousands;
 /// The most faults or kinds of error that are listed one by one.
 const LISTED_MAX: usize = 5;
 
+/// Those of [`before_and_after`] that are about the origin, the last ones.
+const ORIGIN_COLUMNS: usize = 3;
+
 /// The run beside the same traffic with caching off, and what that changed.
 pub(super) fn before_and_after(report: &Report) -> Table {
-    let mut table = Table::new(vec![
+    let mut columns = vec![
         Column::names(""),
         Column::figures("for").rank(5),
         Column::figures("requests"),
@@ -32,7 +37,13 @@ pub(super) fn before_and_after(report: &Report) -> Table {
         Column::figures("origin queries"),
         Column::figures("per request").rank(2),
         Column::figures("connections").luxury(),
-    ]);
+    ];
+    let origin = report.origin.as_ref();
+    if origin.is_none() {
+        columns.truncate(columns.len() - ORIGIN_COLUMNS);
+    }
+    let columns_count = columns.len();
+    let mut table = Table::new(columns);
     if let Some(before) = &report.baseline {
         let side = Side {
             name: "before",
@@ -62,11 +73,13 @@ pub(super) fn before_and_after(report: &Report) -> Table {
         rate_per_s: report.requests.rate_per_s,
         errors: report.requests.errors,
         response_time_us: &report.requests.response_time_us,
-        queries: report.origin.queries,
-        queries_per_request: report.origin.queries_per_request,
-        peak_connections: report.origin.peak_connections,
+        queries: origin.map_or(0, |origin| origin.queries),
+        queries_per_request: origin.map_or(0.0, |origin| origin.queries_per_request),
+        peak_connections: origin.map_or(0, |origin| origin.peak_connections),
     };
-    table.push(None, side.cells());
+    let mut cells = side.cells();
+    cells.truncate(columns_count);
+    table.push(None, cells);
     if let Some(gained) = &report.improvement {
         table.push(None, changes(gained));
     }
@@ -254,14 +267,17 @@ impl Fact {
 /// trusted, that last.
 pub(super) fn facts(report: &Report) -> Vec<Fact> {
     let mut facts = sampled(report);
-    facts.extend([origin(report), loads(report)]);
+    facts.extend(report.target.as_ref().map(target));
+    facts.extend(report.origin.as_ref().map(origin));
+    facts.extend(report.stampede.as_ref().map(loads));
     facts.extend(warming::facts(report));
     facts.extend(report.redis.as_ref().map(stores::redis));
     let asides = report.redis.iter().flat_map(|redis| &redis.stores);
     facts.extend(asides.map(stores::aside));
     facts.extend(report.memcached.as_ref().map(stores::memcached));
     facts.extend(watched::ttls(report));
-    facts.extend(report.origin.query_cache.map(stores::query_cache));
+    let query_cache = report.origin.as_ref().and_then(|origin| origin.query_cache);
+    facts.extend(query_cache.map(stores::query_cache));
     facts.extend(offered::trace(report));
     facts.extend(offered::facts(report));
     facts.extend(errors(report));
@@ -287,8 +303,21 @@ fn sampled(report: &Report) -> Vec<Fact> {
     .collect()
 }
 
-fn origin(report: &Report) -> Fact {
-    let origin = &report.origin;
+/// What could not be looked at.
+fn target(target: &TargetResult) -> Fact {
+    let unknown = match target.reads_unknown {
+        0 => String::new(),
+        some => format!("; {} did not say it", counted(some, "read")),
+    };
+    let text = format!(
+        "{}, seen from outside; its cache by its own word ({}){unknown}",
+        target.urls.join(" "),
+        target.outcome
+    );
+    Fact::new("target", text, Tone::Plain)
+}
+
+fn origin(origin: &OriginResult) -> Fact {
     let in_vain = match origin.timeouts {
         0 => String::new(),
         timeouts => format!("; {} got none in time", thousands(timeouts)),
@@ -304,8 +333,7 @@ fn origin(report: &Report) -> Fact {
     Fact::new("origin", text, Tone::Plain)
 }
 
-fn loads(report: &Report) -> Fact {
-    let stampede = &report.stampede;
+fn loads(stampede: &Stampede) -> Fact {
     let most = stampede.origin_loads_per_flight_max;
     let text = format!(
         "{} in {}, at most {most} of one key at once; {} waited for another's load",

@@ -158,6 +158,13 @@ fn generator() -> GeneratorResult {
     }
 }
 
+fn tool() -> Tool {
+    Tool {
+        name: "cachestorm".to_owned(),
+        version: "0.1.0".to_owned(),
+    }
+}
+
 fn report_of(model: &Model) -> Report {
     let judged_s = model.judged_s();
     let origin = origin_result(model, judged_s);
@@ -167,10 +174,7 @@ fn report_of(model: &Model) -> Report {
         ended_early: None,
         generator: Some(generator()),
         schema_version: SCHEMA_VERSION,
-        tool: Tool {
-            name: "cachestorm".to_owned(),
-            version: "0.1.0".to_owned(),
-        },
+        tool: tool(),
         scenario: ScenarioInfo {
             name: "adr-006".to_owned(),
             description: "1,000 users against the cache of ADR-006, before and after".to_owned(),
@@ -202,12 +206,13 @@ fn report_of(model: &Model) -> Report {
             .map(|t| (t.name.to_owned(), data_type(t, model.judged(t))))
             .collect(),
         layers: layers(model),
-        stampede: Stampede {
+        target: None,
+        stampede: Some(Stampede {
             flights: model.sum(|_, c| c.misses),
             origin_loads: model.sum(|_, c| c.misses),
             origin_loads_per_flight_max: 1,
             followers: model.sum(|_, c| c.coalesced),
-        },
+        }),
         warming: None,
         redis: Some(redis()),
         memcached: None,
@@ -225,7 +230,7 @@ fn report_of(model: &Model) -> Report {
         variants: Vec::new(),
         timeseries_interval_s: model.width_s(),
         timeseries: (0..model.rows()).map(|row| second(model, row)).collect(),
-        origin,
+        origin: Some(origin),
         requests,
     };
     report.gates = gates::judged(&report);

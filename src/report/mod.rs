@@ -22,6 +22,7 @@ pub mod read;
 pub mod sampled;
 pub mod schema;
 mod table;
+mod target;
 pub mod terminal;
 pub mod timeseries_csv;
 mod user_kinds;

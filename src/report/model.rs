@@ -12,6 +12,7 @@ mod kinds;
 mod monitoring;
 mod sampling;
 mod stores;
+mod target;
 mod traffic;
 mod warming;
 
@@ -30,6 +31,7 @@ pub use kinds::UserKindResult;
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
 pub use stores::StoreResult;
+pub use target::TargetResult;
 pub use traffic::{Offered, TraceResult};
 pub use warming::{WarmedDataType, WarmingResult};
 
@@ -60,6 +62,10 @@ pub struct Report {
     pub duration_s: f64,
     /// Where it ran.
     pub environment: EnvironmentInfo,
+    /// The service that was driven, if it was not ours; else `null`. Then there are no layers, no origin and
+    /// no Redis, and nothing is known of staleness and coalescing.
+    #[serde(default)]
+    pub target: Option<TargetResult>,
     /// Whether the measurement can be trusted.
     pub validity: Validity,
     /// How the load generator itself fared; `null` in virtual time, where it cannot be too slow.
@@ -82,10 +88,12 @@ pub struct Report {
     pub user_kinds: Vec<UserKindResult>,
     /// By layer that was present: local, remote, origin.
     pub layers: BTreeMap<String, LayerResult>,
-    /// The database.
-    pub origin: OriginResult,
-    /// Coalescing and its failures.
-    pub stampede: Stampede,
+    /// The database; `null` if a target was driven.
+    #[serde(default)]
+    pub origin: Option<OriginResult>,
+    /// Coalescing and its failures; `null` if a target was driven.
+    #[serde(default)]
+    pub stampede: Option<Stampede>,
     /// What was loaded before users asked; `null` if the scenario says nothing of it.
     pub warming: Option<WarmingResult>,
     /// Redis; `null` if there was none.

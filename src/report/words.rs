@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::model::{GateResult, Report};
 use super::sampled::one_in;
+use super::target::named;
 use crate::gates::Verdict;
 use crate::measure::Summary;
 use crate::units::{Ratio, long, short, thousands};
@@ -184,9 +185,11 @@ pub(super) fn title(report: &Report) -> Vec<String> {
         plain(&report.scenario.name),
         format!("seed {}", report.seed),
         driver(report),
-        redis,
-        counted(place.instances.into(), "instance"),
     ];
+    match &report.target {
+        Some(target) => parts.push(named(target)),
+        None => parts.extend([redis, counted(place.instances.into(), "instance")]),
+    }
     if report.time != "real" {
         parts.push(format!("{} time", plain(&report.time)));
     }

@@ -12,16 +12,17 @@ use super::instances::AnyInstance;
 use super::jobs::{JobRun, Jobs};
 use super::monitor::{Monitor, Observed, Watched};
 use super::pass::{PassKind, phases};
-use super::{RunError, Stage};
+use super::{RunError, Stage, external};
 use crate::drivers::arrivals::{Pacing, Replay, Replayed, Source};
 use crate::drivers::closed_loop::ClosedLoop;
 use crate::drivers::crowd::Users;
 use crate::drivers::direct::Direct;
+use crate::drivers::http::external::EitherFace;
 use crate::drivers::http::face::InstanceFace;
 use crate::drivers::open_loop::OpenLoop;
 use crate::drivers::{Driven, DriverError};
 use crate::measure::event_log::Logged;
-use crate::measure::loop_delay::probe;
+use crate::measure::loop_delay::{LoopDelay, probe};
 use crate::measure::recorder::Recorder;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
@@ -80,14 +81,19 @@ pub(super) async fn drive(
         jobs
     };
     let replayed: Arc<Mutex<Replayed>> = Arc::default();
-    // The runtime that drives users without threads of their own, and that watches the others.
-    let probing = tokio::spawn(probe(stage.clock.clone(), watched.generator.loop_delay()));
-    let driving = tokio::spawn(jobs.beside(driving(stage, kind, instances, users, &replayed)));
+    let delay = watched.generator.loop_delay();
+    // Users without threads of their own live on this runtime.
+    let here = (plan.traffic.driver != Driver::Open)
+        .then(|| tokio::spawn(probe(stage.clock.clone(), delay.clone())));
+    let driving = driving(stage, kind, instances, users, (&replayed, delay));
+    let driving = tokio::spawn(jobs.beside(driving));
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
+    if let Some(probing) = here {
+        probing.abort();
+    }
     let (driven, jobs) = driving
         .await
         .map_err(|lost| DriverError::Attack(lost.to_string()))?;
-    probing.abort();
     let replayed = std::mem::take(&mut *replayed.lock());
     Ok(Drove {
         driven: driven?,
@@ -105,11 +111,11 @@ fn driving(
     kind: PassKind,
     instances: &[AnyInstance],
     users: Users,
-    replayed: &Arc<Mutex<Replayed>>,
+    (replayed, loop_delay): (&Arc<Mutex<Replayed>>, LoopDelay),
 ) -> BoxFuture<'static, Result<Driven, DriverError>> {
     let traffic = &stage.plan.traffic;
     let services = instances.iter().map(AnyInstance::service).collect();
-    let urls: Vec<String> = instances.iter().filter_map(AnyInstance::url).collect();
+    let (face, urls) = place(stage.plan, instances, &users);
     let real = !stage.clock.is_virtual();
     match traffic.driver {
         Driver::Open => {
@@ -123,14 +129,11 @@ fn driving(
             };
             let open = OpenLoop {
                 source,
-                in_flight: traffic.in_flight,
+                in_flight: traffic.in_flight_at_once(),
+                loop_delay,
                 users,
             };
             if real {
-                let face = InstanceFace {
-                    policies: Arc::clone(&open.users.policies),
-                    value_sizes: open.users.value_sizes.clone(),
-                };
                 Box::pin(async move { open.run(|| face.clone(), &urls).await })
             } else {
                 Box::pin(open.run_directly(services))
@@ -138,13 +141,26 @@ fn driving(
         }
         Driver::Closed if real => {
             let targets = urls;
-            Box::pin(ClosedLoop { users, targets }.run())
+            Box::pin(ClosedLoop { users, targets }.run_as(face))
         }
         Driver::Closed | Driver::Direct => {
             let targets = services;
             Box::pin(Direct { users, targets }.run())
         }
     }
+}
+
+/// Where the service is, and how it is spoken to: the instances, or the target instead of them.
+fn place(plan: &Plan, instances: &[AnyInstance], users: &Users) -> (EitherFace, Vec<String>) {
+    if let (Some(service), Some(face)) = (&plan.target, external::face(plan)) {
+        return (EitherFace::External(face), service.urls.clone());
+    }
+    let face = InstanceFace {
+        policies: Arc::clone(&users.policies),
+        value_sizes: users.value_sizes.clone(),
+    };
+    let urls = instances.iter().filter_map(AnyInstance::url);
+    (EitherFace::Instance(face), urls.collect())
 }
 
 /// The trace as it is to be replayed over `schedule`.
@@ -156,7 +172,7 @@ fn replay(trace: &TracePlan, schedule: &Schedule, told: &Arc<Mutex<Replayed>>) -
         pacing: match trace.pace {
             Pace::Times(factor) => Pacing::Times(factor),
             Pace::Rate(rate) => Pacing::Rate(rate),
-            Pace::OneByOne => Pacing::OneByOne,
+            Pace::FlatOut | Pace::OneByOne => Pacing::WhenFree,
         },
         span: (schedule.start(), schedule.end()),
         told: Arc::clone(told),

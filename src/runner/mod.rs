@@ -9,6 +9,7 @@ mod assemble;
 mod calibrate;
 mod driving;
 mod evidence;
+mod external;
 mod gate_watch;
 mod generator_watch;
 mod instances;
@@ -133,6 +134,15 @@ pub enum RunError {
     /// This process cannot have what the run would open at once.
     #[error("{0}")]
     Preflight(#[from] PreflightError),
+    /// Only the built-in service can do this.
+    #[error(
+        "`cachestorm {command}` works on the built-in service, and the scenario drives a target that is \
+         not ours: use `cachestorm run`, or take the `target` out"
+    )]
+    HasTarget {
+        /// The command.
+        command: &'static str,
+    },
     /// Interrupted before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -203,6 +213,7 @@ pub fn simulate(
     progress: &dyn Progress,
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
+    external::refuse(plan, "simulate")?;
     trace_opens(plan)?;
     let choice = sampled::choice(plan)?;
     if let Some(told) = choice.told() {
@@ -222,11 +233,11 @@ fn trace_opens(plan: &Plan) -> Result<(), TraceError> {
     if let Some(replayed) = &plan.traffic.trace {
         trace::open(&replayed.file, replayed.format)?;
     }
-    let others = plan
+    let mut others = plan
         .variants
         .iter()
         .filter_map(|variant| variant.plan.as_ref());
-    others.map(trace_opens).collect()
+    others.try_for_each(trace_opens)
 }
 
 /// How a simulation is to be made, who is told of it, and who may stop it.
@@ -326,6 +337,8 @@ struct Passes {
     /// The store beside it.
     aside: Option<redis_server::Identity>,
     memcached_version: Option<String>,
+    /// What to know of a target that is not ours from before the run.
+    target_warnings: Vec<String>,
 }
 
 impl Passes {
@@ -402,6 +415,7 @@ impl House<'_> {
 }
 
 async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
+    let target_warnings = Box::pin(external::probe(stage)).await?;
     let redis = stage.stores.redis.as_ref().map(Redis::identity);
     let aside = stage.stores.aside.as_ref().map(Redis::identity);
     let memcached = stage.stores.memcached.as_ref();
@@ -423,6 +437,7 @@ async fn run_passes(stage: &mut Stage<'_>) -> Result<Passes, RunError> {
         redis,
         aside,
         memcached_version,
+        target_warnings,
     })
 }
 

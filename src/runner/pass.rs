@@ -13,7 +13,7 @@ use super::instances::{self, AnyInstance};
 use super::jobs::JobRun;
 use super::monitor::{Observed, Untouched, Watched};
 use super::redis::Redis;
-use super::{RunError, Stage, Time};
+use super::{RunError, Stage, Time, external};
 use crate::drivers::Driven;
 use crate::drivers::arrivals::Replayed;
 use crate::engine::event::Observer;
@@ -69,6 +69,7 @@ pub(super) struct PassResult {
 pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassResult, RunError> {
     let plan = stage.plan;
     stage.progress.step(match kind {
+        PassKind::After if plan.target.is_some() => "getting ready",
         PassKind::Before => "starting instances without cache",
         PassKind::After => "starting instances",
     });
@@ -206,9 +207,10 @@ fn gates(
     (recorder, schedule): (&Arc<Recorder>, &Arc<Schedule>),
     (observers, oracle): (&[Arc<EngineObserver>], &Arc<StalenessOracle>),
 ) -> GateWatch {
+    let watchable = external::watchable(stage.plan);
     let gates = match kind {
         PassKind::Before => &[],
-        PassKind::After => &*stage.plan.gates,
+        PassKind::After => &*watchable,
     };
     let sources = Sources {
         schedule: Arc::clone(schedule),
@@ -247,6 +249,9 @@ pub(super) async fn start_instances(
     database: &MockDatabase,
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<(Option<OriginHost>, Vec<AnyInstance>), EnvironmentError> {
+    if stage.plan.target.is_some() {
+        return Ok((None, Vec::new()));
+    }
     if let Time::Virtual { calibration, .. } = &stage.time {
         let seed = stage.plan.seed.fork(DATABASE_SEED);
         let (delay, clock) = (calibration.database.clone(), stage.clock.clone());

@@ -35,8 +35,10 @@ struct Need {
     ports: u64,
     /// Clients of one Redis that is started for the run; 0 without one.
     redis_clients: u64,
-    /// How many instances share the connections.
-    instances: u64,
+    /// How many instances, or URLs of a target, share the connections.
+    addresses: u64,
+    /// How many ends of each HTTP connection are in this process.
+    ends_here: u64,
 }
 
 /// What there is.
@@ -64,11 +66,11 @@ enum Decision {
 pub enum PreflightError {
     /// There are not enough file descriptors.
     #[error(
-        "the run needs about {} file descriptors ({} HTTP connections at once, both ends of which are \
-         in this process), and this process may have {}: raise the limit with `ulimit -n {}` \
+        "the run needs about {} file descriptors ({} HTTP connections at once, {} in this \
+         process), and this process may have {}: raise the limit with `ulimit -n {}` \
          (the hard limit, too: `ulimit -Hn`, limits.conf or LimitNOFILE), use `--driver direct`, or \
          have fewer under way ({alternative})",
-        thousands(*.needed), thousands(*.http), thousands(*.limit), .needed
+        thousands(*.needed), thousands(*.http), ends(*.ends_here), thousands(*.limit), .needed
     )]
     Descriptors {
         /// How many are needed.
@@ -77,6 +79,8 @@ pub enum PreflightError {
         http: u64,
         /// How many there may be.
         limit: u64,
+        /// How many ends of each of these are in this process.
+        ends_here: u64,
         /// What to have fewer of.
         alternative: &'static str,
     },
@@ -94,11 +98,11 @@ pub enum PreflightError {
     },
     /// There are not enough local ports.
     #[error(
-        "the run needs {} connections to one address and port ({}), each from a \
-         local port of its own, and {} are free ({} in all, {} still in TIME_WAIT): widen the range (sysctl -w \
+        "the run needs {} connections to each address of the service ({}), each from \
+         a local port of its own, and {} are free ({} in all, {} still in TIME_WAIT): widen the range (sysctl -w \
          net.ipv4.ip_local_port_range=\"1024 65535\"), use more `instances`, wait a minute if ports are \
          in TIME_WAIT, or use `--driver direct`",
-        thousands(*.needed), counted(*.instances), thousands(*.free), thousands(*.range), thousands(*.waiting)
+        thousands(*.needed), counted(*.addresses), thousands(*.free), thousands(*.range), thousands(*.waiting)
     )]
     Ports {
         /// How many are needed for one address and port.
@@ -109,8 +113,8 @@ pub enum PreflightError {
         range: u64,
         /// How many of these are not free yet.
         waiting: u64,
-        /// How many instances there are.
-        instances: u64,
+        /// How many instances, or URLs of a target, there are.
+        addresses: u64,
     },
     /// A Redis of the run would have too many clients.
     #[error(
@@ -128,8 +132,16 @@ pub enum PreflightError {
 
 fn counted(count: u64) -> String {
     match count {
-        1 => "there is 1 instance".to_owned(),
-        _ => format!("there are {} instances", thousands(count)),
+        1 => "there is 1".to_owned(),
+        _ => format!("there are {}", thousands(count)),
+    }
+}
+
+fn ends(here: u64) -> &'static str {
+    if here == 1 {
+        "one end of each of which is"
+    } else {
+        "both ends of which are"
     }
 }
 
@@ -200,10 +212,15 @@ pub(super) fn clear(
 /// What `plan` opens at the most.
 fn need(plan: &Plan, managed: bool) -> Need {
     let traffic = &plan.traffic;
-    let instances = u64::from(plan.instances).max(1);
+    let instances = u64::from(plan.instances);
+    let target = plan.target.as_ref();
+    let addresses = target
+        .map_or(instances, |target| target.urls.len() as u64)
+        .max(1);
+    let ends_here = if target.is_some() { 1 } else { 2 };
     let http = match traffic.driver {
         Driver::Closed => u64::from(traffic.users),
-        Driver::Open => u64::from(traffic.in_flight),
+        Driver::Open => u64::from(traffic.in_flight_at_once()),
         Driver::Direct => 0,
     };
     let remote = plan.layers.remote.as_ref();
@@ -226,11 +243,12 @@ fn need(plan: &Plan, managed: bool) -> Need {
     let runtimes = instances + RUNTIMES_BESIDE;
     Need {
         http,
-        // Both ends of an HTTP connection are in this process.
-        descriptors: 2 * http + stores * instances + runtimes * PER_RUNTIME + RESERVE,
-        ports: http.div_ceil(instances),
+        // Both ends of a connection to an instance are in this process.
+        descriptors: ends_here * http + stores * instances + runtimes * PER_RUNTIME + RESERVE,
+        ports: http.div_ceil(addresses),
         redis_clients,
-        instances,
+        addresses,
+        ends_here,
     }
 }
 
@@ -243,7 +261,7 @@ fn decide(need: Need, limits: Limits, driver: Driver) -> Result<Decision, Prefli
                 free,
                 range,
                 waiting: limits.in_time_wait,
-                instances: need.instances,
+                addresses: need.addresses,
             });
         }
     }
@@ -265,6 +283,7 @@ fn decide(need: Need, limits: Limits, driver: Driver) -> Result<Decision, Prefli
     Err(PreflightError::Descriptors {
         needed,
         http: need.http,
+        ends_here: need.ends_here,
         limit: limits.descriptors.hard.unwrap_or(0),
         alternative: match driver {
             Driver::Open => "a smaller `traffic.in_flight`",
@@ -332,7 +351,8 @@ mod tests {
             descriptors: 2_164,
             ports: 1_000,
             redis_clients: 50,
-            instances: 1,
+            addresses: 1,
+            ends_here: 2,
         };
         let crowd = Need {
             redis_clients: 10_001,
@@ -353,7 +373,7 @@ mod tests {
 
         the run needs about 2,200 file descriptors (1,000 HTTP connections at once, both ends of which are in this process), and this process may have 2,199: raise the limit with `ulimit -n 2200` (the hard limit, too: `ulimit -Hn`, limits.conf or LimitNOFILE), use `--driver direct`, or have fewer under way (fewer `users`)
 
-        the run needs 1,000 connections to one address and port (there is 1 instance), each from a local port of its own, and 999 are free (4,999 in all, 4,000 still in TIME_WAIT): widen the range (sysctl -w net.ipv4.ip_local_port_range="1024 65535"), use more `instances`, wait a minute if ports are in TIME_WAIT, or use `--driver direct`
+        the run needs 1,000 connections to each address of the service (there is 1), each from a local port of its own, and 999 are free (4,999 in all, 4,000 still in TIME_WAIT): widen the range (sysctl -w net.ipv4.ip_local_port_range="1024 65535"), use more `instances`, wait a minute if ports are in TIME_WAIT, or use `--driver direct`
 
         Go
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::instances::AnyInstance;
 use super::pass::{self, PassKind};
-use super::{House, Progress, RunError, RunOptions, Stage, Time, stores};
+use super::{House, Progress, RunError, RunOptions, Stage, Time, external, stores};
 use crate::clock::{Clock, Timestamp};
 use crate::drivers::http::face::{build_path, method_of};
 use crate::engine::data_type::{DataTypeId, Key};
@@ -71,6 +71,7 @@ pub async fn serve(
     (progress, stop): (&dyn Progress, watch::Receiver<bool>),
     ready: impl FnOnce(&Served),
 ) -> Result<Vec<String>, RunError> {
+    external::refuse(plan, "serve")?;
     stores::all_known(plan, options)?;
     let clock = Clock::real();
     let house = House {

@@ -7,7 +7,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::calibrate::Calibrating;
-use super::{Finished, House, Progress, RunError, RunOptions, Time, simulate, stores, write};
+use super::{
+    Finished, House, Progress, RunError, RunOptions, Time, external, simulate, stores, write,
+};
 use crate::clock::Clock;
 use crate::report::agreement::Agreement;
 use crate::report::folder::Folder;
@@ -36,6 +38,7 @@ pub fn validate(
     options: &RunOptions,
     (progress, stop): (&dyn Progress, &watch::Receiver<bool>),
 ) -> Result<Validated, RunError> {
+    external::refuse(plan, "validate")?;
     stores::all_known(plan, options)?;
     let clock = Clock::real();
     let name = format!("{}-validation", plan.name);

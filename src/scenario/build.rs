@@ -22,6 +22,7 @@ mod rhythm;
 mod simulation;
 mod sliding;
 mod stores;
+mod target;
 mod topology;
 mod trace;
 mod traffic;
@@ -115,6 +116,10 @@ pub(super) fn build(
     let layers = stores::build(file, rows, layers, errors);
     let warming = warming::build(file, (&names, data_types.as_ref(), layers.as_ref()), errors);
 
+    let target = target::build(file, &names, (rows, traffic.as_ref()), errors);
+
+    let alerts = alerts.filter(|alerts| target::check_alerts(file, alerts, errors));
+
     let (data_types, traffic) = (data_types?, traffic?);
     let (traffic, workload) = traffic.among(data_types.populations);
     let (connections, acquire_timeout) = pool?;
@@ -122,6 +127,7 @@ pub(super) fn build(
         name: name?,
         description: description?.to_string(),
         seed: seed?,
+        target: target?,
         policies: Arc::new(PolicyTable::new(data_types.policies)),
         layers: layers?,
         instances: instances? as u16,
@@ -143,6 +149,9 @@ pub(super) fn build(
         variants: Vec::new(),
         resolved_yaml: String::new(),
     };
+    if plan.target.is_some() {
+        plan.instances = 0;
+    }
     plan.resolved_yaml = resolved::write(&plan);
     Some(plan)
 }

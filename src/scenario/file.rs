@@ -7,6 +7,8 @@
 //! name: short-name                   # letters, digits, - and _
 //! description: what this is about    # may be left out
 //! seed: 42                           # the reproducer; 42 if left out
+//! target: { … }                      # a service that is not ours instead of all that follows but traffic,
+//!                                    # alerts and gates; see file/target.rs and docs/external.md; or none
 //! data_types:                        # the policy table, one row for each kind of data
 //!   customer:
 //!     key: "customer:360:{customer_id}"
@@ -121,6 +123,9 @@
 //!     - { name: steady, for: 60s }
 //!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
 //!                                    # invalidate_pattern (all parameters but the last), admit
+//!   # or journeys instead of a mix, and several kinds of users: see docs/journeys.md
+//!   # journeys: { buy: { weight: 3, steps: [session.get, { product.get: 2..6, remember: id }] } }
+//!   # kinds: { crawlers: { users: 5, think_time: 1s, mix: { product.get: 1 } } }
 //! jobs:                              # what operators do by the clock; see docs/jobs.md
 //!   - { name: new catalogue, at: 3h, every: 24h, over: 10m, put: { product: all } } # or how many
 //!                                    # keys; invalidate and invalidate_pattern are written alike
@@ -158,6 +163,7 @@ pub(super) mod rhythm;
 mod simulation;
 pub(super) mod sliding;
 pub(super) mod stores;
+pub(super) mod target;
 pub(super) mod topology;
 mod trace;
 mod traffic;
@@ -187,6 +193,7 @@ use protection::ProtectionFile;
 use simulation::SimulationFile;
 use sliding::SlidingFile;
 use stores::AsideFile;
+use target::TargetFile;
 use topology::TopologyFile;
 pub(super) use traffic::{BaselineFile, PhaseFile, TrafficFile};
 use value_size::ValueSizeFile;
@@ -197,6 +204,7 @@ pub(super) struct File {
     pub(super) name: Field<Arc<str>>,
     pub(super) description: Field<Arc<str>>,
     pub(super) seed: Field<Seed>,
+    pub(super) target: Field<Switch<TargetFile>>,
     pub(super) data_types: Field<Map<DataTypeFile>>,
     pub(super) layers: Field<LayersFile>,
     pub(super) instances: Field<u64>,
@@ -218,6 +226,7 @@ impl Decode for File {
             name: fields.required("name", "my-scenario"),
             description: fields.optional("description"),
             seed: fields.optional("seed"),
+            target: fields.optional("target"),
             data_types: fields.required("data_types", "{ customer: { key: …, … } }"),
             layers: fields.required(
                 "layers",

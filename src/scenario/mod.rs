@@ -15,6 +15,7 @@ mod overrides;
 pub mod plan;
 mod resolved;
 pub mod sample;
+mod target;
 mod variants;
 mod words;
 mod yaml;
@@ -85,7 +86,9 @@ fn read_one(
     duration: Option<Duration>,
     errors: &mut Errors,
 ) -> Option<Plan> {
-    let file = file::File::decode(root, errors)?;
+    let mut root = root.clone();
+    target::complete(&mut root, errors);
+    let file = file::File::decode(&root, errors)?;
     build::build(&file, source, duration, errors)
 }
 

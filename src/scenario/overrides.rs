@@ -24,6 +24,8 @@ pub struct Overrides {
     pub users: Option<u32>,
     /// `--driver`: what drives them.
     pub driver: Option<String>,
+    /// `--target`: the base URLs of the service to drive.
+    pub target: Vec<String>,
     /// `--seed`: the reproducer.
     pub seed: Option<Seed>,
     /// `--duration`: how long is measured in all. Several measured phases keep their proportions;
@@ -48,6 +50,16 @@ pub(super) fn apply(root: &mut Node, overrides: &Overrides, errors: &mut Errors)
         let place = Place::argument(short(&format!("--driver {driver}")));
         let value = scalar(driver, &place);
         set(root, "traffic.driver", value, &place, errors);
+    }
+    if !overrides.target.is_empty() {
+        let typed = overrides.target.iter().map(|url| format!("--target {url}"));
+        let place = Place::argument(short(&typed.collect::<Vec<_>>().join(" ")));
+        let urls = overrides.target.iter().map(|url| scalar(url, &place));
+        let value = Node {
+            kind: Kind::Sequence(urls.collect()),
+            place: place.clone(),
+        };
+        set(root, "target.url", value, &place, errors);
     }
     if let Some(seed) = overrides.seed {
         let place = Place::argument(format!("--seed {seed}"));

@@ -13,6 +13,7 @@ use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::invalidation::InvalidationConfig;
 use crate::engine::local::LocalPolicy;
 use crate::engine::resilience::Resilience;
+use crate::environment::external::ExternalService;
 use crate::environment::redis_topology::{ReadFrom, TopologyConfig};
 use crate::environment::{DATABASE_SEED, DatabaseConfig, MemcachedConfig, RedisConfig};
 use crate::gates::Gate;
@@ -35,11 +36,14 @@ pub struct Plan {
     pub description: String,
     /// The reproducer of everything random.
     pub seed: Seed,
+    /// A service that is not ours and that is driven instead of the built-in one. Then what is said here of
+    /// layers, resilience, database and warming says nothing, and there are no instances.
+    pub target: Option<Arc<ExternalService>>,
     /// What is stored, and by which policy.
     pub policies: Arc<PolicyTable>,
     /// Where it is stored.
     pub layers: LayersPlan,
-    /// How many service instances there are.
+    /// How many service instances there are; none if a target is driven.
     pub instances: u16,
     /// How they protect themselves and the database.
     pub resilience: Resilience,
@@ -217,6 +221,14 @@ impl TrafficPlan {
         self.phases.iter().map(|phase| phase.duration).sum()
     }
 
+    /// How many requests may be under way at once: of a trace that is replayed one by one a single one.
+    pub fn in_flight_at_once(&self) -> u32 {
+        match self.trace.as_ref().map(|trace| trace.pace) {
+            Some(Pace::OneByOne) => 1,
+            _ => self.in_flight,
+        }
+    }
+
     /// How many users should be live at once at some time: all, or by the rhythm 99% of the most
     /// from the moment when all have arrived.
     pub fn users_live_wanted(&self) -> u64 {
@@ -258,18 +270,21 @@ pub enum Pace {
     Times(f64),
     /// In its order, so many evenly each second.
     Rate(Rate),
-    /// In its order, each when the one before has its answer (or as many before as may be under way).
+    /// In its order, each when the one before has its answer.
     OneByOne,
+    /// In its order, as fast as answers come to as many as may be under way at once.
+    FlatOut,
 }
 
 impl fmt::Display for Pace {
-    /// As written: `recorded`, `10x`, `500/s`, `one-by-one`.
+    /// As written: `recorded`, `10x`, `500/s`, `one-by-one`, `flat-out`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Times(factor) if factor.to_bits() == 1.0_f64.to_bits() => f.write_str("recorded"),
             Self::Times(factor) => write!(f, "{factor}x"),
             Self::Rate(rate) => rate.fmt(f),
             Self::OneByOne => f.write_str("one-by-one"),
+            Self::FlatOut => f.write_str("flat-out"),
         }
     }
 }

@@ -10,6 +10,7 @@ mod gates;
 mod kinds;
 mod layers;
 mod models;
+mod target;
 mod warming;
 
 use std::fmt::Write as _;
@@ -132,7 +133,7 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         (policy.name.to_string(), row)
     });
     let gates = plan.gates.iter().map(gates::write);
-    [
+    let sections = [
         ("name", Yaml::name(&plan.name)),
         ("description", Yaml::text(&plan.description)),
         ("seed", Yaml::word(plan.seed)),
@@ -157,8 +158,8 @@ fn sections(plan: &Plan) -> Vec<(String, Yaml)> {
         ),
         ("gates", Yaml::List(gates.collect())),
     ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    .map(|(key, value)| (key.to_owned(), value));
+    target::instead(plan, sections.into())
 }
 
 fn simulation(plan: &Plan) -> Yaml {

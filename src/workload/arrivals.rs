@@ -68,8 +68,8 @@ impl Shape {
         let whole = |from: Rate, to: Rate| {
             (at == 0).then_some(Piece {
                 end_s: phase_s,
-                from_per_s: from.per_s,
-                to_per_s: to.per_s,
+                from: from.per_s,
+                to: to.per_s,
             })
         };
         match *self {
@@ -108,8 +108,8 @@ impl Shape {
                 // The last is cut off where the phase ends, with its slope.
                 (start_s < phase_s).then(|| Piece {
                     end_s: start_s + piece_s,
-                    from_per_s: rate(at),
-                    to_per_s: rate(at + 1),
+                    from: rate(at),
+                    to: rate(at + 1),
                 })
             }
         }
@@ -122,7 +122,7 @@ impl Shape {
         // A sine has been everywhere after one period.
         let per_s = pieces
             .take(SINE_PIECES as usize + 3)
-            .map(|piece| piece.from_per_s.max(piece.to_per_s))
+            .map(|piece| piece.from.max(piece.to))
             .fold(0.0, f64::max);
         Rate { per_s }
     }
@@ -147,16 +147,17 @@ impl Shape {
 struct Piece {
     /// When it ends, from the start of the phase; it begins where the one before ends.
     end_s: f64,
-    from_per_s: f64,
-    to_per_s: f64,
+    /// Arrivals per second at its start, and at its end.
+    from: f64,
+    to: f64,
 }
 
 impl Piece {
     fn flat(end_s: f64, per_s: f64) -> Self {
         Self {
             end_s,
-            from_per_s: per_s,
-            to_per_s: per_s,
+            from: per_s,
+            to: per_s,
         }
     }
 
@@ -167,16 +168,16 @@ impl Piece {
         if length_s <= 0.0 {
             return 0.0;
         }
-        let slope = (self.to_per_s - self.from_per_s) / whole_s;
-        (self.from_per_s + slope * length_s / 2.0) * length_s
+        let slope = (self.to - self.from) / whole_s;
+        (self.from + slope * length_s / 2.0) * length_s
     }
 
     /// After how many seconds so many have arrived.
     fn time_of(&self, start_s: f64, count: f64) -> f64 {
-        let slope = (self.to_per_s - self.from_per_s) / (self.end_s - start_s);
+        let slope = (self.to - self.from) / (self.end_s - start_s);
         // The root of slope/2 t² + from t = count, in the form that stays exact for a slope of zero.
-        let root = (self.from_per_s * self.from_per_s + 2.0 * slope * count).max(0.0);
-        2.0 * count / (self.from_per_s + root.sqrt())
+        let root = (self.from * self.from + 2.0 * slope * count).max(0.0);
+        2.0 * count / (self.from + root.sqrt())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::Operation;
 use crate::units::SpanRange;
 
-use super::kinds::{Journey, UserKind, What};
+use super::kinds::{Journey, JourneyStep, REMEMBERED_MAX, UserKind, What};
 use super::{MixEntry, Workload};
 
 /// An operation on a data type, and how often it is asked for.
@@ -84,11 +84,11 @@ fn of_journeys(journeys: &[Journey], think_time: SpanRange) -> Vec<Asked> {
     let shares = shares(journeys.iter().map(|journey| journey.weight));
     let mut asked = Vec::new();
     for (journey, share) in journeys.iter().zip(shares) {
-        // The share of all rounds that comes to the step.
-        let mut come = share;
+        // The share of all rounds that comes to the step, by what is remembered then.
+        let mut come = [0.0; 1 << REMEMBERED_MAX];
+        come[0] = share;
         for step in &journey.steps {
-            let (min, max) = (f64::from(step.times.min), f64::from(step.times.max));
-            let requests = come * step.chance.0 * (min + max) / 2.0;
+            let requests = of_step(step, &mut come);
             let pause_s = mean_s(step.think_time.unwrap_or(think_time));
             asked.push(Asked {
                 data_type: step.data_type,
@@ -96,12 +96,33 @@ fn of_journeys(journeys: &[Journey], think_time: SpanRange) -> Vec<Asked> {
                 requests,
                 pause_s: requests * pause_s,
             });
-            // Of none up to `max` times, one is not at all.
-            let some = if min > 0.0 { 1.0 } else { max / (max + 1.0) };
-            come *= 1.0 - step.chance.0 * some * step.leave.0;
         }
     }
     asked
+}
+
+/// How many requests `step` makes, and who goes on to the next one.
+fn of_step(step: &JourneyStep, come: &mut [f64; 1 << REMEMBERED_MAX]) -> f64 {
+    let (min, max) = (f64::from(step.times.min), f64::from(step.times.max));
+    // Of none up to `max` times, one is not at all.
+    let some = if min > 0.0 { 1.0 } else { max / (max + 1.0) };
+    let done = step.chance.0 * some;
+    let kept = step.remember.iter();
+    let kept = kept.fold(0, |kept, value| kept | 1 << value.value);
+    let mut requests = 0.0;
+    for known in (0..come.len())
+        .rev()
+        .filter(|known| step.is_possible(*known as u8))
+    {
+        let here = come[known];
+        requests += here * step.chance.0 * f64::midpoint(min, max);
+        come[known] -= here * done;
+        // From the last on: what goes to more that is remembered does not come by again.
+        if let Some(later) = come.get_mut(known | kept) {
+            *later += here * done * (1.0 - step.leave.0);
+        }
+    }
+    requests
 }
 
 /// Weights as shares of their sum; those that are not above zero are none.

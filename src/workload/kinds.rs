@@ -72,22 +72,31 @@ impl UserKind {
 }
 
 impl Workload {
-    /// All steps of all journeys.
-    pub fn journey_steps(&self) -> impl Iterator<Item = &JourneyStep> {
+    /// All steps of all journeys, each with its journey.
+    fn steps(&self) -> impl Iterator<Item = (&Journey, &JourneyStep)> {
         let kinds = self.kinds.iter();
         let journeys = kinds.flat_map(|kind| match &kind.what {
             What::Mix(_) => &[],
             What::Journeys(journeys) => &**journeys,
         });
-        journeys.flat_map(|journey| &journey.steps)
+        journeys.flat_map(|journey| journey.steps.iter().map(move |step| (journey, step)))
+    }
+
+    /// Whether a journey asks for keys of this data type that are made of what it remembers of others,
+    /// so that they are not drawn as its own popularity says.
+    pub fn is_carried_into(&self, id: DataTypeId) -> bool {
+        let params = self.populations.get(id.index());
+        let params = params.map_or(0, |population| population.dimensions.len());
+        let mut steps = self.steps().filter(|(_, step)| step.data_type == id);
+        steps.any(|(journey, step)| !step.uses.is_empty() && !journey.asks_again(step, params))
     }
 
     /// Whether a journey asks again for a running number of this data type.
     pub fn comes_again(&self, id: DataTypeId) -> bool {
         let dimensions = self.populations.get(id.index());
         let dimensions = dimensions.map_or(&[][..], |population| &population.dimensions);
-        let mut steps = self.journey_steps().filter(|step| step.data_type == id);
-        steps.any(|step| {
+        let mut steps = self.steps().filter(|(_, step)| step.data_type == id);
+        steps.any(|(_, step)| {
             let mut used = step.uses.iter();
             used.any(|used| dimensions.get(usize::from(used.param)) == Some(&Dimension::Unique))
         })
@@ -117,6 +126,29 @@ pub struct Journey {
     pub remembered: Vec<String>,
 }
 
+impl Journey {
+    /// The steps that remember this value, and as which parameter.
+    pub fn rememberers(&self, value: u8) -> impl Iterator<Item = (&JourneyStep, Carried)> {
+        self.steps.iter().flat_map(move |step| {
+            let kept = step.remember.iter().filter(move |kept| kept.value == value);
+            kept.map(move |kept| (step, *kept))
+        })
+    }
+
+    /// Whether what `step` uses of so many parameters makes one whole key that was drawn before as such.
+    fn asks_again(&self, step: &JourneyStep, params: usize) -> bool {
+        let mut drawn_by: Option<&JourneyStep> = None;
+        step.uses.len() == params
+            && step.uses.iter().all(|used| {
+                self.rememberers(used.value).all(|(from, kept)| {
+                    let first = *drawn_by.get_or_insert(from);
+                    let same = std::ptr::eq(first, from) && kept.param == used.param;
+                    same && from.data_type == step.data_type
+                })
+            })
+    }
+}
+
 /// One step of a journey: an operation, asked once or several times in a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JourneyStep {
@@ -132,8 +164,8 @@ pub struct JourneyStep {
     pub think_time: Option<SpanRange>,
     /// Parameters of its key that are kept, each time anew, for later steps.
     pub remember: Vec<Carried>,
-    /// Parameters of its key that are not drawn but were kept by an earlier step. One that was kept
-    /// by none, because that step was left out by chance, is drawn.
+    /// Parameters of its key that are not drawn but were kept by an earlier step. If none kept them,
+    /// because it was left out, this step is left out, too.
     pub uses: Vec<Carried>,
     /// The share of the journeys that end after it was done.
     pub leave: Ratio,
@@ -154,9 +186,15 @@ impl JourneyStep {
         }
     }
 
-    /// Whether it is done by everybody who comes to it.
+    /// Whether it is done by everybody who comes to it, whatever they did before.
     pub fn is_certain(&self) -> bool {
-        self.chance.0 >= 1.0 && self.times.min > 0
+        self.chance.0 >= 1.0 && self.times.min > 0 && self.uses.is_empty()
+    }
+
+    /// Whether all that it uses is remembered, if a bit of `known` is set for each value that is.
+    pub(super) fn is_possible(&self, known: u8) -> bool {
+        let mut used = self.uses.iter();
+        used.all(|used| u32::from(known) >> used.value & 1 == 1)
     }
 }
 

@@ -5,6 +5,7 @@
 //! lives, [`User::for_arrival`] gives the machine of one arrival. Called by drivers; reads no clock,
 //! sends nothing, and knows nothing of answers.
 
+mod follow;
 mod routine;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::{Dimension, KeyParams, Request, Step, Workload};
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::Operation;
 use crate::seed::{Seed, Stream};
+use follow::Follow;
 use routine::{Prepared, Routine};
 
 /// What all users share: what each kind does, and the tables from which keys are drawn. Built once.
@@ -34,6 +36,8 @@ pub struct Traffic {
     order: Vec<UserKindId>,
     /// In the order of the policy table.
     key_spaces: Vec<KeySpace>,
+    /// In the same order: whose popularity its own is, if it is another's.
+    follows: Vec<Option<Follow>>,
 }
 
 impl Traffic {
@@ -61,6 +65,7 @@ impl Traffic {
                 )
             })
             .collect();
+        let follows = policies.iter().map(|(id, _)| Follow::of(workload, id));
         let counts: Vec<u32> = workload.kinds.iter().map(|kind| kind.users).collect();
         let several = workload.kinds.len() > 1;
         let mut routines: Vec<Routine> = workload.kinds.iter().map(Routine::new).collect();
@@ -78,6 +83,7 @@ impl Traffic {
                 Vec::new()
             },
             key_spaces,
+            follows: follows.collect(),
         })
     }
 
@@ -126,8 +132,19 @@ impl Traffic {
 
     /// The parameters of the key of `data_type` that is asked for more than all others but `rank` of
     /// them; `None` if there are not so many, or if no key is more anybody's than another's. Where keys
-    /// drift, it is the one that was so at the run's start; where the newest are popular, now.
+    /// drift, it is the one that was so at the run's start; where the newest are popular, now. What journeys
+    /// ask for only with what they remember of another data type is as popular as that.
     pub fn of_rank(&self, data_type: DataTypeId, rank: u64) -> Option<KeyParams> {
+        self.ranked(data_type, rank, self.follows.len())
+    }
+
+    /// The same, by way of so many others that are followed at the most.
+    fn ranked(&self, data_type: DataTypeId, rank: u64, ways: usize) -> Option<KeyParams> {
+        if let Some(Some(follow)) = self.follows.get(data_type.index()) {
+            let each = follow.keys_each();
+            let source = self.ranked(follow.source, rank / each, ways.checked_sub(1)?)?;
+            return Some(follow.key(source, rank % each));
+        }
         let keys = self.key_spaces.get(data_type.index())?;
         let shared = keys.own.is_none() && !keys.dimensions.contains(&Dimension::Unique);
         let found = shared && rank < keys.ranks.items();
@@ -370,7 +387,7 @@ impl State {
             return !self.is_arrival;
         };
         if let Some(place) = self.place {
-            self.place = journeys.after(place, &mut self.stream);
+            self.place = journeys.after(place, self.known, &mut self.stream);
             if self.place.is_some() || self.is_arrival {
                 return self.place.is_some();
             }
@@ -394,9 +411,7 @@ impl State {
         let puts_new = step.operation == Operation::Put && step.uses.is_empty();
         let mut params = self.draw_key(traffic, step.data_type, puts_new);
         for used in &step.uses {
-            if self.known >> used.value & 1 == 1
-                && let Some(value) = self.remembered.get(usize::from(used.value))
-            {
+            if let Some(value) = self.remembered.get(usize::from(used.value)) {
                 params = params.with(used.param.into(), *value);
             }
         }

@@ -7,11 +7,17 @@ mod conformance;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod external;
+#[cfg(test)]
 mod gates;
+#[cfg(test)]
+mod generator;
 #[cfg(test)]
 mod invalidation;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -20,6 +26,10 @@ mod modelled_redis;
 mod modelled_remote;
 #[cfg(test)]
 mod monitoring;
+#[cfg(test)]
+mod open_loop;
+#[cfg(test)]
+mod presets;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
@@ -44,6 +54,8 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod topology;
+#[cfg(test)]
+mod trace;
 #[cfg(test)]
 mod variants;
 #[cfg(test)]

@@ -297,7 +297,10 @@ fn estimates_of_a_sample_hold_the_whole() {
         ("remote layer's hit ratio", ratio("remote")),
         ("product hit ratio", of_type("product")),
         ("stock hit ratio", of_type("stock")),
-        ("origin queries", whole.origin.queries_per_s),
+        (
+            "origin queries",
+            whole.origin.as_ref().expect("an origin").queries_per_s,
+        ),
         ("requests", whole.requests.rate_per_s),
     ];
     let mut missed = Vec::new();

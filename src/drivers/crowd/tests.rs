@@ -1,18 +1,13 @@
 //! A crowd with a rhythm, in virtual time: who is there when, and what those do who come back.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use bytes::Bytes;
-use parking_lot::Mutex;
-
 use super::*;
 use crate::clock::virtual_time;
 use crate::drivers::Driven;
 use crate::drivers::direct::Direct;
-use crate::engine::data_type::{DataType, DataTypeId, Key, Strategy};
-use crate::engine::layer::{Layer, Operation, Outcome, Version};
-use crate::environment::instance::service::{Restarting, Served, Service, Serving};
+use crate::drivers::stage::{Instance, Sink};
+use crate::engine::data_type::{DataType, DataTypeId, Strategy};
+use crate::engine::layer::Operation;
+use crate::environment::instance::service::Service;
 use crate::measure::PhaseKind;
 use crate::units::ByteSize;
 use crate::units::Ratio;
@@ -26,87 +21,6 @@ const ANSWERS_AFTER: Duration = Duration::from_millis(7);
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
-}
-
-/// What each user asked for, and when.
-type Asked = BTreeMap<String, Vec<(Operation, Timestamp)>>;
-
-/// An instance that answers everything, and keeps who asked for what and when.
-struct Instance {
-    clock: Clock,
-    asked: Mutex<Asked>,
-}
-
-impl Service for Instance {
-    fn serve<'s>(
-        &'s self,
-        operation: Operation,
-        _: DataTypeId,
-        key: &'s Key,
-        _: Bytes,
-    ) -> Serving<'s> {
-        Box::pin(async move {
-            {
-                let mut asked = self.asked.lock();
-                let of_user = asked.entry(key.as_str().to_owned()).or_default();
-                of_user.push((operation, self.clock.now()));
-            }
-            self.clock.sleep(ANSWERS_AFTER).await;
-            Ok(Served {
-                way_back: Duration::ZERO,
-                outcome: Outcome::Hit,
-                layer: Layer::Remote,
-                version: Some(Version(1)),
-            })
-        })
-    }
-
-    fn restart(&self) -> Restarting<'_> {
-        Box::pin(std::future::ready(()))
-    }
-}
-
-/// How many users were live from when on, and the samples.
-struct Sink {
-    clock: Clock,
-    live: Mutex<Vec<(Timestamp, i64)>>,
-    samples: Mutex<Vec<Sample>>,
-    in_flight: AtomicU64,
-}
-
-impl Sink {
-    fn change(&self, by: i64) {
-        let mut live = self.live.lock();
-        let now = live.last().map_or(0, |(_, live)| *live) + by;
-        live.push((self.clock.now(), now));
-    }
-
-    fn live_at(&self, at: Timestamp) -> i64 {
-        let live = self.live.lock();
-        let until = live.partition_point(|(when, _)| *when <= at);
-        until.checked_sub(1).map_or(0, |last| live[last].1)
-    }
-}
-
-impl SampleSink for Sink {
-    fn record(&self, sample: Sample) {
-        self.samples.lock().push(sample);
-    }
-    fn request_dropped(&self, _: PhaseId) {
-        unreachable!("who waits for an answer is never dropped");
-    }
-    fn user_started(&self) {
-        self.change(1);
-    }
-    fn user_ended(&self) {
-        self.change(-1);
-    }
-    fn request_started(&self) {
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
-    }
-    fn request_ended(&self) {
-        self.in_flight.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 struct Scene {
@@ -143,16 +57,8 @@ fn run(ramp: Duration, rhythm: Option<Rhythm>, stopped_after: Option<Duration>) 
     let session = "session:{id}".parse().expect("a pattern");
     let session = DataType::new("session", session, Strategy::WriteThrough, s(60));
     let policies = Arc::new(PolicyTable::new(vec![session]));
-    let sink = Arc::new(Sink {
-        clock: clock.clone(),
-        live: Mutex::default(),
-        samples: Mutex::default(),
-        in_flight: AtomicU64::new(0),
-    });
-    let instance = Arc::new(Instance {
-        clock: clock.clone(),
-        asked: Mutex::default(),
-    });
+    let sink = Arc::new(Sink::new(&clock));
+    let instance = Arc::new(Instance::new(&clock, ANSWERS_AFTER));
     let (stop, stopping) = watch::channel(false);
     let users = Users {
         traffic: Traffic::new(&workload(), &policies, Seed(42)),

@@ -5,6 +5,7 @@
 //! because the peer had closed the connection while it waited.
 
 mod connection;
+pub mod external;
 pub mod face;
 mod gauge;
 mod pool;

@@ -5,10 +5,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 
 use super::super::DriverError;
+use crate::environment::external::url::base_url;
 
 const HTTP_PORT: u16 = 80;
 
@@ -42,26 +43,8 @@ impl Target {
             url: url.to_owned(),
             problem: problem.to_owned(),
         };
-        let uri: Uri = url
-            .parse()
-            .map_err(|error| refuse(&format!("it is no URL ({error})")))?;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => {}
-            Some(scheme) if *scheme == Scheme::HTTPS => {
-                return Err(refuse(
-                    "https is not spoken here: give the service's http address, or put a proxy that \
-                     ends TLS in front of it",
-                ));
-            }
-            _ => return Err(refuse("it must begin with http://")),
-        }
+        let uri = base_url(url).map_err(|problem| refuse(&problem))?;
         let authority = uri.authority().ok_or_else(|| refuse("it has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(refuse("it must not hold a user name or a password"));
-        }
-        if uri.query().is_some() {
-            return Err(refuse("it must not have a query"));
-        }
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|error| refuse(&format!("its host cannot be sent ({error})")))?;
         let port = authority.port_u16().unwrap_or(HTTP_PORT);

@@ -5,6 +5,7 @@
 use std::io;
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -32,6 +33,30 @@ pub async fn probe(url: &str, clock: &Clock) -> Result<RedisInfo, EnvironmentErr
         .unwrap_or(Err(LayerError::TimedOut("Redis")))
         .map_err(|error| not_surveyed(&masked, &error))?;
     ask(&nodes, &view.shards[0].primary, &masked, clock).await
+}
+
+/// Connects to the first server of `url`, whatever it is a part of, and logs in.
+pub(in crate::environment) async fn connect_node(
+    url: &str,
+    clock: &Clock,
+) -> Result<(Nodes, MultiplexedConnection), EnvironmentError> {
+    let masked = mask_url(url);
+    let nodes = Nodes::open(url).map_err(|error| EnvironmentError::BadUrl {
+        url: masked.clone(),
+        reason: error.to_string(),
+    })?;
+    reach_any(nodes.address().hosts(), &masked, clock).await?;
+    let connect = async {
+        let node = &nodes.address().hosts()[0];
+        let mut connection = nodes.connect(node, STEP_LIMIT).await?;
+        let pinged = redis::cmd("PING").query_async::<()>(&mut connection).await;
+        pinged.map(|()| connection)
+    };
+    match clock.timeout(STEP_LIMIT, connect).await {
+        Ok(Ok(connection)) => Ok((nodes, connection)),
+        Ok(Err(error)) => Err(refusal(&masked, "PING", &error)),
+        Err(_) => Err(silent(&masked)),
+    }
 }
 
 /// Whether something listens at one of `hosts` at all; apart from what it then says.
@@ -80,14 +105,19 @@ async fn ask(
             fits(nodes.address().topology(), &text, url)?;
             RedisInfo::parse(&text, clock.now())
         }
-        Ok(Err(error)) => Err(refusal(url, &error)),
-        Err(_) => Err(EnvironmentError::NotRedis {
-            url: url.to_owned(),
-            reason: format!(
-                "it accepted the connection but gave no answer within {} s",
-                STEP_LIMIT.as_secs()
-            ),
-        }),
+        Ok(Err(error)) => Err(refusal(url, "INFO", &error)),
+        Err(_) => Err(silent(url)),
+    }
+}
+
+/// What was reached says nothing.
+fn silent(url: &str) -> EnvironmentError {
+    EnvironmentError::NotRedis {
+        url: url.to_owned(),
+        reason: format!(
+            "it accepted the connection but gave no answer within {} s",
+            STEP_LIMIT.as_secs()
+        ),
     }
 }
 
@@ -149,7 +179,7 @@ fn unreachable_error(url: &str, error: &io::Error) -> EnvironmentError {
 }
 
 /// Why a server that was reached did not answer as asked.
-fn refusal(url: &str, error: &RedisError) -> EnvironmentError {
+fn refusal(url: &str, doing: &str, error: &RedisError) -> EnvironmentError {
     let url = url.to_owned();
     let wrong_login = error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
@@ -166,7 +196,7 @@ fn refusal(url: &str, error: &RedisError) -> EnvironmentError {
     if error.is_connection_dropped() || error.is_timeout() {
         return not_redis(format!("it did not answer ({error})"));
     }
-    EnvironmentError::command("INFO", error)
+    EnvironmentError::command(doing, error)
 }
 
 /// `url` without its secrets: `redis://:***@host:6379/0`. Works on what is no URL, too, and masks

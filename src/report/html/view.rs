@@ -7,9 +7,11 @@ use serde::Serialize;
 use super::figures::{Section, sections};
 use super::table::{Cell, Table};
 use super::{targets, words};
+use crate::engine::layer::Layer;
 use crate::gates::Verdict;
 use crate::report::digest::{observed, within};
-use crate::report::model::{GateResult, Report};
+use crate::report::model::{GateResult, OriginResult, Report};
+use crate::report::target::named;
 use crate::report::words::driver;
 use crate::units::thousands;
 
@@ -212,8 +214,14 @@ fn facts_line(report: &Report) -> Vec<String> {
     let mut facts = vec![
         format!("seed {}", report.seed),
         driver(report),
-        redis,
-        words::counted(u64::from(environment.instances), "instance", "instances"),
+        match &report.target {
+            Some(target) => named(target),
+            None => redis,
+        },
+        match &report.target {
+            Some(_) => String::new(),
+            None => words::counted(u64::from(environment.instances), "instance", "instances"),
+        },
         format!(
             "{}, {}",
             environment.system,
@@ -276,7 +284,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
     let (hits, of) = answered.fold((0.0, 0), |(hits, of), (ratio, reads)| {
         (hits + ratio * reads as f64, of + reads)
     });
-    vec![
+    let mut tiles = vec![
         Tile {
             name: "p95 response time",
             value: measured(times.count, words::us(times.p95)),
@@ -291,15 +299,6 @@ fn tiles(report: &Report) -> Vec<Tile> {
             note: format!("{} reads", thousands(read)),
         },
         Tile {
-            name: "origin queries",
-            value: words::per_s(report.origin.queries_per_s),
-            note: baseline.map_or_else(String::new, |before| {
-                let change = gained
-                    .map(|g| format!("{} per request", words::change(g.origin_query_reduction)));
-                before_note(&words::per_s(before.origin_queries_per_s), change)
-            }),
-        },
-        Tile {
             name: "requests",
             value: thousands(report.requests.total),
             note: format!(
@@ -308,8 +307,27 @@ fn tiles(report: &Report) -> Vec<Tile> {
                 thousands(report.requests.errors)
             ),
         },
-        stale_tile(report),
-    ]
+    ];
+    // Of a target nobody knows either.
+    if let Some(origin) = &report.origin {
+        tiles.insert(2, origin_tile(report, origin));
+        tiles.push(stale_tile(report));
+    }
+    tiles
+}
+
+fn origin_tile(report: &Report, origin: &OriginResult) -> Tile {
+    let gained = report.improvement;
+    let before = report.baseline.as_ref();
+    Tile {
+        name: "origin queries",
+        value: words::per_s(origin.queries_per_s),
+        note: before.map_or_else(String::new, |before| {
+            let change =
+                gained.map(|g| format!("{} per request", words::change(g.origin_query_reduction)));
+            before_note(&words::per_s(before.origin_queries_per_s), change)
+        }),
+    }
 }
 
 fn before_note(before: &str, change: Option<String>) -> String {
@@ -375,23 +393,14 @@ fn target_rows(gates: &[GateResult]) -> Vec<TargetRow> {
 }
 
 fn data_types(report: &Report) -> Table {
-    let mut table = Table::new(
-        "Every data type over the judged phases",
-        &[
-            "data type",
-            "requests",
-            "hit ratio",
-            "local",
-            "remote",
-            "origin",
-            "p50",
-            "p95",
-            "p99",
-            "p95 of hits",
-            "stale",
-            "origin queries",
-        ],
-    );
+    let layers = layers(report);
+    let mut head = vec!["data type", "requests", "hit ratio"];
+    head.extend(&layers);
+    head.extend(["p50", "p95", "p99", "p95 of hits"]);
+    if report.origin.is_some() {
+        head.extend(["stale", "origin queries"]);
+    }
+    let mut table = Table::new("Every data type over the judged phases", &head);
     for (name, row) in &report.data_types {
         let gate = targets::of_data_type(report, "hit_ratio", name);
         let missed = gate.is_some_and(|gate| gate.verdict == Verdict::Fail);
@@ -403,22 +412,43 @@ fn data_types(report: &Report) -> Table {
                 class: if missed { "n bad" } else { "n strong" },
             },
         ];
-        cells.extend(["local", "remote", "origin"].map(|layer| {
-            let share = row.answered_by.get(layer).copied();
+        cells.extend(layers.iter().map(|layer| {
+            let share = row.answered_by.get(*layer).copied();
             Cell::number(words::percent_or_nothing(share))
         }));
         let times = &row.response_time_us;
         cells.extend(Cell::times(times, [times.p50, times.p95, times.p99]));
         let hits = &row.hit_response_time_us;
         cells.extend(Cell::times(hits, [hits.p95]));
-        let age = &row.staleness_ms;
-        let stale = (age.checked > 0).then(|| age.stale as f64 / age.checked as f64);
-        cells.push(Cell::number(words::percent_or_nothing(stale)));
-        let queries = report.origin.queries_by_data_type.get(name).copied();
-        cells.push(Cell::count(queries.unwrap_or(0)));
+        if let Some(origin) = &report.origin {
+            let age = &row.staleness_ms;
+            let stale = (age.checked > 0).then(|| age.stale as f64 / age.checked as f64);
+            cells.push(Cell::number(words::percent_or_nothing(stale)));
+            let queries = origin.queries_by_data_type.get(name).copied();
+            cells.push(Cell::count(queries.unwrap_or(0)));
+        }
         table.rows.push(cells);
     }
     table
+}
+
+/// Ours, or of a target those that answered.
+fn layers(report: &Report) -> Vec<&'static str> {
+    let layers = Layer::ALL.into_iter().map(Layer::name);
+    let answered = |layer: &&str| {
+        let mut rows = report.data_types.values();
+        rows.any(|row| {
+            row.answered_by
+                .get(*layer)
+                .is_some_and(|share| *share > 0.0)
+        })
+    };
+    match &report.target {
+        Some(_) => layers.filter(answered).collect(),
+        None => layers
+            .filter(|layer| *layer != Layer::Edge.name())
+            .collect(),
+    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub struct TraceResult {
     pub file: String,
     /// The format in which it was read.
     pub format: String,
-    /// How fast it was replayed: `recorded`, `10x`, `500/s` or `one-by-one`.
+    /// How fast it was replayed: `recorded`, `10x`, `500/s`, `one-by-one` or `flat-out`.
     pub pace: String,
     /// Requests that were due.
     pub requests: u64,

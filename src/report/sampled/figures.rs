@@ -271,10 +271,13 @@ fn origin_queries(report: &Report, sampling: &Sampling) -> Found {
     let excess = excess(report, sampling, cache);
     let judged_s = times(report).judged.as_secs_f64().max(1e-9);
     // A read that misses is a query at the most: fewer if it joins another's.
-    let most = report.origin.queries as f64;
+    let Some(origin) = &report.origin else {
+        return Found::default();
+    };
+    let most = origin.queries as f64;
     let whole = |lookups: f64| sampling.share.to_whole(lookups.min(most) / judged_s);
     // What goes to the database in batches.
-    let batches = report.origin.queries_by_data_type.iter();
+    let batches = origin.queries_by_data_type.iter();
     let too_many: f64 = batches
         .map(|(name, queries)| {
             let per_s = *queries as f64 / judged_s;
@@ -282,7 +285,7 @@ fn origin_queries(report: &Report, sampling: &Sampling) -> Found {
         })
         .sum();
     Found {
-        value: sampling.share.to_whole(report.origin.queries_per_s),
+        value: sampling.share.to_whole(origin.queries_per_s),
         bias: -whole(excess.lookups) - too_many,
         unsure: whole(excess.unsure),
         ..Found::default()

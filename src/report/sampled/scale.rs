@@ -49,14 +49,19 @@ pub fn to_whole(report: &mut Report, sampling: &Sampling, whole: Whole) {
         );
     }
     let requests = report.requests.total;
-    origin((&mut report.origin, requests), sampling, whole.connections);
-    if let (Some(improvement), Some(baseline)) = (&mut report.improvement, &report.baseline)
+    if let Some(result) = &mut report.origin {
+        origin((result, requests), sampling, whole.connections);
+    }
+    if let (Some(improvement), Some(baseline), Some(origin)) =
+        (&mut report.improvement, &report.baseline, &report.origin)
         && baseline.origin_queries_per_request > 0.0
     {
-        let after = report.origin.queries_per_request;
+        let after = origin.queries_per_request;
         improvement.origin_query_reduction = 1.0 - after / baseline.origin_queries_per_request;
     }
-    stampede(&mut report.stampede, share);
+    if let Some(result) = &mut report.stampede {
+        stampede(result, share);
+    }
     if let Some(result) = &mut report.redis {
         redis(result, sampling, whole);
     }

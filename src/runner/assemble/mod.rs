@@ -18,7 +18,7 @@ use super::evidence::RunEvidence;
 use super::monitor::Reading;
 use super::pass::PassResult;
 use super::variants::Measured;
-use super::{House, Passes, Time};
+use super::{House, Passes, Time, external};
 use crate::clock::Timestamp;
 use crate::gates::judge::{judge, overall};
 use crate::measure::event_log::LogHash;
@@ -26,7 +26,7 @@ use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
     Baseline, EnvironmentInfo, EventLogResult, Improvement, Report, SCHEMA_VERSION, ScenarioInfo,
-    Tool, TraceResult, Validity,
+    TargetResult, Tool, TraceResult, Validity,
 };
 use crate::scenario::plan::Plan;
 use crate::workload::trace::TraceFormat;
@@ -52,7 +52,9 @@ pub(super) fn report(
         improvement,
         ..RunEvidence::of(after, passes.has_store(), &scale)
     };
-    let judged = judge(&plan.gates, &evidence, validity.valid);
+    let mut judged = judge(&plan.gates, &evidence, validity.valid);
+    external::without_the_unknowable(plan, &mut judged);
+    let ours = plan.target.is_none();
     Report {
         schema_version: SCHEMA_VERSION,
         tool: Tool {
@@ -73,14 +75,15 @@ pub(super) fn report(
         event_log: house.time.log().map(|log| event_log(log.hash())),
         duration_s: after.measurements.duration(Phases::All).as_secs_f64(),
         environment: environment(plan, passes),
+        target: target(plan, after),
         requests: parts::requests(after),
         phases: parts::phases(after, plan.traffic.driver),
         trace: trace(plan, after),
         data_types: parts::data_types(after),
         user_kinds: kinds::results(after),
         layers: parts::layers(plan, after),
-        origin: parts::origin(plan, after),
-        stampede: parts::stampede(after),
+        origin: ours.then(|| parts::origin(plan, after)),
+        stampede: ours.then(|| parts::stampede(after)),
         warming: warming::result(plan, after),
         redis: stores::redis(plan, passes),
         memcached: parts::memcached(after),
@@ -101,6 +104,16 @@ pub(super) fn report(
         timeseries_interval_s: after.measurements.row_width_s(),
         timeseries: timeseries::seconds(after),
     }
+}
+
+/// The target, if it is not ours.
+fn target(plan: &Plan, pass: &PassResult) -> Option<TargetResult> {
+    let service = plan.target.as_ref()?;
+    Some(TargetResult {
+        urls: service.urls.clone(),
+        outcome: service.outcome.name().to_owned(),
+        reads_unknown: pass.measurements.reads_unknown(&Query::default()),
+    })
 }
 
 /// What became of the trace that was replayed.
@@ -140,7 +153,10 @@ fn environment(plan: &Plan, passes: &Passes) -> EnvironmentInfo {
         redis_topology: redis.map(|redis| redis.topology.name().to_owned()),
         redis_managed: redis.is_some_and(|redis| redis.managed),
         memcached_version: passes.memcached_version.clone(),
-        origin_connections: plan.database.connections,
+        origin_connections: match plan.target {
+            None => plan.database.connections,
+            Some(_) => 0,
+        },
     }
 }
 
@@ -192,6 +208,10 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
     }
     let durability = after.engine.happened(Phases::All).durability;
     judgement.warnings.extend(durability.warnings());
+    judgement.warnings.extend(passes.target_warnings.clone());
+    judgement
+        .warnings
+        .extend(external::warnings(plan, measurements));
     Validity {
         valid: judgement.valid(),
         reasons: judgement.reasons,

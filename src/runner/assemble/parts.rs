@@ -171,7 +171,7 @@ pub(super) fn layers(plan: &Plan, pass: &PassResult) -> BTreeMap<String, LayerRe
     let present = [
         (Layer::Local, plan.layers.local.is_some()),
         (Layer::Remote, plan.layers.remote.is_some()),
-        (Layer::Origin, true),
+        (Layer::Origin, plan.target.is_none()),
     ];
     let result = |layer| {
         let totals = pass.engine.layer(layer, Phases::Measured);
@@ -281,23 +281,16 @@ pub(super) fn memcached(pass: &PassResult) -> Option<MemcachedResult> {
 pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleResult> {
     let pass = &passes.after;
     let measurements = &pass.measurements;
-    let whole = Query {
-        phases: Phases::All,
-        ..Query::default()
-    };
+    if plan.target.is_some() {
+        return external_oracles(pass);
+    }
     let mut findings = vec![
         (
             "staleness",
             pass.oracle.finding(Phases::All, measurements.schedule()),
         ),
         ("monotonic", pass.oracle.monotonic()),
-        (
-            "outcomes",
-            accounting::outcomes_add_up(
-                measurements.outcomes(&whole).values().copied(),
-                pass.driven.requests,
-            ),
-        ),
+        ("outcomes", outcomes(pass)),
         ("origin_queries", origin_queries(pass)),
         (
             "origin_pool",
@@ -316,15 +309,33 @@ pub(super) fn oracles(plan: &Plan, passes: &Passes) -> BTreeMap<String, OracleRe
     if let Some(finding) = finding.or_else(|| memcached_lookups(pass)) {
         findings.push(("remote_lookups", finding));
     }
-    let result = |finding: Finding| OracleResult {
+    findings
+        .into_iter()
+        .map(|(name, finding)| (name.to_owned(), oracle(finding)))
+        .collect()
+}
+
+fn oracle(finding: Finding) -> OracleResult {
+    OracleResult {
         checked: finding.checked,
         violations: finding.violations,
         worst: finding.worst,
+    }
+}
+
+/// Of a target that is not ours there is only what its users saw.
+fn external_oracles(pass: &PassResult) -> BTreeMap<String, OracleResult> {
+    BTreeMap::from([("outcomes".to_owned(), oracle(outcomes(pass)))])
+}
+
+/// Every request that was sent has an outcome.
+fn outcomes(pass: &PassResult) -> Finding {
+    let whole = Query {
+        phases: Phases::All,
+        ..Query::default()
     };
-    findings
-        .into_iter()
-        .map(|(name, finding)| (name.to_owned(), result(finding)))
-        .collect()
+    let outcomes = pass.measurements.outcomes(&whole);
+    accounting::outcomes_add_up(outcomes.values().copied(), pass.driven.requests)
 }
 
 /// What the engines, of whose calls so many failed, cannot know of.

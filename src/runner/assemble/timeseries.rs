@@ -57,6 +57,7 @@ fn answers(answers: &[Answers], policies: &PolicyTable) -> BTreeMap<String, BTre
             ("local", answers.local),
             ("remote", answers.remote),
             ("origin", answers.origin),
+            ("unknown", answers.unknown),
             ("error", answers.errors),
         ];
         named

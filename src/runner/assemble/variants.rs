@@ -12,7 +12,7 @@ use crate::report::model::{Baseline, Stampede, VariantResult};
 use crate::runner::evidence::RunEvidence;
 use crate::runner::pass::PassResult;
 use crate::runner::variants::Measured;
-use crate::runner::{House, Passes, RunError};
+use crate::runner::{House, Passes, RunError, external};
 use crate::scenario::plan::{Plan, Variant};
 
 /// Every variant of `plan`, the main one from its own passes.
@@ -51,7 +51,8 @@ fn result(
         improvement,
         ..RunEvidence::of(pass, passes.has_store(), &scale)
     };
-    let judged = judge(&plan.gates, &evidence, validity.valid);
+    let mut judged = judge(&plan.gates, &evidence, validity.valid);
+    external::without_the_unknowable(plan, &mut judged);
     let requests = parts::requests(pass);
     let origin = parts::origin(plan, pass);
     let stampede = parts::stampede(pass);

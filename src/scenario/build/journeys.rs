@@ -71,7 +71,8 @@ fn build_one(
     let steps = steps.into_iter().collect::<Option<Vec<_>>>()?;
     if !steps.iter().any(JourneyStep::is_certain) {
         let message = format!("the journey `{}` may ask for nothing", name.value);
-        let advice = "let one of its steps always be done, without a `chance` and once at least";
+        let advice =
+            "let one of its steps always be done: without `chance` and `use`, and once at least";
         errors.push(Diagnostic::new(&written.place, message).help(advice));
         return None;
     }
@@ -185,9 +186,13 @@ struct OfKey<'a> {
 }
 
 impl OfKey<'_> {
+    fn key(&self) -> Option<&KeyPattern> {
+        self.known.key(self.data_type?)
+    }
+
     /// The place of a parameter; `None` after an error, or if the key is not known.
-    fn param(self, name: &Located<Arc<str>>, errors: &mut Errors) -> Built<u8> {
-        let key: &KeyPattern = self.known.key(self.data_type?)?;
+    fn param(&self, name: &Located<Arc<str>>, errors: &mut Errors) -> Built<u8> {
+        let key = self.key()?;
         let mut params = key.params();
         if let Some(at) = params.position(|param| param == &*name.value) {
             return u8::try_from(at).ok();
@@ -274,7 +279,13 @@ fn build_uses(
     let mut built = Some(Vec::new());
     for (param, name) in pairs {
         let place = of_key.param(param, errors);
-        let carried = build_use(name, place, of_key, memory, errors);
+        // A name that stands for both is told once.
+        let told = place.is_none() && of_key.key().is_some() && param.value == name.value;
+        let carried = if told {
+            None
+        } else {
+            build_use(name, place, of_key, memory, errors)
+        };
         built = built.zip(carried).map(|(mut built, carried)| {
             built.push(carried);
             built

@@ -12,7 +12,7 @@ pub(in crate::scenario) enum PopularityFile {
     Uniform,
     PerUser,
     /// Exactly one of the laws is given, or an error has been reported.
-    ByLaw(LawFile),
+    ByLaw(Box<LawFile>),
 }
 
 /// A law, and how keys move in it.
@@ -42,7 +42,7 @@ pub(in crate::scenario) struct DriftFile {
 impl Decode for PopularityFile {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         if let Kind::Mapping(entries) = &node.kind {
-            return law(node, entries.len(), errors).map(Self::ByLaw);
+            return law(node, entries.len(), errors).map(|law| Self::ByLaw(Box::new(law)));
         }
         if matches!(&node.kind, Kind::Scalar(text) if &**text == "zipf") {
             let advice = "write { zipf: 0.99 }";

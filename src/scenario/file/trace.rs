@@ -33,20 +33,18 @@ impl Decode for TraceFile {
 }
 
 /// How a pace is written, for errors.
-const PACES: &str = "write `recorded`, a factor such as `10x`, a rate such as `5_000/s`, or \
-                     `one-by-one`";
+const PACES: &str = "write `recorded`, a factor such as `10x`, a rate such as `5_000/s`, \
+                     `one-by-one` or `flat-out`";
 
 impl Decode for Pace {
     fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
         let found = text(node, "a pace", errors)?;
-        match found.parse() {
-            Ok(pace) => Some(pace),
-            Err(()) => {
-                let message = format!("{:?} is no pace", short(found));
-                errors.push(Diagnostic::new(&node.place, message).label(PACES));
-                None
-            }
+        if let Ok(pace) = found.parse() {
+            return Some(pace);
         }
+        let message = format!("{:?} is no pace", short(found));
+        errors.push(Diagnostic::new(&node.place, message).label(PACES));
+        None
     }
 }
 
@@ -57,6 +55,7 @@ impl FromStr for Pace {
         match text {
             "recorded" => return Ok(Self::Times(1.0)),
             "one-by-one" => return Ok(Self::OneByOne),
+            "flat-out" => return Ok(Self::FlatOut),
             _ => {}
         }
         if let Some(factor) = text.strip_suffix('x') {

@@ -8,7 +8,7 @@ use crate::workload::arrivals::{Arrivals, Shape};
 
 pub(super) fn trace(plan: &Plan, trace: &TracePlan) -> Yaml {
     let mut keys = vec![
-        ("file", Yaml::text(&trace.file.display().to_string())),
+        ("file", Yaml::text(trace.file.display().to_string())),
         (
             "data_type",
             Yaml::name(&plan.policies.get(trace.data_type).name),

@@ -28,6 +28,7 @@ use super::plan::{Plan, SampleShare, Variant};
 use crate::measure::sampling::Sampling;
 use crate::seed::Seed;
 use crate::units::{Ratio, thousands};
+use crate::workload::kinds::apportion;
 use crate::workload::sampling::{KeySample, Share};
 use crate::workload::{Dimension, TRAFFIC_SEED};
 use capacities::Capacities;
@@ -314,6 +315,11 @@ fn scaled(plan: &Plan, share: Share, seed: Seed) -> (Plan, Sampling) {
     let mut sample = plan.clone();
     sample.seed = seed;
     sample.traffic.users = users_simulated;
+    let kinds = sample.workload.kinds.iter().map(|kind| kind.users);
+    let parts = apportion(users_simulated, &kinds.collect::<Vec<_>>());
+    for (kind, users) in sample.workload.kinds.iter_mut().zip(parts) {
+        kind.users = users;
+    }
     sample.workload.sample = (!share.is_whole()).then(|| KeySample {
         share,
         names: plan.seed.fork(TRAFFIC_SEED),

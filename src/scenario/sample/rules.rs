@@ -16,6 +16,9 @@ use crate::workload::{Popularity, Population, UserKind, What};
 /// Fewer servers queue in another way than many.
 const SERVERS_MIN: f64 = 4.0;
 
+/// Of fewer users of a kind, rounding would leave out or add more than a twentieth.
+const USERS_MIN: f64 = 10.0;
+
 /// A cache of fewer entries is not alike a larger one.
 pub(super) const ENTRIES_MIN: f64 = 16.0;
 
@@ -36,6 +39,15 @@ pub enum Problem {
     TooFew {
         /// Of what.
         what: &'static str,
+        /// How many there are in the whole.
+        whole: u32,
+        /// How many the sample would have.
+        part: f64,
+    },
+    /// Too few users of a kind are left.
+    TooFewUsers {
+        /// Of which.
+        kind: String,
         /// How many there are in the whole.
         whole: u32,
         /// How many the sample would have.
@@ -64,6 +76,11 @@ impl fmt::Display for Problem {
             Self::TooFew { what, whole, part } => write!(
                 f,
                 "{what}: {part:.1} of {} are left, and fewer than {SERVERS_MIN} queue in another way than many",
+                thousands((*whole).into())
+            ),
+            Self::TooFewUsers { kind, whole, part } => write!(
+                f,
+                "users of the kind `{kind}`: {part:.1} of {} are left, and it takes {USERS_MIN} to keep the proportions",
                 thousands((*whole).into())
             ),
             Self::TooFewEntries { what, entries } => write!(
@@ -119,12 +136,18 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
         if let Some(why) = law_without_sample(population) {
             found.push(impossible(what(), why));
         }
+        if population.is_shared() && plan.workload.is_carried_into(id) {
+            let why =
+                "journeys ask for keys of it that earlier steps chose, and a sample keeps others";
+            found.push(impossible(what(), why));
+        }
         if is_changed(plan, id) && has_sampled_relatives(plan, id) {
             let why =
                 "it drops related keys of another data type, and a sample keeps other keys of that";
             found.push(impossible(what(), why));
         }
     }
+    found.extend(few_users(plan, share));
     found.extend(invalidations(plan, share));
     found.extend(jobs(plan));
     found
@@ -150,6 +173,21 @@ fn law_without_sample(population: &Population) -> Option<&'static str> {
         }
         Popularity::Uniform | Popularity::Zipf { .. } | Popularity::PerUser => None,
     }
+}
+
+/// Kinds of which too few users are left, if there are several.
+fn few_users(plan: &Plan, share: Share) -> impl Iterator<Item = Problem> {
+    let kinds = plan.workload.kinds.iter();
+    let several = plan.workload.kinds.len() > 1 && !share.is_whole();
+    kinds.filter(move |_| several).filter_map(move |kind| {
+        let part = f64::from(kind.users) * share.as_f64();
+        let few = part < USERS_MIN - 1e-6;
+        few.then(|| Problem::TooFewUsers {
+            kind: kind.name.clone(),
+            whole: kind.users,
+            part,
+        })
+    })
 }
 
 /// What operators do that no sample does as well.

@@ -278,6 +278,68 @@ fn what_no_sample_is_true_to_is_refused() {
     }
 }
 
+const KINDS: &str = "{ \
+    shoppers: { users: 900_000, think_time: 1s, mix: { product.get: 1, product.put: 0.1 } }, \
+    office: { users: 100_000, think_time: 500ms, journeys: { work: { steps: [ \
+        { product.get: 3, think_time: 1s, remember: id }, basket.get, \
+        { product.put: 1, use: id, chance: 50% } ] } } } }";
+
+/// [`LARGE`] with users of two kinds.
+fn of_kinds(kinds: &str) -> Plan {
+    let mix = "  mix: { product.get: 90, product.put: 1, basket.get: 9 }\n";
+    let text = LARGE.replace("  users: 1_000_000\n  think_time: 1s..3s\n", "");
+    plan_with(&text.replace(mix, &format!("  kinds: {kinds}\n")), &[])
+}
+
+#[test]
+fn kinds_of_users_keep_their_proportions() {
+    let plan = sample_of(&of_kinds(KINDS), 0.02).plan;
+    let kinds = plan.workload.kinds.iter();
+    let users: Vec<u32> = kinds.map(|kind| kind.users).collect();
+    assert_eq!((plan.traffic.users, users), (20_000, vec![18_000, 2_000]));
+    // A write of what the same journey read is of a key that the sample keeps.
+    let traffic = Traffic::new(&plan.workload, &plan.policies, plan.seed.fork(TRAFFIC_SEED));
+    let id = plan.policies.id_of("product").expect("products");
+    let kept = traffic.most_popular(id, 1_000_000);
+    let kept: std::collections::BTreeSet<_> = kept
+        .iter()
+        .map(crate::workload::KeyParams::as_slice)
+        .collect();
+    for user in (0..200).filter(|user| traffic.kind_of(*user).0 == 1) {
+        let mut user = User::new(Arc::clone(&traffic), user);
+        for _ in 0..50 {
+            if let Step::Request(request) = user.next()
+                && request.data_type == id
+            {
+                assert!(kept.contains(request.params.as_slice()), "{request:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_sample_cannot_keep_of_kinds_and_journeys_is_refused() {
+    let refused = |plan: &Plan, ratio| match sampled(plan, share(plan, ratio), plan.seed) {
+        Ok(_) => panic!("it was taken"),
+        Err(error) => error.to_string(),
+    };
+    let few = of_kinds(&KINDS.replace("100_000", "400"));
+    insta::assert_snapshot!(refused(&few, 0.02), @"
+    a sample of 2% of the users and keys would not be true to the whole:
+      users of the kind `office`: 8.0 of 400 are left, and it takes 10 to keep the proportions
+      a share of 2.5% would do: 22,510 of 900,400 users (`simulation: { sample: … }`)
+    ");
+    let carried = "{ visitors: { users: 1_000_000, think_time: 1s, journeys: { \
+        look: { steps: [{ basket.get: 1, remember: user }, { product.get: 1, use: { id: user } }] }, \
+        sweep: { steps: [product.invalidate_all] } } } }";
+    insta::assert_snapshot!(refused(&of_kinds(carried), 0.02), @"
+    a sample of 2% of the users and keys would not be true to the whole:
+      `product`: journeys ask for keys of it that earlier steps chose, and a sample keeps others
+      `product.invalidate_all`: it is part of journeys, which fewer users make less often, and it drops keys of all users
+      no share would do: simulate it whole, with fewer users or `simulation: { sample: none }`
+    ");
+}
+
 #[test]
 fn what_drops_everything_comes_as_often_as_in_the_whole() {
     let whole = large(&[("traffic.mix.product.invalidate_all", "0.01")]);

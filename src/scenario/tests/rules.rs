@@ -6,12 +6,14 @@ mod durability;
 mod gates;
 mod invalidation;
 mod jobs;
+mod kinds;
 mod limits;
 mod models;
 mod rhythm;
 mod simulation;
 mod sliding;
 mod stores;
+mod target;
 mod topology;
 mod warming;
 

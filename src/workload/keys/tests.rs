@@ -1,3 +1,5 @@
+//! The keys of each popularity: shares, ages, drift and one-hit wonders.
+
 use std::collections::BTreeMap;
 
 use super::*;

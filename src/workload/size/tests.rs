@@ -1,3 +1,5 @@
+//! Laws of sizes: what is drawn, its mean, and that a key keeps its size.
+
 use super::*;
 use proptest::prelude::*;
 

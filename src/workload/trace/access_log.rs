@@ -129,7 +129,8 @@ fn unix_time_s(text: &[u8]) -> Option<u64> {
 /// `-0700`, in seconds east of Greenwich.
 fn zone_s(zone: &[u8]) -> Option<i64> {
     let (sign, digits) = zone.split_first()?;
-    let digits = whole(digits).filter(|_| digits.len() == 4)? as i64;
+    let number = whole(digits).filter(|_| digits.len() == 4)?;
+    let digits = number.cast_signed();
     let east_s = digits / 100 * 3_600 + digits % 100 * 60;
     match sign {
         b'+' => Some(east_s),

@@ -3,8 +3,8 @@
 //!
 //! `key`, `op` and `size` must be there; `op_time` (seconds), `op_count` (how often, 1 without it),
 //! `ttl` (seconds, 0 for none) and `usecase` (taken for the client) may; other columns are passed over.
-//! Without a header the columns are those of CacheLib's own reader: key, op, size, op_count, key_size,
-//! ttl. Without `op_time` a trace has no times at all. Pure.
+//! Without a header the columns are those of CacheLib's own reader: `key`, `op`, `size`, `op_count`,
+//! `key_size`, `ttl`. Without `op_time` a trace has no times at all. Pure.
 //!
 //! | op | becomes |
 //! |---|---|
@@ -12,10 +12,12 @@
 //! | SET, SET_LEASE, ADD, REPLACE, CAS, APPEND, PREPEND, INCR, DECR | put |
 //! | DELETE | invalidate |
 
+use std::time::Duration;
+
 use super::TimeResolution;
 use super::error::Fault;
 use super::fields::{NoRequest, Raw, SIZE_WANTED, TIME_WANTED, TTL_WANTED};
-use super::fields::{seconds_ns, size, ttl, whole};
+use super::fields::{seconds_ns, size, some_ttl, ttl, whole};
 use super::key::{hash, key_id};
 use crate::engine::layer::Operation;
 
@@ -94,16 +96,14 @@ impl Columns {
             count.filter(|count| *count > 0)
         })?;
         // Some lines leave it empty.
-        let ttl = maybe(
-            self.ttl,
-            cell,
-            None,
-            ("ttl", TTL_WANTED),
-            |text| match text {
-                b"" => Some(None),
-                text => ttl(text),
-            },
-        )?;
+        let none = Duration::ZERO;
+        let ttl = maybe(self.ttl, cell, none, ("ttl", TTL_WANTED), |text| {
+            if text.is_empty() {
+                Some(none)
+            } else {
+                ttl(text)
+            }
+        })?;
         let client = maybe(self.usecase, cell, 0, ("usecase", "anything"), |text| {
             Some(whole(text).unwrap_or_else(|| hash(text)))
         })?;
@@ -113,7 +113,7 @@ impl Columns {
             key,
             operation,
             value_size,
-            ttl,
+            ttl: some_ttl(ttl),
             client,
             times,
         })
@@ -166,8 +166,6 @@ fn operation_of(word: &[u8]) -> Option<Operation> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const HEADER: &[u8] =

@@ -71,10 +71,14 @@ pub(super) fn size(text: &[u8]) -> Option<u32> {
     whole(text).and_then(|size| u32::try_from(size).ok())
 }
 
-/// A TTL in seconds, 0 for none.
-pub(super) fn ttl(text: &[u8]) -> Option<Option<Duration>> {
-    let nanos = seconds_ns(text)?;
-    Some((nanos > 0).then(|| Duration::from_nanos(nanos)))
+/// A TTL in seconds, zero for none.
+pub(super) fn ttl(text: &[u8]) -> Option<Duration> {
+    seconds_ns(text).map(Duration::from_nanos)
+}
+
+/// A TTL, if it is one.
+pub(super) fn some_ttl(ttl: Duration) -> Option<Duration> {
+    (!ttl.is_zero()).then_some(ttl)
 }
 
 pub(super) const TIME_WANTED: &str = "a time in seconds, such as 604038471 or 12.5";
@@ -102,7 +106,7 @@ mod tests {
         }
         assert_eq!(size(b"4294967295"), Some(u32::MAX));
         assert_eq!(size(b"4294967296"), None);
-        assert_eq!(ttl(b"0"), Some(None));
-        assert_eq!(ttl(b"7200"), Some(Some(Duration::from_hours(2))));
+        assert_eq!(ttl(b"0").map(some_ttl), Some(None));
+        assert_eq!(ttl(b"7200"), Some(Duration::from_hours(2)));
     }
 }

@@ -4,6 +4,7 @@
 //! What is written appears under its name only when it is complete; until then it is a file beside it,
 //! which goes when writing fails.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ enum Compression {
 impl Compression {
     /// What a name promises.
     fn of(path: &Path) -> Self {
-        let suffix = path.extension().map(|suffix| suffix.to_ascii_lowercase());
+        let suffix = path.extension().map(OsStr::to_ascii_lowercase);
         match suffix.as_ref().and_then(|suffix| suffix.to_str()) {
             Some("gz") => Self::Gzip,
             Some("zst" | "zstd") => Self::Zstd,

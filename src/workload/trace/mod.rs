@@ -18,6 +18,7 @@
 
 mod access_log;
 mod cachelib;
+pub mod convert;
 mod detect;
 mod error;
 mod fields;
@@ -41,6 +42,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::{Place, TraceError};
+pub(crate) use self::fields::NoRequest;
 pub use self::file::{OutputFile, open, open_with};
 pub use self::key::{KeyId, key_id};
 pub use self::reader::{Skipped, TraceReader};
@@ -157,3 +159,6 @@ pub enum TimeResolution {
     /// Finer than a second; taken as they are.
     Finer,
 }
+
+#[cfg(test)]
+mod tests;

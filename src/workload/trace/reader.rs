@@ -172,9 +172,8 @@ impl TraceReader {
             Source::Records { input, number } => read_record(input, number, &mut self.raws),
         };
         match found {
-            Ok(More::Yes) => {}
+            Ok(More::Yes | More::Without(NoRequest::Silent)) => {}
             Ok(More::No) => self.ended = true,
-            Ok(More::Without(NoRequest::Silent)) => {}
             Ok(More::Without(NoRequest::Skipped(reason))) => self.skipped.count(reason),
             Ok(More::Without(NoRequest::Malformed(fault))) => self.meet(&fault),
             Err(source) => self.fail(TraceError::Read {

@@ -252,7 +252,7 @@ mod tests {
                 b'\n' => text.push_str("\\n"),
                 7 => text.push_str("\\a"),
                 b' '..=b'~' => text.push(char::from(*byte)),
-                _ => text.push_str(&format!("\\x{byte:02x}")),
+                _ => text.extend(format!("\\x{byte:02x}").chars()),
             }
         }
         text + "\""

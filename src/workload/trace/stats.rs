@@ -28,8 +28,10 @@ pub const KEYS_MAX: usize = 2_000_000;
 
 /// Rates over time have so many rows at the most.
 const ROWS_MAX: usize = 240;
-/// For caches of such shares of the keys it is told how long their entries would stay.
-const RESIDENCE_SHARES: [f64; 5] = [0.01, 0.05, 0.1, 0.25, 0.5];
+/// For caches of such shares of the keys, in percent, it is told how long their entries would stay.
+const RESIDENCE_PERCENT: [u32; 5] = [1, 5, 10, 25, 50];
+/// A cache of fewer entries is none.
+const RESIDENCE_ENTRIES_MIN: u64 = 10;
 /// Below this, Redis' LRU, whose clock ticks once a second, is nearly random.
 pub const RESIDENCE_MIN: Duration = Duration::from_secs(20);
 
@@ -250,14 +252,17 @@ impl Collector {
         }
         self.gaps.close(self.end_ns, 1 << self.halvings);
         let keys = self.keys();
-        let residence = RESIDENCE_SHARES.into_iter().filter(|_| timed).map(|share| {
-            let entries = ((keys.distinct as f64 * share).round() as u64).max(1);
+        let shares = RESIDENCE_PERCENT.into_iter().filter(|_| timed);
+        let residence = shares.map(|percent| {
+            let entries = keys.distinct * u64::from(percent) / 100;
+            let residence = self.gaps.residence(entries);
             Residence {
-                share_of_keys: share,
+                share_of_keys: f64::from(percent) / 100.0,
                 entries,
-                residence_s: self.gaps.residence(entries).map(|time| time.as_secs_f64()),
+                residence_s: residence.map(|time| time.as_secs_f64()),
             }
         });
+        let residence = residence.filter(|residence| residence.entries >= RESIDENCE_ENTRIES_MIN);
         TraceStatistics {
             trace: reader.name().to_owned(),
             format: reader.format(),
@@ -326,7 +331,7 @@ struct Rows {
     in_second: u64,
     peak: (u64, u64),
     row_s: u64,
-    rows: Vec<u64>,
+    counts: Vec<u64>,
 }
 
 impl Rows {
@@ -341,14 +346,14 @@ impl Rows {
         self.row_s = self.row_s.max(1);
         while second / self.row_s >= ROWS_MAX as u64 {
             self.row_s *= 2;
-            let pairs = self.rows.chunks(2).map(|pair| pair.iter().sum());
-            self.rows = pairs.collect();
+            let pairs = self.counts.chunks(2).map(|pair| pair.iter().sum());
+            self.counts = pairs.collect();
         }
         let row = (second / self.row_s) as usize;
-        if self.rows.len() <= row {
-            self.rows.resize(row + 1, 0);
+        if self.counts.len() <= row {
+            self.counts.resize(row + 1, 0);
         }
-        self.rows[row] += 1;
+        self.counts[row] += 1;
     }
 
     fn rates(&self, mean_per_s: f64) -> Rates {
@@ -357,7 +362,7 @@ impl Rows {
             peak_second_requests: self.peak.0,
             peak_second_at_s: self.peak.1,
             row_s: self.row_s,
-            requests_by_row: self.rows.clone(),
+            requests_by_row: self.counts.clone(),
         }
     }
 }

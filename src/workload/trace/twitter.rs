@@ -13,7 +13,7 @@
 use super::TimeResolution;
 use super::error::Fault;
 use super::fields::{NoRequest, Raw, SIZE_WANTED, TIME_WANTED, TTL_WANTED};
-use super::fields::{seconds_ns, size, ttl, whole};
+use super::fields::{seconds_ns, size, some_ttl, ttl, whole};
 use super::key::{hash, key_id};
 use crate::engine::layer::Operation;
 
@@ -45,7 +45,9 @@ pub(super) fn parse(line: &[u8]) -> Result<Raw, NoRequest> {
         value_size: size(value_size)
             .ok_or_else(|| Fault::new("value size", value_size, SIZE_WANTED).at(4))?,
         client: client_id(client),
-        ttl: ttl(time_to_live).ok_or_else(|| Fault::new("TTL", time_to_live, TTL_WANTED).at(7))?,
+        ttl: ttl(time_to_live)
+            .map(some_ttl)
+            .ok_or_else(|| Fault::new("TTL", time_to_live, TTL_WANTED).at(7))?,
         times: 1,
     })
 }

@@ -83,6 +83,7 @@ mod tests {
     #[test]
     fn counts_that_are_zipf_are_met() {
         for skew in [0.0, 0.6, 0.99, 1.4] {
+            #[allow(clippy::cast_sign_loss, reason = "a power is positive")]
             let count = |rank: u32| (1e9 / f64::from(rank).powf(skew)) as u32;
             let counts: Vec<u32> = (1..=10_000).map(count).collect();
             let fit = fit(&counts).expect("a fit");

@@ -139,11 +139,12 @@ impl Journeys {
     /// there is no journey.
     pub(super) fn begin(&self, stream: &mut Stream) -> Option<Place> {
         let journey = self.by_weight.draw(stream)?;
-        self.from(u16::try_from(journey).ok()?, 0, stream)
+        self.from((u16::try_from(journey).ok()?, 0), 0, stream)
     }
 
-    /// The request after that at `place`; `None` if the journey is over.
-    pub(super) fn after(&self, place: Place, stream: &mut Stream) -> Option<Place> {
+    /// The request after that at `place`, of a user who remembers the values of `known`; `None` if the
+    /// journey is over.
+    pub(super) fn after(&self, place: Place, known: u8, stream: &mut Stream) -> Option<Place> {
         if place.left > 1 {
             return Some(Place {
                 left: place.left - 1,
@@ -155,15 +156,18 @@ impl Journeys {
         if done.leave.0 > 0.0 && stream.random::<f64>() < done.leave.0 {
             return None;
         }
-        self.from(place.journey, place.step + 1, stream)
+        self.from((place.journey, place.step + 1), known, stream)
     }
 
-    /// The first step of `journey`, from this one on, that is not left out.
-    fn from(&self, journey: u16, first: u16, stream: &mut Stream) -> Option<Place> {
+    /// The first step of a journey, from the one given on, that is not left out.
+    fn from(&self, (journey, first): (u16, u16), known: u8, stream: &mut Stream) -> Option<Place> {
         let steps = self.steps.get(usize::from(journey))?;
         (first..)
             .zip(steps.get(usize::from(first)..)?)
             .find_map(|(step, what)| {
+                if !what.is_possible(known) {
+                    return None;
+                }
                 if what.chance.0 < 1.0 && stream.random::<f64>() >= what.chance.0 {
                     return None;
                 }

@@ -2,10 +2,10 @@
 //! computed: a cold start, no expiry. The traces are no part of the repository; where they are
 //! absent these tests say so and pass.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::workload::trace::{self, TraceRecord};
 
 /// One line of `reference_miss_ratios.csv`.
 #[derive(Debug, serde::Deserialize)]
@@ -49,18 +49,14 @@ fn expected(folder: &Path) -> Vec<Expected> {
 
 fn requests(folder: &Path, trace: &str) -> Vec<Request> {
     let path = folder.join(format!("{trace}.csv.gz"));
-    let file = std::fs::File::open(path).expect("the trace can be read");
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(file)
-        .read_to_string(&mut text)
-        .expect("gzip");
-    let request = |line: &str| {
-        let mut fields = line.split(',').skip(1);
-        let key = Key::new(fields.next().expect("a key"));
-        let value_size = fields.nth(1).expect("a size");
-        (key, value_size.parse().expect("a number"))
+    let records = trace::open(&path, None).expect("the trace can be opened");
+    let request = |record: TraceRecord| {
+        let key = Key::new(record.key.to_string());
+        (key, u64::from(record.value_size))
     };
-    text.lines().map(request).collect()
+    records
+        .map(|record| request(record.expect("a record")))
+        .collect()
 }
 
 /// Request and byte miss ratio through the layer's own front door, bounded by entries.

@@ -12,6 +12,7 @@ use crate::report::html::table::{Cell, Table};
 use crate::report::html::timeline::Timeline;
 use crate::report::html::{targets, words};
 use crate::report::model::{DataTypeResult, Report, Second};
+use crate::report::target::reads_by_outcome;
 use crate::units::thousands;
 
 /// Answers from the nearest on, with what they are called in a report.
@@ -21,6 +22,23 @@ const ANSWERS: [(&str, Tone); 4] = [
     ("origin", Tone::Origin),
     ("error", Tone::Error),
 ];
+
+/// The same of a target, whose caches are told apart only if they have the names of ours.
+const ANSWERS_OF_A_TARGET: [(&str, Tone); 6] = [
+    ("edge", Tone::Local),
+    ("local", Tone::Calm),
+    ("remote", Tone::Remote),
+    ("origin", Tone::Origin),
+    ("unknown", Tone::Before),
+    ("error", Tone::Error),
+];
+
+fn answers(report: &Report) -> &'static [(&'static str, Tone)] {
+    match report.target {
+        Some(_) => &ANSWERS_OF_A_TARGET,
+        None => &ANSWERS,
+    }
+}
 
 pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Section {
     Section {
@@ -38,15 +56,15 @@ pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Secti
 
 /// Reads of every judged phase by who answered, from the nearest on.
 fn answered(report: &Report) -> Vec<(&'static str, f64)> {
-    ANSWERS
-        .into_iter()
+    answers(report)
+        .iter()
         .map(|(name, _)| {
             let rows = report.data_types.values();
             let reads = rows.map(|row| {
-                let share = row.answered_by.get(name).copied().unwrap_or(0.0);
+                let share = row.answered_by.get(*name).copied().unwrap_or(0.0);
                 share * row.reads as f64
             });
-            (name, reads.sum())
+            (*name, reads.sum())
         })
         .collect()
 }
@@ -65,7 +83,7 @@ fn over_time(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
         aria: &takeaway,
         y_title: &timeline.step.rate_of("reads that ended"),
         time: &timeline.axis,
-        parts: parts(timeline, &timeline.axis, all),
+        parts: parts((report, timeline), &timeline.axis, all),
         of: Whole::Rates,
         height: HEIGHT,
         size: Size::Full,
@@ -84,21 +102,24 @@ fn over_time(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
 }
 
 fn parts(
-    timeline: &Timeline<'_>,
+    (report, timeline): (&Report, &Timeline<'_>),
     axis: &TimeAxis,
     value: impl Fn(&Second, &str) -> f64,
 ) -> Vec<Part> {
-    ANSWERS
-        .into_iter()
+    answers(report)
+        .iter()
         .map(|(name, tone)| Part {
-            name: name.to_owned(),
-            tone,
+            name: (*name).to_owned(),
+            tone: *tone,
             values: timeline.mean(axis, |second| value(second, name)),
         })
         .collect()
 }
 
 fn legend(report: &Report) -> Vec<Key> {
+    if report.target.is_some() {
+        return legend_of_a_target(report);
+    }
     let mut legend = vec![
         Key::area(Tone::Local, "local: the service instance's own memory"),
         Key::area(Tone::Remote, "remote: Redis"),
@@ -114,10 +135,35 @@ fn legend(report: &Report) -> Vec<Key> {
     legend
 }
 
+/// What occurred.
+fn legend_of_a_target(report: &Report) -> Vec<Key> {
+    let occurred = |name: &str| {
+        let rows = report.timeseries.iter();
+        let mut answers = rows.flat_map(|row| row.answers.values());
+        answers.any(|by| by.get(name).is_some_and(|count| *count > 0))
+    };
+    let words = [
+        "edge: a cache of the target",
+        "local",
+        "remote",
+        "origin: what stands behind the cache",
+        "unknown: the answer did not say",
+        "failed",
+    ];
+    let keys = ANSWERS_OF_A_TARGET.iter().zip(words);
+    keys.filter(|((name, _), _)| occurred(name))
+        .map(|((_, tone), text)| Key::area(*tone, text))
+        .collect()
+}
+
 fn over_time_takeaway(report: &Report) -> String {
     let reads: u64 = report.data_types.values().map(|row| row.reads).sum();
     if reads == 0 {
         return "No read was made in a judged phase.".to_owned();
+    }
+    if report.target.is_some() {
+        let by_outcome = reads_by_outcome(report);
+        return format!("Of {} judged reads: {by_outcome}.", thousands(reads));
     }
     let answered = answered(report);
     let known: f64 = answered.iter().map(|(_, count)| count).sum();
@@ -158,7 +204,7 @@ fn by_data_type(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
                 aria: &aria,
                 y_title: "",
                 time: &timeline.axis_small,
-                parts: parts(timeline, &timeline.axis_small, value),
+                parts: parts((report, timeline), &timeline.axis_small, value),
                 of: Whole::Shares,
                 height: 92.0,
                 size: Size::Small,
@@ -195,7 +241,7 @@ fn by_data_type_takeaway<'r>(
         .collect();
     ratios.sort_by(|a, b| a.1.total_cmp(&b.1));
     match ratios.as_slice() {
-        [] => "No data type was read in a judged phase.".to_owned(),
+        [] => "Of no data type is known how many reads the cache answered.".to_owned(),
         [(only, ratio)] => format!(
             "The cache answered {} of the reads of {only}.",
             words::percent(*ratio)
@@ -279,7 +325,9 @@ fn hit_row(name: &str, ratio: f64, gate: Option<&crate::report::model::GateResul
 }
 
 fn stampede(report: &Report) -> Vec<(String, String)> {
-    let stampede = &report.stampede;
+    let Some(stampede) = &report.stampede else {
+        return Vec::new();
+    };
     let fact = |name: &str, value: String| (name.to_owned(), value);
     if stampede.flights == 0 {
         return vec![fact(

@@ -127,11 +127,13 @@ fn by_data_type_takeaway(pairs: &[(&str, f64, f64)]) -> String {
 }
 
 fn origin_queries(report: &Report, baseline: &Baseline) -> Figure {
-    let (before, after) = (baseline.origin_queries_per_s, report.origin.queries_per_s);
-    let (per_before, per_after) = (
-        baseline.origin_queries_per_request,
-        report.origin.queries_per_request,
-    );
+    let after = report.origin.as_ref();
+    // With a baseline there is an origin.
+    let (queries_per_s, per_after) = after.map_or((0.0, 0.0), |after| {
+        (after.queries_per_s, after.queries_per_request)
+    });
+    let (before, after) = (baseline.origin_queries_per_s, queries_per_s);
+    let per_before = baseline.origin_queries_per_request;
     let verb = if per_after <= per_before {
         "spared"
     } else {

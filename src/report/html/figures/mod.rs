@@ -194,6 +194,10 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
         stores::section(report, timeline),
         trust::section(report, timeline),
     ];
+    if report.target.is_some() {
+        // These look inside the service, or need one that can be run without its cache.
+        sections.retain(|section| !["bought", "stale", "stores"].contains(&section.id));
+    }
     if let Some(warm) = warming::section(report, timeline) {
         sections.insert(2, warm);
     }

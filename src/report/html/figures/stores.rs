@@ -7,7 +7,9 @@ use crate::report::html::step::Step;
 use crate::report::html::table::{Cell, Table};
 use crate::report::html::timeline::Timeline;
 use crate::report::html::words;
-use crate::report::model::{RedisResult, Report, Second, StoreResult, TtlDistribution};
+use crate::report::model::{
+    OriginResult, RedisResult, Report, Second, StoreResult, TtlDistribution,
+};
 use crate::report::watched::figures;
 use crate::units::thousands;
 
@@ -22,8 +24,10 @@ pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Secti
             evictions(redis, timeline),
         ],
     };
-    figures.push(connections(report, timeline));
-    figures.push(queries(report, timeline));
+    if let Some(origin) = &report.origin {
+        figures.push(connections(origin, timeline));
+        figures.push(queries((report, origin), timeline));
+    }
     Section {
         id: "stores",
         title: "How did Redis and the database fare?",
@@ -148,8 +152,7 @@ fn evictions(redis: &RedisResult, timeline: Option<&Timeline<'_>>) -> Figure {
     .figure(timeline)
 }
 
-fn connections(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
-    let origin = &report.origin;
+fn connections(origin: &OriginResult, timeline: Option<&Timeline<'_>>) -> Figure {
     let waited = match origin.timeouts {
         0 => "no query timed out waiting for one".to_owned(),
         count => format!(
@@ -176,8 +179,8 @@ fn connections(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
     .figure(timeline)
 }
 
-fn queries(report: &Report, timeline: Option<&Timeline<'_>>) -> Figure {
-    let after = words::per_s(report.origin.queries_per_s);
+fn queries((report, origin): (&Report, &OriginResult), timeline: Option<&Timeline<'_>>) -> Figure {
+    let after = words::per_s(origin.queries_per_s);
     let baseline = report.baseline.as_ref();
     let takeaway = match baseline {
         Some(before) => format!(
@@ -278,7 +281,9 @@ fn facts(report: &Report) -> Vec<(String, String)> {
             fact(&format!("Store aside: {name}"), aside(store));
         }
     }
-    let origin = &report.origin;
+    let Some(origin) = &report.origin else {
+        return facts;
+    };
     fact("Origin queries", thousands(origin.queries));
     let times = |of: &crate::measure::Summary| match of.count {
         0 => words::NOTHING.to_owned(),

@@ -42,8 +42,7 @@ fn shell_word(text: &str) -> String {
 pub(super) fn place(report: &Report) -> Vec<(String, String)> {
     let environment = &report.environment;
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-    vec![
+    let mut facts = vec![
         fact("Scenario", report.scenario.file.clone()),
         fact("Started", moment(&report.started_at)),
         fact(
@@ -60,6 +59,27 @@ pub(super) fn place(report: &Report) -> Vec<(String, String)> {
         fact("System", environment.system.clone()),
         fact("Processors", environment.cpus.to_string()),
         fact("Users", thousands(u64::from(environment.users))),
+    ];
+    match &report.target {
+        Some(target) => facts.push(fact("Target", target.urls.join(" "))),
+        None => facts.extend(own_service(report)),
+    }
+    facts.extend([
+        fact(
+            "Version",
+            format!("{} {}", report.tool.name, report.tool.version),
+        ),
+        fact("Shape of report.json", report.schema_version.to_string()),
+    ]);
+    facts
+}
+
+/// What the built-in service was made of.
+fn own_service(report: &Report) -> [(String, String); 5] {
+    let environment = &report.environment;
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    [
         fact("Service instances", environment.instances.to_string()),
         fact("Redis", or_none(&environment.redis_version)),
         fact("Topology of Redis", or_none(&environment.redis_topology)),
@@ -76,11 +96,6 @@ pub(super) fn place(report: &Report) -> Vec<(String, String)> {
             "Connections of the database",
             environment.origin_connections.to_string(),
         ),
-        fact(
-            "Version",
-            format!("{} {}", report.tool.name, report.tool.version),
-        ),
-        fact("Shape of report.json", report.schema_version.to_string()),
     ]
 }
 

@@ -73,7 +73,7 @@ impl Gaps {
                 long = middle;
             }
         }
-        Some(Duration::from_nanos(long as u64))
+        Some(Duration::from_secs_f64(long / 1e9))
     }
 }
 

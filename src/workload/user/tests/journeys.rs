@@ -61,8 +61,8 @@ fn span(text: &str) -> SpanRange {
     text.parse().expect(text)
 }
 
-/// Logs in, browses, looks at the stock of what it saw last, perhaps quotes it, and orders, and looks
-/// at its order.
+/// Logs in, browses, looks at the stock of what it saw last, perhaps quotes it, perhaps orders, and
+/// then looks at its order.
 fn buy() -> Journey {
     Journey {
         name: "buy".to_owned(),
@@ -86,6 +86,7 @@ fn buy() -> Journey {
                 ..get(QUOTE)
             },
             JourneyStep {
+                chance: Ratio(0.5),
                 remember: carried(0, 1),
                 ..JourneyStep::once(ORDER, Operation::Put)
             },
@@ -297,8 +298,9 @@ fn chances_and_repeats_have_their_shares() {
         let so_often = all.iter().filter(|one| of(one, PRODUCT).len() == times);
         within(0.2, so_often.count(), all.len());
     }
+    // Who orders nothing has no order to look at.
     let ordered = stayed.iter().filter(|one| of(one, ORDER).len() == 2);
-    assert_eq!(ordered.count(), stayed.len());
+    within(0.5, ordered.count(), stayed.len());
 }
 
 #[test]
