@@ -12,6 +12,7 @@ use cachestorm::drivers::http::{HttpCaller, HttpTargets};
 use cachestorm::drivers::open_loop::OpenLoop;
 use cachestorm::engine::data_type::DataTypeId;
 use cachestorm::engine::layer::{Layer, Operation, Outcome};
+use cachestorm::measure::loop_delay::LoopDelay;
 use cachestorm::measure::measurements::Measurements;
 use cachestorm::measure::query::Query;
 use cachestorm::measure::recorder::Recorder;
@@ -81,6 +82,7 @@ impl Bench {
         }];
         let traffic = Arc::clone(&users.traffic);
         let open = OpenLoop {
+            loop_delay: LoopDelay::default(),
             source: Source::Paced {
                 traffic,
                 phases,

@@ -255,7 +255,7 @@ fn carry_out<T>(
     }
     outcome.map_err(|error| {
         let exit = match error {
-            RunError::Environment(_) => Exit::Environment,
+            RunError::Environment(_) | RunError::Preflight(_) => Exit::Environment,
             RunError::Folder(_)
             | RunError::NoSuchStore { .. }
             | RunError::HasTarget { .. }

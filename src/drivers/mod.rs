@@ -23,6 +23,13 @@ use crate::workload::Request;
 /// The error of a request whose user did not wait longer for the answer.
 pub const TIMED_OUT: &str = "timeout";
 
+/// The word for a request that could not be sent, because this process has no file descriptor left: the
+/// generator's fault, not the system's.
+pub const NO_DESCRIPTORS: &str = "no file descriptors left";
+
+/// The same for want of a local port to connect from.
+pub const NO_PORTS: &str = "no local ports left";
+
 /// What a driver did, beside the samples it recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Driven {

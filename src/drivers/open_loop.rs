@@ -18,6 +18,7 @@ use super::http::{HttpCaller, HttpTargets};
 use super::tally::Tally;
 use super::{Driven, DriverError};
 use crate::environment::instance::service::Service;
+use crate::measure::loop_delay::{LoopDelay, probe};
 
 /// More threads than this only take processors from the system under test.
 const THREADS_MAX: usize = 8;
@@ -31,6 +32,8 @@ pub struct OpenLoop {
     pub source: Source,
     /// How many requests may be under way at once.
     pub in_flight: u32,
+    /// Where the delays of the threads' event loops are counted.
+    pub loop_delay: LoopDelay,
 }
 
 impl OpenLoop {
@@ -63,10 +66,10 @@ impl OpenLoop {
             };
             let (policies, clock) = (Arc::clone(&self.users.policies), self.users.clock.clone());
             let caller = HttpCaller::new(face(), policies, clock, &to)?;
-            let shared = Arc::clone(&shared);
+            let (shared, delay) = (Arc::clone(&shared), self.loop_delay.clone());
             let (done, ended) = oneshot::channel();
             let body = move || {
-                let result = on_this_thread(shared, caller, places, arrivals);
+                let result = on_this_thread(shared, caller, places, arrivals, delay);
                 // Nobody listens any more if the run is over.
                 let _ = done.send(result);
             };
@@ -161,11 +164,14 @@ fn on_this_thread<C: Caller>(
     caller: C,
     places: u32,
     arrivals: LaneArrivals,
+    delay: LoopDelay,
 ) -> Result<(), DriverError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(DriverError::Thread)?;
+    // Ends with the runtime.
+    runtime.spawn(probe(shared.clock.clone(), delay));
     let lane = Lane::new(shared, caller, places).map_err(DriverError::Thread)?;
     // A task of its own: to wake what a runtime blocks on takes a system call each time.
     let lost = || DriverError::Attack("a generator thread was lost".to_owned());

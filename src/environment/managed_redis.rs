@@ -10,6 +10,7 @@ mod settings;
 mod tls;
 pub mod topology;
 
+pub use self::settings::CLIENTS_MAX;
 use std::io;
 use std::path::Path;
 use std::time::Duration;

@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Which thread: the kernel gives identifiers again, but not with the same start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ThreadId {
+pub struct ThreadId {
     id: u64,
     started_ticks: u64,
 }
@@ -64,10 +64,31 @@ impl ThreadTimes {
         chosen.map(|(_, time)| *time).sum()
     }
 
+    /// Each thread whose name begins with `prefix`, with its name and its time.
+    pub fn each(&self, prefix: &str) -> impl Iterator<Item = (ThreadId, &str, Duration)> {
+        let threads = self.threads.iter();
+        threads
+            .filter(move |(_, (name, _))| name.starts_with(prefix))
+            .map(|(id, (name, time))| (*id, &**name, *time))
+    }
+
     /// [`Self::of`] as a share of one core over `elapsed`: 1.5 is one and a half cores. `None`
     /// over no time.
     pub fn cores_of(&self, prefix: &str, elapsed: Duration) -> Option<f64> {
         (!elapsed.is_zero()).then(|| self.of(prefix).as_secs_f64() / elapsed.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+impl ThreadTimes {
+    /// Those of these lines of the kernel.
+    pub(crate) fn of_lines(lines: &[String]) -> Self {
+        let threads = lines.iter().filter_map(|line| parse_stat(line));
+        Self {
+            threads: threads
+                .map(|(id, name, time)| (id, (name.to_owned(), time)))
+                .collect(),
+        }
     }
 }
 
@@ -100,13 +121,7 @@ mod tests {
     }
 
     fn times(lines: &[String]) -> ThreadTimes {
-        let threads = lines.iter().map(|line| {
-            let (id, name, time) = parse_stat(line).expect("a line of the kernel");
-            (id, (name.to_owned(), time))
-        });
-        ThreadTimes {
-            threads: threads.collect(),
-        }
+        ThreadTimes::of_lines(lines)
     }
 
     #[test]

@@ -6,12 +6,14 @@
 //! anything.
 
 pub mod cpu;
+pub mod descriptors;
 pub mod durability;
 pub mod engine_observer;
 pub mod error_bar;
 pub mod event_log;
 pub mod histogram;
 pub mod hlog;
+pub mod loop_delay;
 pub mod measurements;
 pub mod oracle;
 pub mod query;

@@ -3,7 +3,14 @@
 //! A pure judgement of what the runner gathered. An invalid run has no verdict; a warning is what
 //! a reader should know though the run is valid. Each says what to do about it.
 
+mod generator;
+
 use std::time::Duration;
+
+pub use self::generator::{
+    BusyThread, DESCRIPTORS_WARNING, Generator, LOOP_DELAY_P99_INVALID, LOOP_DELAY_P99_WARNING,
+    THREAD_SHARE_LIMIT,
+};
 
 use crate::units::{Ratio, short, thousands};
 
@@ -37,6 +44,8 @@ pub struct Evidence {
     pub simulated: bool,
     /// Processor time of the generator as a share of one core; `None` if unknown.
     pub generator_cpu_cores: Option<f64>,
+    /// What else is known of the generator.
+    pub generator: Generator,
     /// Processors of the machine.
     pub cpus: u32,
     /// How many users should be live at once at some time.
@@ -75,6 +84,7 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     if !evidence.simulated {
         judge_slip(evidence.slip_p99, &mut judgement);
         judge_processor(evidence, &mut judgement);
+        generator::judge(&evidence.generator, evidence.slip_p99, &mut judgement);
     }
     judgement
 }
@@ -183,6 +193,7 @@ mod tests {
             slip_p99: Duration::from_micros(300),
             simulated: false,
             generator_cpu_cores: Some(0.21),
+            generator: Generator::default(),
             cpus: 2,
             users_planned: 1_000,
             users_live_max: 1_000,

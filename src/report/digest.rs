@@ -8,7 +8,9 @@ mod targets;
 mod warming;
 
 pub(super) use self::targets::{all_targets, lost, observed, within};
-use super::model::{DataTypeResult, Improvement, OriginResult, Report, Stampede, TargetResult};
+use super::model::{
+    DataTypeResult, GeneratorResult, Improvement, OriginResult, Report, Stampede, TargetResult,
+};
 use super::table::{Cell, Column, Table, Tone};
 use super::words::{NOTHING, change, cores, counted, of, plain, rate, ratio, seconds, share, us};
 use super::{offered, watched};
@@ -409,9 +411,15 @@ fn happenings(report: &Report) -> Vec<Fact> {
 fn validity(report: &Report) -> Vec<Fact> {
     let validity = &report.validity;
     let cpu = |who, value: Option<f64>| Some(format!("{who} {}", cores(value?)));
+    let generator = report.generator.as_ref();
+    let busiest = generator.and_then(|of| of.threads.first());
+    let delay = generator.map(|of| of.loop_delay_us);
+    let delay = delay.filter(|delay| delay.count > 0);
     let signs: Vec<String> = [
         cpu("generator", validity.generator_cpu_cores),
+        busiest.map(|thread| format!("busiest thread {}", share(Some(thread.cpu_cores)))),
         cpu("instances", validity.instances_cpu_cores),
+        delay.map(|delay| format!("loop delay p99 {}", us(delay.p99))),
         (validity.slip_us.count > 0)
             .then(|| format!("start slip p99 {}", us(validity.slip_us.p99))),
         Some(match report.requests.dropped {
@@ -421,6 +429,7 @@ fn validity(report: &Report) -> Vec<Fact> {
         Some(at_most(report)),
     ]
     .into_iter()
+    .chain([generator.and_then(descriptors)])
     .flatten()
     .collect();
     let signs = signs.join(", ");
@@ -448,6 +457,14 @@ fn validity(report: &Report) -> Vec<Fact> {
     let note = |warning: &String| Fact::new("note", warning, Tone::Doubtful);
     facts.extend(validity.warnings.iter().map(note));
     facts
+}
+
+/// `1,204 of 65,536 file descriptors`.
+fn descriptors(generator: &GeneratorResult) -> Option<String> {
+    let most = thousands(generator.descriptors_max?);
+    let limit = generator.descriptors_limit.map(thousands);
+    let of = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+    Some(format!("{most}{of} file descriptors"))
 }
 
 /// The first few, and how many more there are.

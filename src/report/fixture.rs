@@ -20,8 +20,8 @@ mod warming;
 use std::collections::BTreeMap;
 
 use super::model::{
-    EnvironmentInfo, Fault, Improvement, Report, SCHEMA_VERSION, ScenarioInfo, Stampede, Tool,
-    Validity,
+    EnvironmentInfo, Fault, GeneratorResult, GeneratorThread, Improvement, Report, SCHEMA_VERSION,
+    ScenarioInfo, Stampede, Tool, Validity,
 };
 use crate::gates::Verdict;
 use crate::measure::Summary;
@@ -113,6 +113,7 @@ pub fn bare_report() -> Report {
     report.data_types.retain(|name, _| name == "rate_limit");
     report.layers.remove("remote");
     report.oracles = BTreeMap::new();
+    report.generator = None;
     report.validity = Validity {
         valid: false,
         reasons: vec!["the generator was the bottleneck: start slip p99 412 ms".to_owned()],
@@ -128,6 +129,44 @@ pub fn bare_report() -> Report {
     report
 }
 
+fn generator() -> GeneratorResult {
+    let thread = |name: &str, cpu_cores: f64, cpu_cores_worst: f64| GeneratorThread {
+        name: name.to_owned(),
+        cpu_cores,
+        cpu_cores_worst,
+        worst_at_s: 31.0,
+    };
+    GeneratorResult {
+        threads: vec![
+            thread("generator #2", 0.14, 0.22),
+            thread("generator #1", 0.07, 0.18),
+        ],
+        loop_delay_us: Summary {
+            count: 6_000,
+            mean: 41.0,
+            p50: 22.0,
+            p90: 90.0,
+            p95: 160.0,
+            p99: 420.0,
+            p999: 2_100.0,
+            max: 6_800.0,
+        },
+        descriptors_max: Some(2_104),
+        descriptors_limit: Some(65_536),
+        descriptors_raised_from: Some(1_024),
+        time_wait_max: Some(12),
+        requests_without_descriptor: 0,
+        requests_without_port: 0,
+    }
+}
+
+fn tool() -> Tool {
+    Tool {
+        name: "cachestorm".to_owned(),
+        version: "0.1.0".to_owned(),
+    }
+}
+
 fn report_of(model: &Model) -> Report {
     let origin = origin_result(model, model.judged_s());
     let requests = requests(model, model.judged_s());
@@ -135,11 +174,9 @@ fn report_of(model: &Model) -> Report {
     let mut report = Report {
         ended_early: None,
         knee: None,
+        generator: Some(generator()),
         schema_version: SCHEMA_VERSION,
-        tool: Tool {
-            name: "cachestorm".to_owned(),
-            version: "0.1.0".to_owned(),
-        },
+        tool: tool(),
         scenario: scenario(),
         seed: 42,
         driver: "closed".to_owned(),

@@ -6,6 +6,7 @@
 
 mod alternatives;
 mod gates;
+mod generator;
 mod jobs;
 mod kinds;
 mod knee;
@@ -25,6 +26,7 @@ use crate::gates::Verdict;
 use crate::measure::{PhaseKind, Staleness, Summary};
 pub use alternatives::{MemcachedResult, QueryCacheResult, VariantResult};
 pub use gates::{EndedEarly, GateResult, WindowsResult};
+pub use generator::{GeneratorResult, GeneratorThread};
 pub use jobs::JobResult;
 pub use kinds::UserKindResult;
 pub use knee::{KneeProbe, KneeResult, KneeVerdict};
@@ -68,6 +70,9 @@ pub struct Report {
     pub target: Option<TargetResult>,
     /// Whether the measurement can be trusted.
     pub validity: Validity,
+    /// How the load generator itself fared; `null` in virtual time, where it cannot be too slow.
+    #[serde(default)]
+    pub generator: Option<GeneratorResult>,
     /// Estimates of the whole, if a share of the users and keys was simulated; else `null`.
     #[serde(default)]
     pub sampling: Option<SamplingResult>,

@@ -22,6 +22,7 @@ use crate::drivers::http::face::InstanceFace;
 use crate::drivers::open_loop::OpenLoop;
 use crate::drivers::{Driven, DriverError};
 use crate::measure::event_log::Logged;
+use crate::measure::loop_delay::{LoopDelay, probe};
 use crate::measure::recorder::Recorder;
 use crate::measure::sink::SampleSink;
 use crate::measure::{PhaseKind, Schedule};
@@ -80,8 +81,16 @@ pub(super) async fn drive(
         jobs
     };
     let replayed: Arc<Mutex<Replayed>> = Arc::default();
-    let driving = tokio::spawn(jobs.beside(driving(stage, kind, instances, users, &replayed)));
+    let delay = watched.generator.loop_delay();
+    // Users without threads of their own live on this runtime.
+    let here = (plan.traffic.driver != Driver::Open)
+        .then(|| tokio::spawn(probe(stage.clock.clone(), delay.clone())));
+    let driving = driving(stage, kind, instances, users, (&replayed, delay));
+    let driving = tokio::spawn(jobs.beside(driving));
     let observed = Monitor::new(stage, watched, stop).watch(&driving).await;
+    if let Some(probing) = here {
+        probing.abort();
+    }
     let (driven, jobs) = driving
         .await
         .map_err(|lost| DriverError::Attack(lost.to_string()))?;
@@ -102,7 +111,7 @@ fn driving(
     kind: PassKind,
     instances: &[AnyInstance],
     users: Users,
-    replayed: &Arc<Mutex<Replayed>>,
+    (replayed, loop_delay): (&Arc<Mutex<Replayed>>, LoopDelay),
 ) -> BoxFuture<'static, Result<Driven, DriverError>> {
     let traffic = &stage.plan.traffic;
     let services = instances.iter().map(AnyInstance::service).collect();
@@ -121,6 +130,7 @@ fn driving(
             let open = OpenLoop {
                 source,
                 in_flight: traffic.in_flight_at_once(),
+                loop_delay,
                 users,
             };
             if real {

@@ -11,12 +11,14 @@ mod driving;
 mod evidence;
 mod external;
 mod gate_watch;
+mod generator_watch;
 mod instances;
 mod jobs;
 mod knee;
 mod memcached_server;
 mod monitor;
 mod pass;
+mod preflight;
 mod readings;
 mod redis;
 mod redis_model;
@@ -52,6 +54,7 @@ use crate::scenario::sample::{Choice, SampleError};
 use crate::workload::trace::{self, TraceError};
 pub use knee::{KneeError, find_knee, simulate_knee};
 use pass::{PassKind, PassResult};
+pub use preflight::PreflightError;
 use redis::Redis;
 use scale::{OfWhole, Scale};
 pub use serve::{Example, Served, serve};
@@ -130,6 +133,9 @@ pub enum RunError {
     /// The trace that is to be replayed cannot be read.
     #[error("{0}")]
     Trace(#[from] TraceError),
+    /// This process cannot have what the run would open at once.
+    #[error("{0}")]
+    Preflight(#[from] PreflightError),
     /// Only the built-in service can do this.
     #[error(
         "`cachestorm {command}` works on the built-in service, and the scenario drives a target that is \
@@ -352,11 +358,17 @@ impl Passes {
 impl House<'_> {
     /// Measures `plan` and its variants.
     async fn measured(&mut self, plan: &Plan) -> Result<Outcome, RunError> {
+        let managed = self.options.redis_url.is_none();
+        let (cleared, told) = preflight::clear(plan, managed, &self.time)?;
+        if let Some(told) = told {
+            self.progress.note(&told);
+        }
         let started_at = self.clock.now();
         let passes = Box::pin(self.measure(plan, None)).await?;
         let variants = Box::pin(variants::measure(self, plan)).await;
         self.progress.step("writing the report");
-        let report = assemble::report(plan, self, started_at, (&passes, &variants));
+        let mut report = assemble::report(plan, self, started_at, (&passes, &variants));
+        cleared.tell(&mut report);
         let mut hlog = Vec::new();
         // Writing into memory fails only on a defect of the format's own, and the other files matter
         // more than this one.

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::alerts::{Alarmed, Alarms};
 use super::gate_watch::{GateWatch, GatesSeen};
+use super::generator_watch::{GeneratorSeen, GeneratorWatch};
 use super::memcached_server::{MemcachedReading, MemcachedServer};
 use super::readings::{Pace, Readings};
 use super::redis::Redis;
@@ -38,6 +39,7 @@ pub(super) struct Watched {
     pub(super) processors: Vec<Processor>,
     pub(super) alarms: Alarms,
     pub(super) gates: GateWatch,
+    pub(super) generator: GeneratorWatch,
 }
 
 /// Everything around the engines at one moment.
@@ -184,6 +186,8 @@ pub(super) struct Observed {
     pub(super) alerts: Alarmed,
     /// What became of the gates while it went on.
     pub(super) gates: GatesSeen,
+    /// How the generator fared in the judged time.
+    pub(super) generator: GeneratorSeen,
 }
 
 pub(super) struct Monitor<'m, 'r> {
@@ -230,6 +234,7 @@ impl<'m, 'r> Monitor<'m, 'r> {
             memcached_died: None,
             alerts: Vec::new(),
             gates: GatesSeen::default(),
+            generator: GeneratorSeen::default(),
         };
         while !driving.is_finished() {
             self.enter_phase(&mut observed).await;
@@ -259,8 +264,8 @@ impl<'m, 'r> Monitor<'m, 'r> {
             self.watched.alarms.look(&observed.first, &looks);
         }
         if observed.judged_from.is_some() && observed.judged_to.is_none() {
-            observed.looks.judged.take(&observed.last);
-            observed.judged_to = Some(observed.last.clone());
+            let last = observed.last.clone();
+            self.judged_ends(&mut observed, last);
         }
         let Stage { stores, clock, .. } = &mut *self.stage;
         let last = &observed.last;
@@ -299,13 +304,21 @@ impl<'m, 'r> Monitor<'m, 'r> {
             self.watched.database.reset_peak();
             let reading = self.read().await;
             observed.looks.judged.take(&reading);
+            self.watched.generator.begin(&reading);
             observed.judged_from = Some(reading);
         }
         if observed.judged_to.is_none() && now >= to {
             let reading = self.read().await;
-            observed.looks.judged.take(&reading);
-            observed.judged_to = Some(reading);
+            self.judged_ends(observed, reading);
         }
+    }
+
+    /// The judged time ends with this look.
+    fn judged_ends(&mut self, observed: &mut Observed, reading: Reading) {
+        observed.looks.judged.take(&reading);
+        self.watched.generator.take(&reading);
+        observed.generator = self.watched.generator.end();
+        observed.judged_to = Some(reading);
     }
 
     async fn look_in_between(&mut self, observed: &mut Observed) {
@@ -313,6 +326,9 @@ impl<'m, 'r> Monitor<'m, 'r> {
         if observed.looks.is_due(since) {
             let reading = self.look(MockDatabase::counts).await;
             let judged = observed.judged_from.is_some() && observed.judged_to.is_none();
+            if judged {
+                self.watched.generator.take(&reading);
+            }
             observed.looks.take(reading, self.phase, judged);
             // Users that leave because it is over are no news.
             if !*self.stop.borrow() && !self.is_over() {

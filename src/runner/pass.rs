@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::alerts::Alarms;
 use super::driving::{Drove, drive};
 use super::gate_watch::{GateWatch, Sources};
+use super::generator_watch::GeneratorWatch;
 use super::instances::{self, AnyInstance};
 use super::jobs::JobRun;
 use super::monitor::{Observed, Untouched, Watched};
@@ -97,6 +98,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         Some(Arc::clone(&oracle)),
     ));
     let watched = Watched {
+        generator: GeneratorWatch::new(stage.clock.is_virtual()),
         gates: gates((stage, kind), (&recorder, &schedule), (&observers, &oracle)),
         schedule: Arc::clone(&schedule),
         recorder: Arc::clone(&recorder),

@@ -11,6 +11,8 @@ mod external;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
+mod generator;
+#[cfg(test)]
 mod invalidation;
 #[cfg(test)]
 mod jobs;

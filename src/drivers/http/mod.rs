@@ -19,6 +19,7 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
+use rustix::io::Errno;
 
 use self::connection::{Failure, Message, Unanswered};
 use self::face::{Face, Meaning, Question};
@@ -26,7 +27,7 @@ pub use self::gauge::{Connections, Gauge};
 use self::pool::Pool;
 use self::target::Target;
 use super::crowd::{Call, Caller};
-use super::{DriverError, TIMED_OUT, key_of};
+use super::{DriverError, NO_DESCRIPTORS, NO_PORTS, TIMED_OUT, key_of};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome};
@@ -258,7 +259,11 @@ fn failure_text(failure: &Failure) -> String {
 }
 
 fn io_text(error: &io::Error) -> Option<&'static str> {
+    if let Some(Errno::MFILE | Errno::NFILE) = Errno::from_io_error(error) {
+        return Some(NO_DESCRIPTORS);
+    }
     match error.kind() {
+        ErrorKind::AddrNotAvailable => Some(NO_PORTS),
         ErrorKind::ConnectionRefused => Some("connection refused"),
         ErrorKind::TimedOut => Some(TIMED_OUT),
         ErrorKind::ConnectionReset

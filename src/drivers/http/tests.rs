@@ -508,3 +508,18 @@ async fn connections_that_waited_long_are_closed_before_the_peer_does() {
         }
     );
 }
+
+#[test]
+fn what_the_generator_lacks_is_told_apart_from_what_the_service_does() {
+    let said = |code| {
+        let error = io::Error::from_raw_os_error(code);
+        failure_text(&Failure::Connect(error))
+    };
+    assert_eq!(said(Errno::MFILE.raw_os_error()), NO_DESCRIPTORS);
+    assert_eq!(said(Errno::NFILE.raw_os_error()), NO_DESCRIPTORS);
+    assert_eq!(said(Errno::ADDRNOTAVAIL.raw_os_error()), NO_PORTS);
+    assert_eq!(
+        said(Errno::CONNREFUSED.raw_os_error()),
+        "connection refused"
+    );
+}

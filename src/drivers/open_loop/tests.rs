@@ -74,6 +74,7 @@ fn run(source: impl FnOnce(&Arc<Traffic>) -> Source, stopped_after: Option<Durat
     let instance = Arc::new(Instance::new(&clock, TAKES));
     let (stop, stopping) = watch::channel(false);
     let open = OpenLoop {
+        loop_delay: LoopDelay::default(),
         source,
         in_flight: 10,
         users: Users {

@@ -16,7 +16,8 @@ use crate::environment::{EvictionPolicy, RedisConfig};
 
 /// More users than this may connect at once, and none of them is turned away by the backlog.
 const TCP_BACKLOG: u32 = 4_096;
-const CLIENTS_MAX: u32 = 10_000;
+/// So many clients each server takes at once.
+pub const CLIENTS_MAX: u32 = 10_000;
 /// How long a server must be silent until the others act. Short, because a run is; long enough for
 /// a machine that is busy.
 pub(in crate::environment) const NODE_TIMEOUT_MS: u32 = 2_000;

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod gates;
+mod generator;
 mod jobs;
 mod kinds;
 mod parts;
@@ -99,6 +100,7 @@ pub(super) fn report(
         ended_early: gates::ended_early(after),
         knee: None,
         variants,
+        generator: generator::result(after, &house.time),
         validity,
         timeseries_interval_s: after.measurements.row_width_s(),
         timeseries: timeseries::seconds(after),
@@ -180,6 +182,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         users_planned: plan.traffic.users_live_wanted(),
         users_live_max: measurements.users_live_max(),
         interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
+        generator: generator::evidence(generator::result(after, time).as_ref()),
         ended_by_gate: after.observed.gates.ended.is_some(),
         redis_died: passes
             .before

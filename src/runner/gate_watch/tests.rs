@@ -93,6 +93,7 @@ fn observed(sources: &Sources) -> Observed {
         memcached_died: None,
         alerts: Vec::new(),
         gates: GatesSeen::default(),
+        generator: crate::runner::generator_watch::GeneratorSeen::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::report::html::chart::{Tone, Unit};
 use crate::report::html::table::{Cell, Table};
 use crate::report::html::timeline::Timeline;
 use crate::report::html::words;
-use crate::report::model::Report;
+use crate::report::model::{GeneratorResult, Report};
 use crate::units::thousands;
 
 pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Section {
@@ -21,7 +21,10 @@ pub(super) fn section(report: &Report, timeline: Option<&Timeline<'_>>) -> Secti
             slip(report).half(),
         ],
         facts: facts(report),
-        tables: vec![oracles(report)],
+        tables: generator(report)
+            .into_iter()
+            .chain([oracles(report)])
+            .collect(),
     }
 }
 
@@ -186,7 +189,7 @@ fn slip(report: &Report) -> Figure {
 fn facts(report: &Report) -> Vec<(String, String)> {
     let validity = &report.validity;
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    vec![
+    let mut facts = vec![
         fact("Users live at the most", thousands(validity.users_live_max)),
         fact(
             "Users waiting for an answer at the most",
@@ -197,7 +200,71 @@ fn facts(report: &Report) -> Vec<(String, String)> {
             "Ended before its plan was done",
             if validity.interrupted { "yes" } else { "no" }.to_owned(),
         ),
+    ];
+    if let Some(generator) = &report.generator {
+        facts.extend(own_limits(generator));
+    }
+    facts
+}
+
+/// How near the generator came to its own limits.
+fn own_limits(generator: &GeneratorResult) -> Vec<(String, String)> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let or_unknown = |value: Option<u64>| value.map_or_else(|| "unknown".to_owned(), thousands);
+    let delay = &generator.loop_delay_us;
+    let late = match delay.count {
+        0 => "not measured".to_owned(),
+        _ => format!(
+            "p99 {}, at the most {}",
+            words::us(delay.p99),
+            words::us(delay.max)
+        ),
+    };
+    let limit = match generator.descriptors_limit {
+        None => "no limit".to_owned(),
+        Some(limit) => format!("the limit is {}", thousands(limit)),
+    };
+    let raised = generator
+        .descriptors_raised_from
+        .map_or_else(String::new, |from| {
+            format!(", raised from {} for this run", thousands(from))
+        });
+    let open = format!("{}; {limit}{raised}", or_unknown(generator.descriptors_max));
+    vec![
+        fact("Delay of the generator's event loops", late),
+        fact("File descriptors open at the most", open),
+        fact(
+            "Connections of the system in TIME_WAIT at the most",
+            or_unknown(generator.time_wait_max),
+        ),
+        fact(
+            "Requests without a file descriptor or a local port",
+            thousands(generator.requests_without_descriptor + generator.requests_without_port),
+        ),
     ]
+}
+
+/// The generator's threads; nothing in virtual time.
+fn generator(report: &Report) -> Option<Table> {
+    let threads = &report.generator.as_ref()?.threads;
+    let mut table = Table::new(
+        "The generator's threads, and their share of a core",
+        &[
+            "thread",
+            "over the judged time",
+            "in its worst second",
+            "which began at",
+        ],
+    );
+    for thread in threads {
+        table.rows.push(vec![
+            Cell::text(thread.name.clone()),
+            Cell::number(words::percent(thread.cpu_cores)),
+            Cell::number(words::percent(thread.cpu_cores_worst)),
+            Cell::number(words::seconds(thread.worst_at_s)),
+        ]);
+    }
+    (!threads.is_empty()).then_some(table)
 }
 
 fn oracles(report: &Report) -> Table {
