@@ -209,7 +209,7 @@ mod tests {
         - **oracles**: origin-pool, staleness, versions: no violation in 56,506 checks
         - **alerts**: 2 of 5 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%; inventory hit ratio from 1 s to 20 s, worst 22.7%
         - **faults**: origin slow x3 for 5 s at 55 s
-        - **run**: valid: generator 21% of a core, busiest thread 14.0%, instances 34% of a core, loop delay p99 0.4 ms, start slip p99 0.3 ms, nothing dropped, at most 1,000 users live, 2,104 of 65,536 file descriptors
+        - **run**: valid: generator 21% of a core, busiest thread 14%, instances 34% of a core, loop delay p99 0.4 ms, start slip p99 0.3 ms, nothing dropped, at most 1,000 users live, 2,104 of 65,536 file descriptors
 
         adr-006 · seed 42 · closed loop, 1,000 users · Redis 7.0.15 standalone (managed) · 3 instances · started 2026-11-23T07:45:00Z
         ");

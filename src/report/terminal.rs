@@ -231,9 +231,8 @@ mod tests {
           oracles  origin-pool, staleness, versions: no violation in 56,506 checks
           alerts   1 of 4 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%
           faults   origin slow x3 for 5 s at 55 s
-          run      valid: generator 21% of a core, busiest thread 14.0%, instances 34% of a core, loop delay p99 0.4
-                   ms, start slip p99 0.3 ms, nothing dropped, at most 1,000 users live, 2,104 of 65,536 file
-                   descriptors
+          run      valid: generator 21% of a core, busiest thread 14%, instances 34% of a core, loop delay p99 0.4 ms,
+                   start slip p99 0.3 ms, nothing dropped, at most 1,000 users live, 2,104 of 65,536 file descriptors
 
         PASS  17 of 17 targets   reports/adr-006-20261123T074500Z/report.html
         ");
@@ -292,8 +291,8 @@ mod tests {
           oracles  origin-pool, staleness, versions: no violation in 56,506 checks
           alerts   1 of 4 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%
           faults   origin slow x3 for 5 s at 55 s
-          run      valid: generator 21% of a core, busiest thread 14.0%, instances 34%
-                   of a core, loop delay p99 0.4 ms, start slip p99 0.3 ms, nothing
+          run      valid: generator 21% of a core, busiest thread 14%, instances 34% of
+                   a core, loop delay p99 0.4 ms, start slip p99 0.3 ms, nothing
                    dropped, at most 1,000 users live, 2,104 of 65,536 file descriptors
 
         PASS  17 of 17 targets   reports/adr-006-20261123T074500Z/report.html
@@ -349,9 +348,8 @@ mod tests {
           alerts   2 of 5 fired: hit ratio below 80% from 1 s to 12 s, worst 41.3%; inventory hit ratio from 1 s to 20
                    s, worst 22.7%
           faults   origin slow x3 for 5 s at 55 s
-          run      valid: generator 21% of a core, busiest thread 14.0%, instances 34% of a core, loop delay p99 0.4
-                   ms, start slip p99 0.3 ms, nothing dropped, at most 1,000 users live, 2,104 of 65,536 file
-                   descriptors
+          run      valid: generator 21% of a core, busiest thread 14%, instances 34% of a core, loop delay p99 0.4 ms,
+                   start slip p99 0.3 ms, nothing dropped, at most 1,000 users live, 2,104 of 65,536 file descriptors
 
         ? Redis memory: inconclusive, wanted ≤ 90%; Redis did not answer INFO (ADR-006, Cache Monitoring)
         ✗ inventory hit ratio: observed 82.1%, wanted ≥ 85% (ADR-006, Performance Impact)

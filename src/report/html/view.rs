@@ -1,15 +1,17 @@
 //! What stands on the page beside the pictures: the verdict, the targets, the data types, facts.
 
 mod facts;
+mod rows;
 
 use serde::Serialize;
 
+pub(crate) use self::rows::TargetRow;
+use self::rows::target_rows;
 use super::figures::{Section, sections};
 use super::table::{Cell, Table};
 use super::{targets, words};
 use crate::engine::layer::Layer;
 use crate::gates::Verdict;
-use crate::report::digest::{observed, within};
 use crate::report::model::{GateResult, OriginResult, Report};
 use crate::report::target::named;
 use crate::report::words::driver;
@@ -64,31 +66,6 @@ pub(crate) struct Tile {
     /// The number with its unit.
     pub value: String,
     /// What to compare it with; may be empty.
-    pub note: String,
-}
-
-/// A target.
-#[derive(Debug, Serialize)]
-pub(crate) struct TargetRow {
-    /// The verdict in a word.
-    pub verdict: &'static str,
-    /// Its CSS class.
-    pub class: &'static str,
-    /// What a person calls it.
-    pub name: String,
-    /// Where it comes from.
-    pub source: String,
-    /// As written.
-    pub check: String,
-    /// What is wanted.
-    pub target: String,
-    /// In which part of the run; empty for all that is judged.
-    pub within: String,
-    /// What was observed.
-    pub observed: String,
-    /// On how many samples.
-    pub samples: String,
-    /// Why, if it is not self-evident.
     pub note: String,
 }
 
@@ -361,35 +338,6 @@ fn stale_tile(report: &Report) -> Tile {
             ),
         },
     }
-}
-
-/// Failed ones first, then those without evidence, then the rest; each in the order written.
-fn target_rows(gates: &[GateResult]) -> Vec<TargetRow> {
-    let mut sorted: Vec<&GateResult> = gates.iter().collect();
-    sorted.sort_by_key(|gate| match gate.verdict {
-        Verdict::Fail => 0,
-        Verdict::Inconclusive => 1,
-        Verdict::Pass => 2,
-    });
-    sorted
-        .into_iter()
-        .map(|gate| TargetRow {
-            verdict: match gate.verdict {
-                Verdict::Pass => "pass",
-                Verdict::Fail => "fail",
-                Verdict::Inconclusive => "inconclusive",
-            },
-            class: verdict_words(gate.verdict).1,
-            name: gate.name.clone(),
-            source: gate.source.clone(),
-            check: gate.check.clone(),
-            target: gate.target.clone(),
-            within: within(gate),
-            observed: observed(gate),
-            samples: thousands(gate.samples),
-            note: gate.note.clone(),
-        })
-        .collect()
 }
 
 fn data_types(report: &Report) -> Table {
