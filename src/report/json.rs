@@ -48,7 +48,7 @@ mod tests {
             .filter(|line| line.starts_with("  \""))
             .filter_map(|line| line.split('"').nth(1))
             .collect();
-        insta::assert_snapshot!(keys.join(" "), @"schema_version tool scenario seed driver time started_at event_log duration_s environment validity sampling requests phases trace data_types user_kinds layers origin stampede warming redis memcached oracles alerts alerts_watched faults jobs baseline improvement gates ended_early verdict knee variants timeseries_interval_s timeseries");
+        insta::assert_snapshot!(keys.join(" "), @"schema_version tool scenario seed driver time started_at event_log duration_s environment target validity sampling requests phases trace data_types user_kinds layers origin stampede warming redis memcached oracles alerts alerts_watched faults jobs baseline improvement gates ended_early verdict knee variants timeseries_interval_s timeseries");
     }
 
     #[test]

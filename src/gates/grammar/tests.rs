@@ -165,7 +165,7 @@ fn errors_about_selectors_point_and_suggest() {
     hit_ratio{data_type=a phase=b} >= 95%
                           ^ expected ',' or '}' after the value of data_type, found 'p'
     p95(response_time){outcome=stale} < 1s
-                               ^ there is no outcome stale; there are hit, stale-hit, negative-hit, miss, coalesced, bypass, refused, error
+                               ^ there is no outcome stale; there are hit, stale-hit, negative-hit, miss, coalesced, bypass, refused, unknown, error
     p95(response_time){operation=gte} < 1s
                                  ^ there is no operation gte; did you mean get?
     p95(response_time){layer=redis} < 1s

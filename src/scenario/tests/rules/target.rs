@@ -225,8 +225,8 @@ fn what_contradicts_itself_is_told_once() {
         "\"/purge/{house}\"",
     );
     rule(
-        "stock.invalidate_pattern: {",
-        "stock.invalidate_all: {",
+        "    stock.invalidate_pattern: { path: \"/purge/{product}\", method: POST }\n",
+        "",
         "nobody says how to ask for `stock.invalidate_pattern`",
         "operations",
     );
