@@ -167,10 +167,12 @@ fn on_this_thread<C: Caller>(
         .build()
         .map_err(DriverError::Thread)?;
     let lane = Lane::new(shared, caller, places).map_err(DriverError::Thread)?;
-    runtime.block_on(lane.run(arrivals));
+    // A task of its own: to wake what a runtime blocks on takes a system call each time.
+    let lost = || DriverError::Attack("a generator thread was lost".to_owned());
+    let ended = runtime.block_on(runtime.spawn(lane.run(arrivals)));
     // Requests that were given up must not keep the thread.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    Ok(())
+    ended.map_err(|_| lost())
 }
 
 #[cfg(test)]

@@ -51,8 +51,10 @@ pub(super) fn line(knee: &KneeResult) -> String {
             format!("{} holds, {} does not ({limit})", rate(holds), rate(fails))
         }
         (Some(holds), None) => format!("at least {} ({limit})", rate(holds)),
-        (None, Some(fails)) => format!("none found: not even {} holds ({limit})", rate(fails)),
-        (None, None) => format!("none found ({limit})"),
+        (None, Some(fails)) if !limit.starts_with("no evidence") => {
+            format!("none found: not even {} holds ({limit})", rate(fails))
+        }
+        (None, _) => format!("none found ({limit})"),
     };
     let probes = counted(knee.probes.len() as u64, "probe");
     format!("{found}; {probes}")

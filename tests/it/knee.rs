@@ -230,7 +230,7 @@ fn live_a_search_ends_within_its_bounds_and_says_what_it_does() {
     let page = std::fs::read_to_string(folder.path().join("out/report.html")).expect("a page");
     assert!(page.contains("Where is the knee?"));
     assert!(
-        page.contains("--find-knee --from 20/s"),
+        page.contains("--find-knee --from 20"),
         "the command to run it again"
     );
 }

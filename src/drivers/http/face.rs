@@ -8,6 +8,7 @@
 //!
 //! Called by the HTTP caller. Pure: it sends nothing.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -153,10 +154,11 @@ pub fn method_of(operation: Operation) -> Method {
 
 /// A field as one text; one that stands on several lines is joined, as lists are. `None` if it
 /// is missing or not in plain characters.
-fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+fn text_of<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, str>> {
     let mut lines = headers.get_all(name).iter();
-    let mut text = lines.next()?.to_str().ok()?.to_owned();
+    let mut text = Cow::Borrowed(lines.next()?.to_str().ok()?);
     for line in lines {
+        let text = text.to_mut();
         text.push_str(", ");
         text.push_str(line.to_str().ok()?);
     }

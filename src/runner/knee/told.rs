@@ -133,10 +133,13 @@ pub(super) fn result(
 
 /// What does not hold above the knee, as most probes of the lowest such rate say.
 fn limited_by(found: &Found, probes: &[KneeProbe]) -> String {
+    // What fails above rates that could not be judged does not limit them.
+    if found.end == End::NoEvidence {
+        return format!("no evidence: {}", unclear(probes.iter()));
+    }
     let Some((ceiling, showing)) = found.ceiling else {
         return match found.end {
             End::HighestHolds => "bound".to_owned(),
-            End::NoEvidence => format!("no evidence: {}", unclear(probes.iter())),
             _ => "stopped".to_owned(),
         };
     };
@@ -257,3 +260,6 @@ pub(super) fn line(probe: &KneeProbe) -> String {
         rate(probe.rate_per_s)
     )
 }
+
+#[cfg(test)]
+mod tests;

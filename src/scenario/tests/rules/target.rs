@@ -225,8 +225,8 @@ fn what_contradicts_itself_is_told_once() {
         "\"/purge/{house}\"",
     );
     rule(
-        "    stock.invalidate_pattern: { path: \"/purge/{product}\", method: POST }\n",
-        "",
+        "stock.invalidate_pattern: { path: \"/purge/{product}\"",
+        "stock.invalidate_all: { path: \"/purge\"",
         "nobody says how to ask for `stock.invalidate_pattern`",
         "operations",
     );
@@ -237,10 +237,10 @@ fn what_contradicts_itself_is_told_once() {
         "direct",
     );
     rule(
-        "strategy: counter",
-        "strategy: write-behind",
+        "  stock:\n",
+        "  stock:\n    strategy: write-through\n",
         "says how the built-in service writes",
-        "write-behind",
+        "write-through",
     );
     rule(
         "gates: [",
