@@ -62,6 +62,8 @@ type Generate = fn(&Bench) -> Option<Made>;
 /// What a generator made of its time.
 struct Made {
     requests_per_s: f64,
+    /// All that were made, if more than those in time.
+    requests: Option<f64>,
     p50_us: f64,
     p99_us: f64,
     failed: u64,
@@ -142,7 +144,8 @@ impl Bench {
                 let Some(mut one) = generate(self) else {
                     continue;
                 };
-                let requests = one.requests_per_s * self.span.as_secs_f64();
+                let in_time = one.requests_per_s * self.span.as_secs_f64();
+                let requests = one.requests.unwrap_or(in_time);
                 let of = |now: Duration, before: Duration| {
                     now.saturating_sub(before).as_secs_f64() * 1e6 / requests
                 };

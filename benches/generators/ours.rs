@@ -213,6 +213,7 @@ fn made(measured: &Measurements, span: Duration) -> Made {
     let service_time = measured.service_time(&all);
     Made {
         requests_per_s: rate_of(measured, span),
+        requests: None,
         p50_us: service_time.quantile_us(0.5),
         p99_us: service_time.quantile_us(0.99),
         failed: measured.count(&all) - hits,
