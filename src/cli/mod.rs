@@ -260,6 +260,7 @@ fn carry_out<T>(
             | RunError::NoSuchStore { .. }
             | RunError::HasTarget { .. }
             | RunError::Sample(_)
+            | RunError::NoTimes { .. }
             | RunError::Trace(_)
             | RunError::Knee(_) => Exit::WrongInput,
             RunError::Interrupted => Exit::Interrupted,

@@ -49,9 +49,9 @@ use crate::measure::recorder::Live;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::model::Report;
 use crate::report::{self, ReportError};
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{Pace, Plan};
 use crate::scenario::sample::{Choice, SampleError};
-use crate::workload::trace::{self, TraceError};
+use crate::workload::trace::{self, TimeResolution, TraceError};
 pub use knee::{KneeError, find_knee, simulate_knee};
 use pass::{PassKind, PassResult};
 pub use preflight::PreflightError;
@@ -130,6 +130,15 @@ pub enum RunError {
     /// There are too many users to simulate all of them, and a share would not be true to the whole.
     #[error("{0}")]
     Sample(#[from] SampleError),
+    /// A trace is to be replayed at its own times, and has none.
+    #[error(
+        "{trace} has no times, so it cannot be replayed by them: give a pace that needs none, such as \
+         `traffic.trace.pace: 5_000/s`, `one-by-one` or `flat-out`"
+    )]
+    NoTimes {
+        /// The trace.
+        trace: String,
+    },
     /// The trace that is to be replayed cannot be read.
     #[error("{0}")]
     Trace(#[from] TraceError),
@@ -236,9 +245,14 @@ fn simulated(plan: &Plan, orders: Orders<'_>) -> Result<Outcome, RunError> {
 }
 
 /// Whether the trace of each variant, if it has one, can be opened: told before anything is started.
-fn trace_opens(plan: &Plan) -> Result<(), TraceError> {
+fn trace_opens(plan: &Plan) -> Result<(), RunError> {
     if let Some(replayed) = &plan.traffic.trace {
-        trace::open(&replayed.file, replayed.format)?;
+        let reader = trace::open(&replayed.file, replayed.format)?;
+        let by_its_times = matches!(replayed.pace, Pace::Times(_));
+        if by_its_times && reader.resolution() == TimeResolution::Absent {
+            let trace = replayed.file.display().to_string();
+            return Err(RunError::NoTimes { trace });
+        }
     }
     let mut others = plan
         .variants

@@ -115,6 +115,30 @@ fn a_trace_that_is_not_there_is_told_before_anything_starts() {
     }
 }
 
+#[test]
+fn a_trace_without_times_wants_a_pace_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("kv.csv");
+    std::fs::write(
+        &file,
+        "key,op,size,op_count,key_size\n1,GET,0,1,8\n2,GET,0,1,8\n1,GET,0,1,8\n",
+    )
+    .expect("a trace");
+    let file = format!("traffic.trace.file={}", file.display());
+    let set = |pace| ["--set", &*file, "--set", pace].map(str::to_owned);
+    let replay = |pace| {
+        let set = set(pace);
+        let set: Vec<&str> = set.iter().map(|word| &**word).collect();
+        cachestorm("simulate", "scenarios/replay.yaml", &set)
+    };
+    let (output, _) = replay("traffic.trace.pace=recorded");
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("has no times"), "{told}");
+    let (_, report) = replay("traffic.trace.pace=100/s");
+    assert_eq!(report.expect("a report")["trace"]["requests"], 3);
+}
+
 /// What a phase was offered, by the phase's name.
 fn offered<'r>(report: &'r Value, phase: &str) -> &'r Value {
     let phases = report["phases"].as_array().expect("phases");

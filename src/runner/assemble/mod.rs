@@ -25,8 +25,8 @@ use crate::measure::event_log::LogHash;
 use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
-    Baseline, EnvironmentInfo, EventLogResult, Improvement, Report, SCHEMA_VERSION, ScenarioInfo,
-    TargetResult, Tool, TraceResult, Validity,
+    Baseline, EnvironmentInfo, EventLogResult, Improvement, RedisResult, Report, SCHEMA_VERSION,
+    ScenarioInfo, TargetResult, Tool, TraceResult, Validity,
 };
 use crate::scenario::plan::Plan;
 use crate::workload::trace::TraceFormat;
@@ -55,6 +55,10 @@ pub(super) fn report(
     let mut judged = judge(&plan.gates, &evidence, validity.valid);
     external::without_the_unknowable(plan, &mut judged);
     let ours = plan.target.is_none();
+    let redis = stores::redis(plan, passes);
+    validity
+        .warnings
+        .extend(lru_warning(plan, after, redis.as_ref()));
     Report {
         schema_version: SCHEMA_VERSION,
         tool: Tool {
@@ -85,7 +89,7 @@ pub(super) fn report(
         origin: ours.then(|| parts::origin(plan, after)),
         stampede: ours.then(|| parts::stampede(after)),
         warming: warming::result(plan, after),
-        redis: stores::redis(plan, passes),
+        redis,
         memcached: parts::memcached(after),
         oracles: parts::oracles(plan, passes),
         alerts: alerts::fired(after),
@@ -115,6 +119,13 @@ fn target(plan: &Plan, pass: &PassResult) -> Option<TargetResult> {
         outcome: service.outcome.name().to_owned(),
         reads_unknown: pass.measurements.reads_unknown(&Query::default()),
     })
+}
+
+/// What to know of the remote layer's LRU, if it gave up what had only just come.
+fn lru_warning(plan: &Plan, after: &PassResult, redis: Option<&RedisResult>) -> Option<String> {
+    let policy = plan.layers.remote.as_ref()?.redis.policy;
+    let judged = after.measurements.duration(Phases::Measured);
+    stores::brief_residence(policy, redis?, judged)
 }
 
 /// What became of the trace that was replayed.
