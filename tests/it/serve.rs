@@ -144,15 +144,13 @@ async fn live_a_service_on_an_existing_redis_deletes_its_keys() {
 
 #[test]
 fn live_a_service_listens_where_it_is_told_to_for_as_long_as_it_is_told_to() {
-    // Two that follow each other; another program may take them before we do.
-    let (first, second) = (0..100)
-        .find_map(|_| {
-            let one = TcpListener::bind("127.0.0.1:0").ok()?;
-            let port = one.local_addr().ok()?.port();
-            let next = port.checked_add(1)?;
-            TcpListener::bind(("127.0.0.1", next)).ok()?;
-            Some((port, next))
-        })
+    // Two that follow each other, below those that the system gives to others meanwhile.
+    let from = 20_000 + (std::process::id() % 5_000) as u16 * 2;
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let (first, second) = (from..32_000)
+        .step_by(2)
+        .map(|port| (port, port + 1))
+        .find(|(one, next)| is_free(*one) && is_free(*next))
         .expect("two free ports");
     let port = first.to_string();
     let arguments = ["--port", &port, "--duration", "1s", "--set", "instances=2"];
