@@ -57,6 +57,34 @@ pub(super) struct Reading {
     pub(super) instances: Vec<InstanceReading>,
 }
 
+#[cfg(test)]
+impl Reading {
+    /// Of a moment at which there was nothing to be seen.
+    pub(super) fn bare(at: Timestamp) -> Self {
+        use crate::environment::database::FlightStats;
+        let times = || hdrhistogram::Histogram::new(0).expect("digits");
+        Self {
+            at,
+            database: DatabaseStats {
+                tables: Vec::new(),
+                connections_in_use: 0,
+                peak_connections: 0,
+                timeouts: 0,
+                query_cache: None,
+                wait_time_us: times(),
+                service_time_us: times(),
+                flights: FlightStats::default(),
+            },
+            redis: None,
+            aside: Vec::new(),
+            memcached: None,
+            threads: None,
+            processors_busy: None,
+            instances: Vec::new(),
+        }
+    }
+}
+
 /// What Redis, or memcached in its place, said of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StoreReading {

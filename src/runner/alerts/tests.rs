@@ -5,7 +5,6 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::{DataType, DataTypeId, Strategy};
 use crate::engine::event::{Event, Unobserved};
 use crate::engine::layer::{Layer, Operation, Outcome};
-use crate::environment::database::{DatabaseStats, FlightStats};
 use crate::environment::instance::metrics::InstanceMetrics;
 use crate::environment::redis_info::RedisInfo;
 use crate::gates::alert::check;
@@ -45,25 +44,9 @@ fn redis(at: Timestamp, run: &str, evicted: u64, used: u64) -> RedisReading {
 }
 
 fn reading(tenths: u64, redis: Option<RedisReading>) -> Reading {
-    let times = || hdrhistogram::Histogram::new(3).expect("digits");
     Reading {
-        at: at(tenths),
-        database: DatabaseStats {
-            tables: Vec::new(),
-            connections_in_use: 0,
-            peak_connections: 0,
-            timeouts: 0,
-            query_cache: None,
-            wait_time_us: times(),
-            service_time_us: times(),
-            flights: FlightStats::default(),
-        },
         redis,
-        aside: Vec::new(),
-        memcached: None,
-        threads: None,
-        processors_busy: None,
-        instances: Vec::new(),
+        ..Reading::bare(at(tenths))
     }
 }
 

@@ -4,7 +4,6 @@ use super::*;
 use crate::clock::Clock;
 use crate::engine::data_type::{DataType, DataTypeId, Strategy};
 use crate::engine::layer::{Layer, Operation, Outcome};
-use crate::environment::database::{DatabaseStats, FlightStats};
 use crate::gates::judge::judge;
 use crate::gates::{Gate, Verdict};
 use crate::measure::sink::SampleSink;
@@ -49,31 +48,8 @@ fn sources() -> Sources {
     }
 }
 
-fn reading(at: Timestamp) -> Reading {
-    let times = || hdrhistogram::Histogram::new(3).expect("digits");
-    Reading {
-        at,
-        database: DatabaseStats {
-            tables: Vec::new(),
-            connections_in_use: 0,
-            peak_connections: 0,
-            timeouts: 0,
-            query_cache: None,
-            wait_time_us: times(),
-            service_time_us: times(),
-            flights: FlightStats::default(),
-        },
-        redis: None,
-        aside: Vec::new(),
-        memcached: None,
-        threads: None,
-        processors_busy: None,
-        instances: Vec::new(),
-    }
-}
-
 fn observed(sources: &Sources) -> Observed {
-    let first = reading(START);
+    let first = Reading::bare(START);
     Observed {
         untouched: Untouched {
             database: first.database.clone(),
@@ -145,10 +121,10 @@ fn ending(gate: Gate, after_s: u64) -> Gate {
 /// Looks at these moments, and at the end; gives each gate's windows as count and lost, and the worst.
 fn look(gates: &[Gate], sources: &Sources, looks_ms: &[u64]) -> Vec<(u64, u64, Option<Seconds>)> {
     let mut watch = GateWatch::new(gates, true, sources.clone());
-    let first = reading(START);
+    let first = Reading::bare(START);
     let mut recent = Vec::new();
     for ms in looks_ms {
-        recent.push(reading(at(*ms)));
+        recent.push(Reading::bare(at(*ms)));
         let until = at(*ms).min(sources.schedule.end());
         watch.look_at_windows(&first, &recent, until);
     }
@@ -204,11 +180,13 @@ fn a_gate_ends_a_run_when_it_is_lost_and_not_before() {
         ending(windowed("error_ratio < 50%", 2), 4),
         gate("errors == 0"),
     ];
-    let first = reading(START);
+    let first = Reading::bare(START);
     let lost_at = |gates: &[Gate], ms: u64, may_end: bool| {
         let mut watch = GateWatch::new(gates, may_end, sources.clone());
         let observed = observed(&sources);
-        let recent: Vec<Reading> = (1..=ms / 1_000).map(|s| reading(at(s * 1_000))).collect();
+        let recent: Vec<Reading> = (1..=ms / 1_000)
+            .map(|s| Reading::bare(at(s * 1_000)))
+            .collect();
         watch.look_at_windows(&first, &recent, at(ms));
         let ended = watch.lost(at(ms), (&observed, &[]), true)?;
         assert_eq!(ended.at, Duration::from_millis(ms));

@@ -1,7 +1,6 @@
 //! What is kept of looks, and that it does not grow.
 
 use super::*;
-use crate::environment::database::{DatabaseStats, FlightStats};
 use crate::environment::redis_info::RedisInfo;
 use crate::measure::PhaseKind;
 use proptest::prelude::*;
@@ -28,25 +27,9 @@ fn redis(at: Timestamp, run: &str, (evicted, used, clients): (u64, u64, u64)) ->
 }
 
 fn reading(second: u64, redis: Option<RedisReading>) -> Reading {
-    let times = || hdrhistogram::Histogram::new(0).expect("digits");
     Reading {
-        at: START + Duration::from_secs(second),
-        database: DatabaseStats {
-            tables: Vec::new(),
-            connections_in_use: 0,
-            peak_connections: 0,
-            timeouts: 0,
-            query_cache: None,
-            wait_time_us: times(),
-            service_time_us: times(),
-            flights: FlightStats::default(),
-        },
         redis,
-        aside: Vec::new(),
-        memcached: None,
-        threads: None,
-        processors_busy: None,
-        instances: Vec::new(),
+        ..Reading::bare(START + Duration::from_secs(second))
     }
 }
 
