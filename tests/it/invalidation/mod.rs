@@ -172,6 +172,9 @@ async fn instance_at(
     stage
         .until(async || subscribers(stage, &channel).await > before)
         .await;
+    // The server knows it before the subscriber does.
+    settle(stage, prefix, &instance).await;
+    instance.counts.0.lock().clear();
     instance
 }
 
