@@ -53,7 +53,7 @@ traffic:
 /// Far more than anybody can send: every place is taken again as soon as it is free.
 const TOO_MANY_PER_S: f64 = 1_000_000.0;
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// What goose may take to gather its users.
+/// What a generator may take to make its connections before its requests count.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// One of the generators.
@@ -124,7 +124,9 @@ impl Bench {
     /// Every generator in every round, each round from another one on.
     fn all(&self) {
         let generators: [(&str, Generate); 6] = [
-            ("open", |bench| Some(bench.open(TOO_MANY_PER_S).0)),
+            ("open", |bench| {
+                Some(bench.open(TOO_MANY_PER_S, Duration::ZERO).0)
+            }),
             ("client", |bench| Some(bench.client())),
             ("closed", |bench| Some(bench.closed())),
             ("goose", |bench| Some(bench.goose())),
@@ -179,6 +181,9 @@ impl Bench {
             ("open", "closed", None),
             ("open", "wrk", None),
             ("client", "oha", None),
+            // What can be had at all.
+            ("oha", "goose", None),
+            ("wrk", "goose", None),
         ] {
             if let (Some(one), Some(other)) = (rate(ours), rate(theirs)) {
                 let wanted = wanted.map_or_else(String::new, |w| format!(" (wanted: {w} or more)"));
@@ -186,8 +191,8 @@ impl Bench {
             }
         }
         if let Some(highest) = rate("open") {
-            let (_, measured) = self.open(highest / 2.0);
-            let waits = measured.starts_in(Phases::All);
+            let (_, measured) = self.open(highest / 2.0, SETTLE);
+            let waits = measured.starts_in(Phases::Measured);
             println!(
                 "\n  open at half of its highest rate: {:.0}/s, starts late by {:?} at p99",
                 rate_of(&measured, self.span),

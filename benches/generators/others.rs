@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use goose::GooseAttack;
 use goose::config::GooseConfiguration;
@@ -11,6 +11,32 @@ use goose::goose::{Scenario, Transaction, TransactionFunction};
 use tokio::runtime::Builder;
 
 use super::{Bench, Made, processors};
+
+/// What goose's users did while all of them were there.
+#[derive(Default)]
+struct Counted {
+    here: AtomicU64,
+    complete: OnceLock<Instant>,
+    in_time: AtomicU64,
+}
+
+impl Counted {
+    fn arrived(&self, of: u64) {
+        if self.here.fetch_add(1, Ordering::Relaxed) + 1 == of {
+            self.complete.get_or_init(Instant::now);
+        }
+    }
+
+    fn answered(&self, span: Duration) {
+        if self
+            .complete
+            .get()
+            .is_some_and(|since| since.elapsed() <= span)
+        {
+            self.in_time.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Bench {
     /// goose as it comes, with its own client and its own records.
@@ -22,34 +48,42 @@ impl Bench {
         configuration.host = Some(self.url.clone());
         configuration.users = Some(self.connections as usize);
         configuration.increase_rate = Some("1000000".to_owned());
-        configuration.run_time = Some(self.span.as_secs().to_string());
+        // It counts from when all users are there.
+        configuration.run_time = Some((self.span.as_secs() + 1).to_string());
         configuration.quiet = 3;
         configuration.no_print_metrics = true;
         configuration.no_error_summary = true;
         configuration.no_reset_metrics = true;
         configuration.no_telnet = true;
         configuration.no_websocket = true;
-        // It takes its time to end: what counts is what was answered in time.
-        let (begun, in_time) = (Arc::new(OnceLock::new()), Arc::new(AtomicU64::new(0)));
-        let counter = Arc::clone(&in_time);
-        let span = self.span;
+        // It takes its time to begin and to end: what counts is what all its users asked, in time.
+        let (users, span) = (u64::from(self.connections), self.span);
+        let counted = Arc::new(Counted::default());
+        let counting = Arc::clone(&counted);
         let get: TransactionFunction = Arc::new(move |user| {
-            let (begun, counter) = (Arc::clone(&begun), Arc::clone(&counter));
+            let counted = Arc::clone(&counting);
             Box::pin(async move {
-                let begun: &Instant = begun.get_or_init(Instant::now);
                 let path = PATH.get().map_or("/", String::as_str);
                 let answer = user.get(path).await?.response;
                 if let Ok(answer) = answer {
                     let body = answer.bytes().await;
                     assert!(body.is_ok(), "the body was cut off");
                 }
-                if begun.elapsed() <= span {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
+                counted.answered(span);
                 Ok(())
             })
         });
-        let scenario = Scenario::new("users").register_transaction(Transaction::new(get));
+        let arriving = Arc::clone(&counted);
+        let arrive: TransactionFunction = Arc::new(move |_| {
+            let counted = Arc::clone(&arriving);
+            Box::pin(async move {
+                counted.arrived(users);
+                Ok(())
+            })
+        });
+        let scenario = Scenario::new("users")
+            .register_transaction(Transaction::new(arrive).set_on_start())
+            .register_transaction(Transaction::new(get));
         let attack = GooseAttack::initialize_with_config(configuration).expect("a configuration");
         let runtime = Builder::new_multi_thread()
             .enable_all()
@@ -64,7 +98,7 @@ impl Bench {
             failed += of_path.fail_count;
         }
         Made {
-            requests_per_s: in_time.load(Ordering::Relaxed) as f64 / self.span.as_secs_f64(),
+            requests_per_s: counted.in_time.load(Ordering::Relaxed) as f64 / span.as_secs_f64(),
             requests: Some((done + failed) as f64),
             // It counts whole milliseconds.
             p50_us: f64::NAN,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cachestorm::clock::Clock;
+use cachestorm::clock::{Clock, Timestamp};
 use cachestorm::drivers::arrivals::Source;
 use cachestorm::drivers::closed_loop::ClosedLoop;
 use cachestorm::drivers::crowd::{Call, Caller as _, Users};
@@ -56,6 +56,14 @@ impl Bench {
         (users, recorder)
     }
 
+    /// Counts after `settle`, in which connections are made.
+    fn schedule(&self, clock: &Clock, settle: Duration) -> (Timestamp, Arc<Schedule>) {
+        let start = clock.now() + Duration::from_millis(200);
+        let settle = ("settle".to_owned(), PhaseKind::WarmUp, settle);
+        let steady = ("steady".to_owned(), PhaseKind::Measure, self.span);
+        (start, Arc::new(Schedule::new(start, [settle, steady])))
+    }
+
     fn face(&self) -> InstanceFace {
         InstanceFace {
             policies: Arc::clone(&self.plan.policies),
@@ -64,11 +72,9 @@ impl Bench {
     }
 
     /// Our open loop at an offered rate, as many under way as there are connections.
-    pub(super) fn open(&self, per_s: f64) -> (Made, Measurements) {
+    pub(super) fn open(&self, per_s: f64, settle: Duration) -> (Made, Measurements) {
         let clock = Clock::real();
-        let start = clock.now() + Duration::from_millis(200);
-        let steady = ("steady".to_owned(), PhaseKind::Measure, self.span);
-        let schedule = Arc::new(Schedule::new(start, [steady]));
+        let (start, schedule) = self.schedule(&clock, settle);
         let (mut users, recorder) = self.users(&clock, &schedule);
         let (stop, stopped) = watch::channel(false);
         users.stop = stopped;
@@ -77,7 +83,7 @@ impl Bench {
             poisson: false,
         };
         let phases = vec![PhaseArrivals {
-            duration: self.span,
+            duration: settle + self.span,
             arrivals: Some(arrivals),
         }];
         let traffic = Arc::clone(&users.traffic);
@@ -100,7 +106,7 @@ impl Bench {
             let targets = [self.url.clone()];
             let driving = open.run(|| self.face(), &targets);
             let over = async {
-                clock.sleep_until(start + self.span).await;
+                clock.sleep_until(schedule.end()).await;
                 stop.send_replace(true);
                 std::future::pending::<()>().await;
             };
@@ -119,10 +125,7 @@ impl Bench {
     /// Our closed loop: goose's users, who never think, with our client and our recorder.
     pub(super) fn closed(&self) -> Made {
         let clock = Clock::real();
-        let start = clock.now() + Duration::from_millis(200);
-        let settle = ("settle".to_owned(), PhaseKind::WarmUp, SETTLE);
-        let steady = ("steady".to_owned(), PhaseKind::Measure, self.span);
-        let schedule = Arc::new(Schedule::new(start, [settle, steady]));
+        let (_, schedule) = self.schedule(&clock, SETTLE);
         let (mut users, recorder) = self.users(&clock, &schedule);
         let (_keep, stopped) = watch::channel(false);
         users.stop = stopped;

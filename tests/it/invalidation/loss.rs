@@ -148,7 +148,9 @@ async fn live_a_subscription_that_is_dead_but_connected_is_found() {
         stage.until(async || reader.counts.of("silent") >= 1).await;
         // Not a count of flushes: what was read before the subscriber knew that it hears lives for
         // a second only, and then there is nothing to flush.
-        stage.until(async || reader.engine.local_entries() == 0).await;
+        stage
+            .until(async || reader.engine.local_entries() == 0)
+            .await;
         if stopped {
             signal::send(Signal::CONT, pid);
         } else {
