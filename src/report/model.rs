@@ -209,6 +209,9 @@ pub struct Validity {
     pub reasons: Vec<String>,
     /// What a reader should know though the run is valid.
     pub warnings: Vec<String>,
+    /// One of the reasons is that the generator could not do more: the system may well do.
+    #[serde(default)]
+    pub generator_limited: bool,
     /// The run was ended before its plan was done.
     pub interrupted: bool,
     /// Processor time of the generator's threads as a share of one core; `null` if unknown.

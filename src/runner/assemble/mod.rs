@@ -228,6 +228,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         valid: judgement.valid(),
         reasons: judgement.reasons,
         warnings: judgement.warnings,
+        generator_limited: judgement.generator_limited,
         interrupted: evidence.interrupted,
         generator_cpu_cores,
         instances_cpu_cores: cores(after, "instance").or_else(|| simulated_cores(after)),
