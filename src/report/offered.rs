@@ -170,7 +170,7 @@ mod tests {
             bytes_mean_first: 4_300.4,
         };
         let (text, tone) = told(Some(plain)).expect("sizes");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @"values as large as the trace says: 2,000 keys, 4.2 KiB on average");
         assert_eq!(tone, Tone::Plain);
         let (text, tone) = told(Some(TraceSizesResult {
             keys_without_size: 50,
@@ -180,7 +180,7 @@ mod tests {
             ..plain
         }))
         .expect("sizes");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @"values as large as the trace says: 2,000 keys, 4.2 KiB on average; 15% of them change their size and have their largest (2.9 KiB on average with the first); of 2% it says none: sized as the data type; 1 value cut to 64.0 MiB");
         assert_eq!(tone, Tone::Doubtful);
         assert_eq!(told(None), None);
     }

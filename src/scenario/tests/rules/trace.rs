@@ -48,5 +48,8 @@ fn a_trace_is_simulated_whole_or_not_at_all() {
     } = choose(&wanted, 50_000, 20_000).expect_err("a share of a trace");
     assert_eq!(users_needed, None);
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @"
+    connections of the database's pool: 0.8 of 8 are left, and fewer than 4 queue in another way than many
+    the trace: its requests are replayed as they are, all of them; `cachestorm trace convert --sample` takes those of a share of its keys
+    ");
 }

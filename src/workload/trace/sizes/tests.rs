@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::engine::layer::Operation;
 
-const NAME: &str = "a trace";
+const NAME: &str = "web.csv";
 
 fn record(key: u64, value_size: u32) -> TraceRecord {
     TraceRecord {
@@ -75,9 +75,9 @@ fn what_cannot_be_learned_is_told() {
     let too_many = [(1, 5), (2, 6), (1, 5), (3, 7)];
     let learn = |keys_max| TraceSizes::learn_up_to(keys_max, NAME, records(&too_many), |_, _| true);
     assert!(learn(3).is_ok());
-    insta::assert_snapshot!(said(learn(2).expect_err("three keys")), @"");
+    insta::assert_snapshot!(said(learn(2).expect_err("three keys")), @"the trace web.csv has more than 2 keys in the part that is replayed, and the sizes of their values would take too much memory: replay a sample of its keys (`cachestorm trace convert web.csv OUT --sample 10%`) or less time of it, or write `value_size: scenario`");
     let none = TraceSizes::learn(NAME, records(&[(1, 0), (2, 0)]), |_, _| true);
-    insta::assert_snapshot!(said(none.expect_err("no sizes")), @"");
+    insta::assert_snapshot!(said(none.expect_err("no sizes")), @"the trace web.csv does not say how large values are, so they cannot be so large: write `value_size: scenario` under `traffic.trace`, which takes the data type's");
     // Nothing is replayed, so nothing is missing.
     assert!(TraceSizes::learn(NAME, records(&[]), |_, _| true).is_ok());
     let broken = [Err(TraceError::Empty { trace: "x".into() })];
