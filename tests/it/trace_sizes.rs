@@ -166,7 +166,7 @@ fn trace(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 /// What the local layer did in `report`.
 fn found(report: &Value) -> (u64, u64, [u64; 3]) {
-    let outcomes = &report["data_types"]["page"]["outcomes"];
+    let outcomes = &report["data_types"]["page"]["outcomes"]["get"];
     let held = &report["layers"]["local"]["held"];
     let [hits, misses] = ["hit", "miss"].map(|name| outcomes[name].as_u64().expect(name));
     let held = ["entries", "bytes", "evictions"].map(|name| held[name].as_u64().expect(name));
