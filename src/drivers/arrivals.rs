@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::DriverError;
-use super::dispatch::{Arrival, Visitor};
+use super::line::{Arrival, LaneArrivals, Visitor};
 use crate::clock::Timestamp;
 use crate::engine::data_type::DataTypeId;
 use crate::units::Rate;
@@ -35,9 +35,6 @@ pub enum Source {
     /// From a trace.
     Trace(Replay),
 }
-
-/// What arrives in one lane, in order.
-pub(super) type LaneArrivals = Box<dyn Iterator<Item = Arrival> + Send>;
 
 impl Source {
     /// Over how many lanes arrivals can be shared out.
