@@ -7,7 +7,7 @@ use crate::engine::layer::Operation;
 use crate::engine::write_behind::GATHER;
 use crate::measure::sampling::Behind;
 use crate::scenario::jobs::{JobAction, JobPlan};
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{Driver, Plan};
 use crate::units::{Ratio, thousands};
 use crate::workload::demand::Demand;
 use crate::workload::sampling::Share;
@@ -124,6 +124,10 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
         let why = "its requests are replayed as they are, all of them; `cachestorm trace convert --sample` \
                    takes those of a share of its keys";
         found.push(impossible("the trace".to_owned(), why));
+    } else if plan.traffic.driver == Driver::Open {
+        let why = "requests arrive by their own rates, however many users there are; simulate it whole, or \
+                   lower `arrivals`";
+        found.push(impossible("the open loop".to_owned(), why));
     }
     if plan.database.query_cache.is_some() {
         let why = "every write empties it for a whole table, and in a sample writes are fewer";

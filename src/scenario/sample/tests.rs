@@ -369,6 +369,20 @@ fn the_share_is_chosen_and_told() {
     insta::assert_snapshot!(told(&plan_with(ADR, &[("traffic.users", "1_000_000")])), @"simulating 100,000 of 1,000,000 users (1 in 10) and as large a share of the keys; fewer would not do: connections of the database's pool: 0.8 of 40 are left, and fewer than 4 queue in another way than many; the local layer for `customer` is too small: its popular keys would be evicted, and 12.4% of the lookups miss that hit in the whole; the local layer for `quote` is too small: its popular keys would be evicted, and 30.1% of the lookups miss that hit in the whole");
 }
 
+/// Its load does not grow with its users, so there is nothing to take a share of.
+#[test]
+fn an_open_loop_is_simulated_whole() {
+    let open = [("traffic.driver", "open"), ("traffic.arrivals", "500/s")];
+    assert_eq!(choose(&large(&open), 50_000, 20_000), Ok(Choice::Whole));
+    let share = [open[0], open[1], ("simulation.sample", "10%")];
+    let refused = choose(&large(&share), 50_000, 20_000).expect_err("refused");
+    insta::assert_snapshot!(refused.to_string(), @"
+    a sample of 10% of the users and keys would not be true to the whole:
+      the open loop: requests arrive by their own rates, however many users there are; simulate it whole, or lower `arrivals`
+      no share would do: simulate it whole, with fewer users or `simulation: { sample: none }`
+    ");
+}
+
 #[test]
 fn variants_are_sampled_too() {
     let text = format!(
