@@ -4,7 +4,7 @@
 //! line's overrides put into it -> one tree for each of its `variants` -> `file`'s types as written
 //! -> `build` with all rules -> [`plan::Plan`]. Every step reports all errors it finds and goes on as far as it can; the
 //! [`Diagnostics`] of all steps come out together. Called by the command line; reads one file and
-//! touches nothing else.
+//! the environment variables that it names, and touches nothing else.
 
 mod build;
 mod decode;
