@@ -139,7 +139,8 @@ fn roots(trust: &Trust) -> Result<RootCertStore, TlsError> {
         for certificate in CertificateDer::pem_slice_iter(&text) {
             let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
             let added = roots.add(certificate);
-            added.map_err(|error| refuse(error.to_string()))?;
+            // The library speaks of a peer here.
+            added.map_err(|_| refuse("a certificate in it cannot be read".to_owned()))?;
         }
         if roots.is_empty() {
             return Err(refuse("no certificate is in it".to_owned()));
@@ -258,7 +259,7 @@ fn distrust(why: &CertificateError) -> String {
             "made for another name"
         }
         CertificateError::Revoked => "revoked",
-        CertificateError::BadSignature => "its signature is wrong",
+        CertificateError::BadSignature => "not signed by the authority of that name",
         CertificateError::BadEncoding => "it cannot be read",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "not made for a server"

@@ -173,6 +173,16 @@ async fn without_tls(answer: Option<&'static [u8]>) -> String {
     url
 }
 
+/// An authority that signed nothing here.
+fn stranger() -> String {
+    let mut ca = rcgen::CertificateParams::default();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let name = rcgen::DnType::CommonName;
+    ca.distinguished_name.push(name, "somebody else");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    ca.self_signed(&key).expect("signed").pem()
+}
+
 fn whoever() -> Trust {
     Trust {
         ca: None,
@@ -207,14 +217,15 @@ async fn nobody_is_trusted_whom_no_authority_knows() {
         Peer::at("127.0.0.1", &TLS13).await,
         Peer::at("127.0.0.1", &TLS12).await,
     );
-    for (url, trust) in [(&peer.url, other.trust()), (&other.url, peer.trust())] {
-        let told = one(url, &trust).await;
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(told, @"TLS: certificate is not trusted: unknown issuer");
-        }
-        assert!(advice(&told).is_some_and(|advice| advice.contains("tls: { ca: FILE }")));
-        assert_eq!(one(url, &whoever()).await, "Hit");
-    }
+    std::fs::write(peer.folder.path().join("ca.pem"), stranger()).expect("written");
+    let told = one(&peer.url, &peer.trust()).await;
+    insta::assert_snapshot!(told, @"TLS: certificate is not trusted: unknown issuer");
+    assert!(advice(&told).is_some_and(|advice| advice.contains("tls: { ca: FILE }")));
+    assert_eq!(one(&peer.url, &whoever()).await, "Hit");
+    // An authority that says it is the one that signed.
+    let told = one(&peer.url, &other.trust()).await;
+    insta::assert_snapshot!(told, @"TLS: certificate is not trusted: not signed by the authority of that name");
+    assert_eq!(one(&other.url, &other.trust()).await, "Hit");
 }
 
 #[tokio::test]
@@ -265,9 +276,9 @@ fn a_file_of_authorities_that_cannot_be_read_is_told_with_its_place() {
             .to_string()
             .replace(&path.display().to_string(), "[file]")
     };
-    insta::assert_snapshot!(told("nowhere.pem", None), @"");
-    insta::assert_snapshot!(told("empty.pem", Some("not a certificate")), @"");
+    insta::assert_snapshot!(told("nowhere.pem", None), @"[file]: No such file or directory (os error 2); `target.tls.ca` is a file of certificates in PEM");
+    insta::assert_snapshot!(told("empty.pem", Some("not a certificate")), @"[file]: no certificate is in it; `target.tls.ca` is a file of certificates in PEM");
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    insta::assert_snapshot!(told("broken.pem", Some(broken)), @"");
-    insta::assert_snapshot!(told("", None), @"");
+    insta::assert_snapshot!(told("broken.pem", Some(broken)), @"[file]: a certificate in it cannot be read; `target.tls.ca` is a file of certificates in PEM");
+    insta::assert_snapshot!(told("", None), @"[file]: this is not a regular file; `target.tls.ca` is a file of certificates in PEM");
 }

@@ -267,8 +267,8 @@ fn a_scenario_of_ours_has_no_target_of_another() {
 }
 
 /// Whoever builds and tests this has it.
-const VARIABLE: &str = "CARGO_PKG_NAME";
-const VALUE: &str = env!("CARGO_PKG_NAME");
+const VARIABLE: &str = "CARGO_PKG_DESCRIPTION";
+const VALUE: &str = env!("CARGO_PKG_DESCRIPTION");
 
 /// [`TARGET`] with these fields in every request.
 fn with_headers(headers: &str) -> String {
@@ -336,7 +336,7 @@ fn what_the_environment_lacks_is_told_where_it_is_wanted() {
         usual,
         "x-shop: { env: CARGO_PKG_NAME, prefix: \"ü\" }",
         "plain characters alone",
-        "\"ü\"",
+        "\"ü\" ",
     );
     rule(usual, "x-shop: { prefix: a }", "`env` is missing", "{");
 }
