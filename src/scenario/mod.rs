@@ -15,6 +15,7 @@ mod overrides;
 pub mod plan;
 mod resolved;
 pub mod sample;
+mod shown;
 mod target;
 mod variants;
 mod words;
@@ -33,6 +34,7 @@ use diagnostics::Errors;
 pub use diagnostics::{Diagnostic, Diagnostics, Place};
 pub use overrides::Overrides;
 use plan::Plan;
+pub use shown::argument as shown_argument;
 
 /// The largest scenario that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Errors, Place, closest, did_you_mean};
+use super::shown;
 use super::yaml::{self, Key, Kind, Node, short};
-use crate::environment::external::field::{HIDDEN, looks_secret};
 use crate::seed::Seed;
 
 /// More names in a path than a scenario has levels.
@@ -37,8 +37,7 @@ pub struct Overrides {
 /// Puts `overrides` into the tree. The duration is left to those who know phases.
 pub(super) fn apply(root: &mut Node, overrides: &Overrides, errors: &mut Errors) {
     for (path, value) in &overrides.set {
-        let shown = if is_secret(path) { HIDDEN } else { value };
-        let place = Place::argument(short(&format!("--set {path}={shown}")));
+        let place = Place::argument(short(&shown::argument(path, value)));
         if let Some(value) = read_value(value, &place, errors) {
             set(root, path, value, &place, errors);
         }
@@ -68,12 +67,6 @@ pub(super) fn apply(root: &mut Node, overrides: &Overrides, errors: &mut Errors)
         let value = scalar(seed, &place);
         set(root, "seed", value, &place, errors);
     }
-}
-
-/// Whether what is set at `path` is a header field that nobody should read.
-fn is_secret(path: &str) -> bool {
-    let header = path.rsplit_once(".headers.");
-    header.is_some_and(|(_, name)| looks_secret(name))
 }
 
 fn scalar(value: impl std::fmt::Display, place: &Place) -> Node {

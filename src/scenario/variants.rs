@@ -15,8 +15,7 @@ use super::diagnostics::{Diagnostic, Errors};
 use super::file::alternatives::{Changes, VariantFile};
 use super::plan::{Plan, Variant};
 use super::yaml::{Key, Kind, Node};
-use super::{overrides, read_one, resolved};
-use crate::environment::external::field::{HIDDEN, looks_secret};
+use super::{overrides, read_one, resolved, shown};
 
 /// The key of the list in a scenario.
 const KEY: &str = "variants";
@@ -192,7 +191,7 @@ fn assemble(written: &[Written], plans: Vec<Plan>) -> Option<Plan> {
         variants.push(Variant {
             name: variant.name.to_string(),
             changes: changes
-                .map(|(path, value)| change(&path.text, value))
+                .map(|(path, value)| shown::change(&path.text, value))
                 .collect(),
             plan,
         });
@@ -201,44 +200,4 @@ fn assemble(written: &[Written], plans: Vec<Plan>) -> Option<Plan> {
     plan.variants = variants;
     plan.resolved_yaml = resolved::write(&plan);
     Some(plan)
-}
-
-/// What is changed, without secrets.
-fn change(path: &str, value: &Node) -> String {
-    let (before, last) = path.rsplit_once('.').unwrap_or(("", path));
-    let shown = match before.rsplit('.').next() {
-        Some("headers") => header(last, value),
-        _ => inline(last, value),
-    };
-    format!("{path}={shown}")
-}
-
-/// The header field `name` on one line.
-fn header(name: &str, node: &Node) -> String {
-    match &node.kind {
-        Kind::Scalar(_) if looks_secret(name) => HIDDEN.to_owned(),
-        _ => inline(name, node),
-    }
-}
-
-/// The value of `key` on one line, for people.
-fn inline(key: &str, node: &Node) -> String {
-    match &node.kind {
-        Kind::Null => "null".to_owned(),
-        Kind::Scalar(text) => text.to_string(),
-        Kind::Sequence(items) => {
-            let items: Vec<String> = items.iter().map(|item| inline(key, item)).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Kind::Mapping(entries) => {
-            let shown = |name: &str, value| match key {
-                "headers" => header(name, value),
-                _ => inline(name, value),
-            };
-            let entries = entries
-                .iter()
-                .map(|(name, value)| format!("{}: {}", name.text, shown(&name.text, value)));
-            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
-        }
-    }
 }

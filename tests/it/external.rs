@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -48,10 +48,24 @@ fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// What makes nginx speak TLS where it listens, with files that it leaves in `folder`.
+fn secured(folder: &Path) -> String {
+    let made = Certificate::make().expect("a certificate");
+    for (name, text) in [
+        ("ca.pem", made.ca),
+        ("server.pem", made.server),
+        ("key.pem", made.key),
+    ] {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
+    let place = folder.display();
+    format!("ssl; ssl_certificate {place}/server.pem; ssl_certificate_key {place}/key.pem")
+}
+
 /// Debian puts it where only root looks.
 fn program() -> &'static str {
     let usual = "/usr/sbin/nginx";
-    if std::path::Path::new(usual).exists() {
+    if Path::new(usual).exists() {
         usual
     } else {
         "nginx"
@@ -76,20 +90,11 @@ impl Nginx {
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
             writeln!(temporary, "{kind}_temp_path {place}/{kind};").expect("a text");
         }
-        let mut secured = String::new();
-        if tls {
-            let made = Certificate::make().expect("a certificate");
-            for (name, text) in [
-                ("ca.pem", made.ca),
-                ("server.pem", made.server),
-                ("key.pem", made.key),
-            ] {
-                std::fs::write(folder.path().join(name), text).expect("a file");
-            }
-            secured = format!(
-                "ssl; ssl_certificate {place}/server.pem; ssl_certificate_key {place}/key.pem"
-            );
-        }
+        let secured = if tls {
+            secured(folder.path())
+        } else {
+            String::new()
+        };
         let settings = format!(
             r#"
             daemon off;

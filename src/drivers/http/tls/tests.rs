@@ -13,6 +13,7 @@ use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
 use super::*;
 use crate::clock::Clock;
 use crate::drivers::crowd::{Call, Caller as _};
+use crate::drivers::http::connection::Failure;
 use crate::drivers::http::face::{Face, InstanceFace, Meaning, Question};
 use crate::drivers::http::{HttpCaller, HttpTargets};
 use crate::engine::data_type::{DataType, DataTypeId, KeyPattern, PolicyTable, Strategy};
@@ -252,6 +253,10 @@ fn alerts_and_rare_mistakes_group() {
     let text = |error: rustls::Error| failure_text(&io::Error::new(ErrorKind::InvalidData, error));
     let alert = rustls::AlertDescription::CertificateRequired;
     insta::assert_snapshot!(text(rustls::Error::AlertReceived(alert)), @"TLS: the server refuses: certificate required");
+    // An answer may be a refusal, too: those of TLS 1.3 come late.
+    let late = io::Error::new(ErrorKind::InvalidData, rustls::Error::AlertReceived(alert));
+    let late = Failure::Connect(late);
+    insta::assert_snapshot!(super::super::failure_text(&late), @"TLS: the server refuses: certificate required");
     let expired = CertificateError::Expired;
     insta::assert_snapshot!(text(expired.into()), @"TLS: certificate is not trusted: expired");
     let incompatible = rustls::PeerIncompatible::NoCipherSuitesInCommon;
