@@ -173,24 +173,9 @@ impl Bench {
                 None => println!("  {name:>7}   not measured; install it, or say where it is"),
             }
         }
-        let rate = |name: &str| Some(median(made.get(name)?.iter().map(|one| one.requests_per_s)));
-        println!();
-        for (ours, theirs, wanted) in [
-            ("open", "oha", Some(0.8)),
-            ("open", "goose", Some(3.0)),
-            ("open", "closed", None),
-            ("open", "wrk", None),
-            ("client", "oha", None),
-            // What can be had at all.
-            ("oha", "goose", None),
-            ("wrk", "goose", None),
-        ] {
-            if let (Some(one), Some(other)) = (rate(ours), rate(theirs)) {
-                let wanted = wanted.map_or_else(String::new, |w| format!(" (wanted: {w} or more)"));
-                println!("  {ours}/{theirs}: {:.2}{wanted}", one / other);
-            }
-        }
-        if let Some(highest) = rate("open") {
+        compare(&made);
+        if let Some(rounds) = made.get("open") {
+            let highest = median(rounds.iter().map(|one| one.requests_per_s));
             let (_, measured) = self.open(highest / 2.0, SETTLE);
             let waits = measured.starts_in(Phases::Measured);
             println!(
@@ -198,6 +183,27 @@ impl Bench {
                 rate_of(&measured, self.span),
                 waits.slip.quantile(0.99)
             );
+        }
+    }
+}
+
+/// One with another.
+fn compare(made: &BTreeMap<&str, Vec<Made>>) {
+    let rate = |name: &str| Some(median(made.get(name)?.iter().map(|one| one.requests_per_s)));
+    println!();
+    for (ours, theirs, wanted) in [
+        ("open", "oha", Some(0.8)),
+        ("open", "goose", Some(3.0)),
+        ("open", "closed", None),
+        ("open", "wrk", None),
+        ("client", "oha", None),
+        // What can be had at all.
+        ("oha", "goose", None),
+        ("wrk", "goose", None),
+    ] {
+        if let (Some(one), Some(other)) = (rate(ours), rate(theirs)) {
+            let wanted = wanted.map_or_else(String::new, |w| format!(" (wanted: {w} or more)"));
+            println!("  {ours}/{theirs}: {:.2}{wanted}", one / other);
         }
     }
 }

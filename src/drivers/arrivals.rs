@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::DriverError;
-use super::dispatch::{Arrival, Visitor};
+use super::line::{Arrival, LaneArrivals, Visitor};
 use crate::clock::Timestamp;
 use crate::engine::data_type::DataTypeId;
 use crate::units::Rate;
@@ -34,9 +34,6 @@ pub enum Source {
     /// From a trace.
     Trace(Replay),
 }
-
-/// What arrives in one lane, in order.
-pub(super) type LaneArrivals = Box<dyn Iterator<Item = Arrival> + Send>;
 
 impl Source {
     /// Over how many lanes arrivals can be shared out.

@@ -13,16 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::coop;
 
 use super::alarm::Alarm;
 use super::crowd::{Call, Caller, STOP_GRACE, becomes_true, instance_of};
+use super::line::{LaneArrivals, Line, Prospect, Visitor};
 use super::tally::Tally;
 use crate::clock::{Clock, Timestamp};
 use crate::measure::Schedule;
 use crate::seed::Seed;
-use crate::workload::user::User;
-use crate::workload::{Request, Step, UserKindId};
+use crate::workload::{Request, Step};
 
 /// A lane that is on time sleeps at least this long, and then sends all that is due: each wake costs
 /// some microseconds, and so at high rates they are shared.
@@ -30,68 +32,6 @@ const NAP: Duration = Duration::from_micros(100);
 
 /// How much longer than the last answer the end may take.
 const MARGIN: Duration = Duration::from_secs(1);
-
-/// What arrives.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    /// When it is due; `None`: as soon as there is a place.
-    pub(super) due: Option<Timestamp>,
-    /// Who comes: asks what it asks, and goes.
-    pub(super) visitor: Visitor,
-}
-
-/// Who comes with one arrival.
-#[derive(Debug)]
-pub(super) enum Visitor {
-    /// One that does what users do.
-    User(User),
-    /// One request that was recorded before.
-    Recorded {
-        /// What is asked; `None`: it has been.
-        request: Option<Request>,
-        /// Its number in the trace.
-        number: u64,
-    },
-}
-
-impl Visitor {
-    /// Its next step is due at `moment`, counted from the run's start.
-    fn at(&mut self, moment: Duration) {
-        match self {
-            Self::User(user) => user.at(moment),
-            Self::Recorded { .. } => {}
-        }
-    }
-
-    pub(super) fn next(&mut self) -> Step {
-        match self {
-            Self::User(user) => user.next(),
-            Self::Recorded { request, .. } => request.take().map_or(Step::End, Step::Request),
-        }
-    }
-
-    fn number(&self) -> u64 {
-        match self {
-            Self::User(user) => user.index(),
-            Self::Recorded { number, .. } => *number,
-        }
-    }
-
-    /// Of which kind it is; of the first if nobody knows.
-    fn user_kind(&self) -> UserKindId {
-        match self {
-            Self::User(user) => user.kind(),
-            Self::Recorded { .. } => UserKindId::default(),
-        }
-    }
-
-    fn requests(&self) -> u64 {
-        match self {
-            Self::User(user) => user.requests(),
-            Self::Recorded { .. } => 1,
-        }
-    }
-}
 
 /// The right to send one request now.
 struct Turn {
@@ -116,10 +56,13 @@ pub(super) struct Lane<C> {
     shared: Arc<Shared>,
     caller: C,
     alarm: Alarm,
+    line: Mutex<Line>,
     places: Arc<Semaphore>,
-    /// Visitors that have not gone yet.
-    visitors: AtomicU64,
-    gone: Notify,
+    /// Visitors who have come and wait for a place for their next request.
+    waiting: AtomicU64,
+    /// Tasks that serve visitors.
+    serving: AtomicU64,
+    all_served: Notify,
 }
 
 impl<C: Caller> Lane<C> {
@@ -127,69 +70,87 @@ impl<C: Caller> Lane<C> {
     ///
     /// # Errors
     /// If the system has no thread left for its alarm.
-    pub(super) fn new(shared: Arc<Shared>, caller: C, places: u32) -> std::io::Result<Arc<Self>> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        caller: C,
+        places: u32,
+        arrivals: LaneArrivals,
+    ) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             alarm: Alarm::new(shared.clock.clone())?,
+            line: Mutex::new(Line::new(arrivals, shared.schedule.end())),
             shared,
             caller,
             places: Arc::new(Semaphore::new(places.max(1) as usize)),
-            visitors: AtomicU64::new(0),
-            gone: Notify::new(),
+            waiting: AtomicU64::new(0),
+            serving: AtomicU64::new(0),
+            all_served: Notify::new(),
         }))
     }
 
-    /// Sends what `arrivals` bring until there are no more or the run is told to stop, and waits for
-    /// the last answers.
-    pub(super) async fn run(self: Arc<Self>, arrivals: impl Iterator<Item = Arrival>) {
+    /// Sends what arrives until there is no more or the run is told to stop, and waits for the last
+    /// answers.
+    pub(super) async fn run(self: Arc<Self>) {
         let mut halted = self.shared.halted.clone();
         let stopped = {
-            let mut sending = pin!(self.send_all(arrivals));
+            let mut sending = pin!(self.send_all());
             tokio::select! {
                 biased;
                 () = &mut sending => false,
                 () = becomes_true(&mut halted) => true,
             }
         };
+        self.line.lock().close();
         if !stopped {
             // Each request is given up after its timeout.
             let last = self.shared.request_timeout + MARGIN;
-            let all_gone = self.shared.clock.timeout(last, self.all_gone());
+            let all_served = self.shared.clock.timeout(last, self.all_served());
             tokio::select! {
                 biased;
-                _ = all_gone => return,
+                _ = all_served => return,
                 () = becomes_true(&mut halted) => {}
             }
         }
         // Whoever does not get an answer now is counted as abandoned.
         let clock = &self.shared.clock;
-        let _ = clock.timeout(STOP_GRACE, self.all_gone()).await;
+        let _ = clock.timeout(STOP_GRACE, self.all_served()).await;
     }
 
-    async fn send_all(self: &Arc<Self>, arrivals: impl Iterator<Item = Arrival>) {
-        // Until when the last one waited for a place: what was due before waited with it.
-        let mut blocked_until = Timestamp::EPOCH;
-        for arrival in arrivals {
-            if arrival.due.is_none() && self.shared.clock.now() >= self.shared.schedule.end() {
-                return;
+    async fn send_all(self: &Arc<Self>) {
+        loop {
+            let prospect = self.line.lock().prospect(self.shared.clock.now());
+            match prospect {
+                Prospect::Over => return,
+                Prospect::At(due) => self.wait_until(due).await,
+                Prospect::Due => {
+                    let Some(place) = self.place_for_next().await else {
+                        return;
+                    };
+                    if let Some((visitor, turn)) = self.next(place) {
+                        self.serving.fetch_add(1, Ordering::Relaxed);
+                        tokio::spawn(Arc::clone(self).serve(visitor, turn));
+                    }
+                }
             }
-            if let Some(due) = arrival.due {
-                self.wait_until(due).await;
-            }
-            let place = if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                place
-            } else {
-                let Some(place) = self.place().await else {
-                    return;
-                };
-                blocked_until = self.shared.clock.now();
-                place
-            };
-            let due = arrival.due.unwrap_or_else(|| self.shared.clock.now());
-            let waited = blocked_until.since(due);
-            self.visitors.fetch_add(1, Ordering::Relaxed);
-            let turn = Turn { due, waited, place };
-            tokio::spawn(Arc::clone(self).visit(arrival.visitor, turn));
         }
+    }
+
+    /// A place for who is due; meanwhile others may take it along.
+    async fn place_for_next(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        self.line.lock().block();
+        let place = self.place().await;
+        self.line.lock().unblock(self.shared.clock.now());
+        place
+    }
+
+    /// Who is due and takes this place.
+    fn next(&self, place: OwnedSemaphorePermit) -> Option<(Visitor, Turn)> {
+        let next = self.line.lock().take(self.shared.clock.now());
+        let (visitor, due, waited) = next?;
+        Some((visitor, Turn { due, waited, place }))
     }
 
     /// A place for one more request; `None` never comes, for places are not closed.
@@ -209,35 +170,54 @@ impl<C: Caller> Lane<C> {
         }
     }
 
-    /// One visitor, from its first request, which has a place, to its last.
-    async fn visit(self: Arc<Self>, mut visitor: Visitor, first: Turn) {
-        let _gone = Leaving(&self);
-        let mut turn = Some(first);
-        let mut due = Timestamp::NEVER;
+    /// Serves one visitor, and then, in its place, others who are due already: so nobody has to be
+    /// woken for them.
+    async fn serve(self: Arc<Self>, mut visitor: Visitor, mut turn: Turn) {
+        let _served = Serving(&self);
+        while let Some(place) = self.visit(visitor, turn).await {
+            // Whoever has come before goes first.
+            if self.waiting.load(Ordering::Relaxed) > 0 {
+                return;
+            }
+            let Some(next) = self.next(place) else {
+                return;
+            };
+            (visitor, turn) = next;
+            // Those that are dropped wait for nothing.
+            coop::consume_budget().await;
+        }
+    }
+
+    /// One visitor, from its first request, which has a place, to its last. Gives the place back if it
+    /// still has one.
+    async fn visit(&self, mut visitor: Visitor, first: Turn) -> Option<OwnedSemaphorePermit> {
+        let mut due = first.due;
+        let mut first = Some(first);
+        let mut place = None;
         loop {
-            let next = turn.as_ref().map_or(due, |first| first.due);
-            visitor.at(next.since(self.shared.schedule.start()));
+            visitor.at(due.since(self.shared.schedule.start()));
             match visitor.next() {
-                Step::End => return,
+                Step::End => return place,
                 Step::Think(pause) => {
+                    place = None;
                     due = due + pause;
                     if due >= self.shared.schedule.end() {
-                        return;
+                        return None;
                     }
                     self.alarm.sleep_until(due).await;
                 }
                 Step::Request(request) => {
-                    let turn = match turn.take() {
+                    drop(place.take());
+                    let turn = match first.take() {
                         Some(first) => first,
-                        None => match self.turn(due).await {
-                            Some(turn) => turn,
-                            None => return,
-                        },
+                        None => self.turn(due).await?,
                     };
-                    due = match self.ask(&visitor, &request, turn).await {
-                        Some(finished) => finished,
-                        None => return,
-                    };
+                    let finished = self.ask(&visitor, &request, &turn).await;
+                    place = Some(turn.place);
+                    match finished {
+                        Some(finished) => due = finished,
+                        None => return place,
+                    }
                 }
             }
         }
@@ -249,13 +229,16 @@ impl<C: Caller> Lane<C> {
             let waited = Duration::ZERO;
             return Some(Turn { due, waited, place });
         }
-        let place = self.place().await?;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = self.place().await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let place = place?;
         let waited = self.shared.clock.now().since(due);
         Some(Turn { due, waited, place })
     }
 
     /// Asks and records; gives when the answer was complete. `None` past the end of the schedule.
-    async fn ask(&self, visitor: &Visitor, request: &Request, turn: Turn) -> Option<Timestamp> {
+    async fn ask(&self, visitor: &Visitor, request: &Request, turn: &Turn) -> Option<Timestamp> {
         let shared = &self.shared;
         let phase = shared.schedule.phase_at(turn.due)?;
         if turn.waited > shared.request_timeout {
@@ -278,14 +261,13 @@ impl<C: Caller> Lane<C> {
         let sample = self.caller.call(call).await;
         let finished = sample.finished;
         in_flight.record(sample);
-        drop(turn.place);
         Some(finished)
     }
 
-    async fn all_gone(&self) {
+    async fn all_served(&self) {
         loop {
-            let notified = self.gone.notified();
-            if self.visitors.load(Ordering::Acquire) == 0 {
+            let notified = self.all_served.notified();
+            if self.serving.load(Ordering::Acquire) == 0 {
                 return;
             }
             notified.await;
@@ -293,13 +275,13 @@ impl<C: Caller> Lane<C> {
     }
 }
 
-/// A visitor that has not gone yet.
-struct Leaving<'l, C>(&'l Lane<C>);
+/// A task that serves visitors, as long as it does.
+struct Serving<'l, C>(&'l Lane<C>);
 
-impl<C> Drop for Leaving<'_, C> {
+impl<C> Drop for Serving<'_, C> {
     fn drop(&mut self) {
-        if self.0.visitors.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.gone.notify_waiters();
+        if self.0.serving.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.all_served.notify_waiters();
         }
     }
 }

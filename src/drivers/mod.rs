@@ -12,6 +12,7 @@ pub mod direct;
 mod dispatch;
 pub mod http;
 pub mod interrupt;
+mod line;
 pub mod open_loop;
 #[cfg(test)]
 mod stage;

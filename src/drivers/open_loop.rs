@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::arrivals::{LaneArrivals, Source};
+use super::arrivals::Source;
 use super::crowd::{Caller, Users, becomes_true};
 use super::direct::DirectCaller;
 use super::dispatch::{Lane, Shared};
 use super::http::face::Face;
 use super::http::{HttpCaller, HttpTargets};
+use super::line::LaneArrivals;
 use super::tally::Tally;
 use super::{Driven, DriverError};
 use crate::environment::instance::service::Service;
@@ -115,9 +116,9 @@ impl OpenLoop {
         let (shared, halt, mut stop) = self.shared();
         let caller = DirectCaller::new(&self.users, targets);
         let arrivals = self.source.lane(0, 1)?;
-        let lane =
-            Lane::new(Arc::clone(&shared), caller, self.in_flight).map_err(DriverError::Thread)?;
-        let mut running = std::pin::pin!(lane.run(arrivals));
+        let lane = Lane::new(Arc::clone(&shared), caller, self.in_flight, arrivals)
+            .map_err(DriverError::Thread)?;
+        let mut running = std::pin::pin!(lane.run());
         let stopped = tokio::select! {
             biased;
             () = &mut running => false,
@@ -172,10 +173,10 @@ fn on_this_thread<C: Caller>(
         .map_err(DriverError::Thread)?;
     // Ends with the runtime.
     runtime.spawn(probe(shared.clock.clone(), delay));
-    let lane = Lane::new(shared, caller, places).map_err(DriverError::Thread)?;
+    let lane = Lane::new(shared, caller, places, arrivals).map_err(DriverError::Thread)?;
     // A task of its own: to wake what a runtime blocks on takes a system call each time.
     let lost = || DriverError::Attack("a generator thread was lost".to_owned());
-    let ended = runtime.block_on(runtime.spawn(lane.run(arrivals)));
+    let ended = runtime.block_on(runtime.spawn(lane.run()));
     // Requests that were given up must not keep the thread.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended.map_err(|_| lost())

@@ -14,7 +14,9 @@ use crate::units::{ByteSize, Rate};
 use crate::workload::arrivals::{Arrivals, PhaseArrivals, Shape};
 use crate::workload::size::ValueSizes;
 use crate::workload::user::Traffic;
-use crate::workload::{Dimension, MixEntry, Popularity, Population, UserKind, Workload};
+use crate::workload::{
+    Dimension, Journey, JourneyStep, MixEntry, Popularity, Population, UserKind, What, Workload,
+};
 
 const START: Timestamp = Timestamp::from_unix_nanos(1_795_419_900 * 1_000_000_000);
 const PAGE: DataTypeId = DataTypeId(0);
@@ -23,18 +25,23 @@ const TAKES: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_secs(2);
 const LENGTH: Duration = Duration::from_secs(10);
 
-fn traffic() -> (Arc<Traffic>, Arc<PolicyTable>) {
-    let key = "page:{id}".parse().expect("a pattern");
-    let page = DataType::new("page", key, Strategy::CacheAside, LENGTH);
-    let policies = Arc::new(PolicyTable::new(vec![page]));
+/// Who asks for one page.
+fn readers() -> UserKind {
     let get = MixEntry {
         data_type: PAGE,
         operation: Operation::Get,
         weight: 1.0,
     };
+    UserKind::only(5, "1s".parse().expect("a pause"), vec![get])
+}
+
+fn traffic(kind: UserKind) -> (Arc<Traffic>, Arc<PolicyTable>) {
+    let key = "page:{id}".parse().expect("a pattern");
+    let page = DataType::new("page", key, Strategy::CacheAside, LENGTH);
+    let policies = Arc::new(PolicyTable::new(vec![page]));
     let workload = Workload {
         sample: None,
-        kinds: vec![UserKind::only(5, "1s".parse().expect("a pause"), vec![get])],
+        kinds: vec![kind],
         populations: vec![Population::new(
             vec![Dimension::Cardinality(1_000)],
             Popularity::Zipf { skew: 0.9 },
@@ -67,8 +74,16 @@ struct Scene {
 
 /// Drives an instance for ten seconds, or until a stop.
 fn run(source: impl FnOnce(&Arc<Traffic>) -> Source, stopped_after: Option<Duration>) -> Scene {
+    run_with(readers(), source, stopped_after)
+}
+
+fn run_with(
+    kind: UserKind,
+    source: impl FnOnce(&Arc<Traffic>) -> Source,
+    stopped_after: Option<Duration>,
+) -> Scene {
     let (runtime, clock) = virtual_time::runtime(START).expect("a runtime");
-    let (traffic, policies) = traffic();
+    let (traffic, policies) = traffic(kind);
     let source = source(&traffic);
     let sink = Arc::new(Sink::new(&clock));
     let instance = Arc::new(Instance::new(&clock, TAKES));
@@ -156,11 +171,42 @@ fn overload_shows_in_the_response_time_and_not_in_the_service_time() {
     assert!(most > Some(TIMEOUT.saturating_sub(TAKES)), "{most:?}");
 }
 
+/// Whoever has come gets its turn in overload, too: new arrivals do not push in front of it.
+#[test]
+fn a_journey_that_began_goes_on_in_overload() {
+    let steps =
+        [Operation::Get, Operation::Put].map(|operation| JourneyStep::once(PAGE, operation));
+    let journey = Journey {
+        name: "edit".to_owned(),
+        weight: 1.0,
+        steps: steps.to_vec(),
+        remembered: Vec::new(),
+    };
+    let editors = UserKind {
+        think_time: "100ms".parse().expect("a pause"),
+        what: What::Journeys(vec![journey]),
+        ..readers()
+    };
+    let scene = run_with(editors, |traffic| paced(traffic, 200.0), None);
+    let of = |operation| {
+        let samples = scene.samples.iter();
+        samples.filter(move |sample| sample.operation == operation)
+    };
+    // The second step of the others would be due past the end.
+    let in_time = |sample: &&Sample| sample.finished + TAKES < START + LENGTH;
+    let begun = of(Operation::Get).filter(in_time).count();
+    assert!(begun > 400, "{begun}");
+    assert!(of(Operation::Put).count().abs_diff(begun) <= 10);
+    // It stands behind those that have come, and not behind all that are due.
+    let longest = of(Operation::Put).map(|sample| sample.waited).max();
+    assert!(longest <= Some(TAKES * 3), "{longest:?}");
+}
+
 #[test]
 fn lanes_share_out_the_same_requests() {
-    let (traffic, _) = traffic();
+    let (traffic, _) = traffic(readers());
     let source = paced(&traffic, 100.0);
-    let asked = |arrival: super::super::dispatch::Arrival| {
+    let asked = |arrival: super::super::line::Arrival| {
         let mut visitor = arrival.visitor;
         (arrival.due, format!("{:?}", visitor.next()))
     };
