@@ -49,8 +49,13 @@ impl Face for Secured {
     }
 }
 
-/// Asks `url` so many times, one after another; gives what became of it, and how many connections it took.
-async fn ask(url: &str, trust: &Trust, (times, timeout): (u32, Duration)) -> (Vec<String>, u64) {
+/// Asks `url` so many times, one after another and so long apart; gives what became of it, and how many
+/// connections it took.
+async fn ask_slowly(
+    url: &str,
+    trust: &Trust,
+    (times, timeout, apart): (u32, Duration, Duration),
+) -> (Vec<String>, u64) {
     let key = "product:{product_id}".parse::<KeyPattern>().expect("a key");
     let row = DataType::new("product", key, Strategy::CacheAside, Duration::from_mins(1));
     let policies = Arc::new(PolicyTable::new(vec![row]));
@@ -86,14 +91,30 @@ async fn ask(url: &str, trust: &Trust, (times, timeout): (u32, Duration)) -> (Ve
         let sample = caller.call(call).await;
         let outcome = format!("{:?}", sample.outcome);
         said.push(sample.error.unwrap_or(outcome));
+        clock.sleep(apart).await;
     }
     (said, caller.gauge().read().opened)
+}
+
+async fn ask(url: &str, trust: &Trust, (times, timeout): (u32, Duration)) -> (Vec<String>, u64) {
+    ask_slowly(url, trust, (times, timeout, Duration::ZERO)).await
 }
 
 /// What becomes of one request.
 async fn one(url: &str, trust: &Trust) -> String {
     let (mut said, _) = ask(url, trust, (1, PATIENCE)).await;
     said.pop().expect("one")
+}
+
+/// How a server ends a connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    /// Not at all.
+    Never,
+    /// As TLS wants it.
+    Told,
+    /// Without a word.
+    Silent,
 }
 
 /// A server with a certificate, that answers every request with a hit if HTTP/1.1 was agreed on.
@@ -105,6 +126,14 @@ struct Peer {
 impl Peer {
     /// Listens at `address` and speaks `version`.
     async fn at(address: &str, version: &'static SupportedProtocolVersion) -> Self {
+        Self::with(address, version, (HIT.to_vec(), End::Never)).await
+    }
+
+    async fn with(
+        address: &str,
+        version: &'static SupportedProtocolVersion,
+        (answer, end): (Vec<u8>, End),
+    ) -> Self {
         let made = Certificate::make().expect("a certificate");
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certificate = CertificateDer::from_pem_slice(made.server.as_bytes());
@@ -121,7 +150,7 @@ impl Peer {
         let url = format!("https://{}", listener.local_addr().expect("bound"));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
+                let (acceptor, answer) = (acceptor.clone(), answer.clone());
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else {
                         return;
@@ -132,8 +161,13 @@ impl Peer {
                         heard.push(byte[0]);
                         if heard.ends_with(b"\r\n\r\n") {
                             heard.clear();
-                            stream.write_all(HIT).await.expect("sent");
+                            stream.write_all(&answer).await.expect("sent");
                             stream.flush().await.expect("sent");
+                            match end {
+                                End::Never => {}
+                                End::Told => return stream.shutdown().await.expect("told"),
+                                End::Silent => return,
+                            }
                         }
                     }
                 });
@@ -198,6 +232,33 @@ async fn a_trusted_peer_is_asked_on_one_connection() {
         let (said, opened) = ask(&peer.url, &peer.trust(), (20, PATIENCE)).await;
         assert_eq!(said, ["Hit"; 20], "{version:?}");
         assert_eq!(opened, 1);
+    }
+}
+
+#[tokio::test]
+async fn large_answers_are_read_to_their_end() {
+    let head = "HTTP/1.1 200 OK\r\ncache-status: local; hit\r\ncontent-length: 3000000\r\n\r\n";
+    let mut answer = head.as_bytes().to_vec();
+    answer.resize(answer.len() + 3_000_000, b'x');
+    let peer = Peer::with("127.0.0.1", &TLS13, (answer, End::Never)).await;
+    let (said, opened) = ask(&peer.url, &peer.trust(), (3, PATIENCE)).await;
+    assert_eq!((said, opened), (vec!["Hit".to_owned(); 3], 1));
+}
+
+#[tokio::test]
+async fn a_peer_that_closes_idle_connections_is_met_with_new_ones() {
+    for (version, end) in [
+        (&TLS12, End::Told),
+        (&TLS13, End::Told),
+        (&TLS12, End::Silent),
+        (&TLS13, End::Silent),
+    ] {
+        let peer = Peer::with("127.0.0.1", version, (HIT.to_vec(), end)).await;
+        // So long apart that somebody must look.
+        let calm = (3, PATIENCE, Duration::from_millis(50));
+        let (said, opened) = ask_slowly(&peer.url, &peer.trust(), calm).await;
+        assert_eq!(said, ["Hit"; 3], "{version:?} {end:?}");
+        assert_eq!(opened, 3);
     }
 }
 
