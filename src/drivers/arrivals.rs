@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -80,6 +81,18 @@ pub enum Pacing {
     WhenFree,
 }
 
+impl Pacing {
+    /// How long after the start the record of this number, counted from 0, is due; `None`: as soon as
+    /// there is a place.
+    pub fn after(self, number: u64, record: &TraceRecord) -> Option<Duration> {
+        match self {
+            Self::Times(factor) => Some(record.at.div_f64(factor)),
+            Self::Rate(rate) => Some(Duration::from_secs_f64(number as f64 / rate.per_s)),
+            Self::WhenFree => None,
+        }
+    }
+}
+
 /// A trace to be replayed.
 #[derive(Debug)]
 pub struct Replay {
@@ -140,15 +153,8 @@ struct Records {
 impl Records {
     /// When the next request is due.
     fn due(&self, record: &TraceRecord) -> Option<Timestamp> {
-        let (start, _) = self.span;
-        match self.pacing {
-            Pacing::Times(factor) => Some(start + record.at.div_f64(factor)),
-            Pacing::Rate(rate) => {
-                let after_s = self.number as f64 / rate.per_s;
-                Some(start + std::time::Duration::from_secs_f64(after_s))
-            }
-            Pacing::WhenFree => None,
-        }
+        let after = self.pacing.after(self.number, record)?;
+        Some(self.span.0 + after)
     }
 
     fn end(&self, complete: bool, error: Option<TraceError>) {

@@ -67,6 +67,8 @@ pub struct Judgement {
     pub reasons: Vec<String>,
     /// What a reader should know though it can.
     pub warnings: Vec<String>,
+    /// Whether one of the reasons is that the generator could not do more.
+    pub generator_limited: bool,
 }
 
 impl Judgement {
@@ -82,9 +84,11 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     judge_completeness(evidence, &mut judgement);
     judge_samples(evidence, &mut judgement);
     if !evidence.simulated {
+        let others = judgement.reasons.len();
         judge_slip(evidence.slip_p99, &mut judgement);
         judge_processor(evidence, &mut judgement);
         generator::judge(&evidence.generator, evidence.slip_p99, &mut judgement);
+        judgement.generator_limited = judgement.reasons.len() > others;
     }
     judgement
 }
@@ -220,7 +224,7 @@ mod tests {
             redis_died: Some("signal 9".to_owned()),
             ..sound()
         });
-        assert!(!judgement.valid());
+        assert!(!judgement.valid() && judgement.generator_limited);
         assert_eq!(judgement.warnings, [""; 0]);
         insta::assert_snapshot!(judgement.reasons.join("\n"), @"
         the run was interrupted before its plan was done; let it run to its end for a verdict
@@ -241,13 +245,31 @@ mod tests {
             generator_cpu_cores: Some(1.2),
             ..sound()
         });
-        assert!(judgement.valid());
+        assert!(judgement.valid() && !judgement.generator_limited);
         insta::assert_snapshot!(judgement.warnings.join("\n"), @"
         only 999 requests were measured, so high percentiles rest on a few of them; measure for longer
         1 of 1,000 requests that were due were never sent, because those before them took up all places for longer than the request timeout: their users got no answer, and no response time counts them
         1% of the requests started 11 ms or more later than intended: response times contain this delay of the generator; lower the load, or give the generator more cores
         the generator used 1.2 of 2 cores; lower the load, or use a larger machine
         ");
+    }
+
+    #[test]
+    fn only_what_the_generator_lacked_limits_it() {
+        let interrupted = judge(&Evidence {
+            interrupted: true,
+            slip_p99: Duration::from_millis(11),
+            ..sound()
+        });
+        assert!(!interrupted.valid() && !interrupted.generator_limited);
+        let without_ports = judge(&Evidence {
+            generator: Generator {
+                without_port: 1,
+                ..Generator::default()
+            },
+            ..sound()
+        });
+        assert!(without_ports.generator_limited);
     }
 
     #[test]

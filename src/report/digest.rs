@@ -271,6 +271,7 @@ pub(super) fn facts(report: &Report) -> Vec<Fact> {
     facts.extend(report.origin.as_ref().map(origin));
     facts.extend(report.stampede.as_ref().map(loads));
     facts.extend(warming::facts(report));
+    facts.extend(stores::local(report));
     facts.extend(report.redis.as_ref().map(stores::redis));
     let asides = report.redis.iter().flat_map(|redis| &redis.stores);
     facts.extend(asides.map(stores::aside));
@@ -279,6 +280,7 @@ pub(super) fn facts(report: &Report) -> Vec<Fact> {
     let query_cache = report.origin.as_ref().and_then(|origin| origin.query_cache);
     facts.extend(query_cache.map(stores::query_cache));
     facts.extend(offered::trace(report));
+    facts.extend(offered::value_sizes(report));
     facts.extend(offered::facts(report));
     facts.extend(errors(report));
     facts.extend(oracles(report));

@@ -32,9 +32,9 @@ pub use kinds::UserKindResult;
 pub use knee::{KneeProbe, KneeResult, KneeVerdict};
 pub use monitoring::{Alert, TtlDistribution, Ttls, WatchedAlert};
 pub use sampling::{SampledFigure, SamplingResult};
-pub use stores::StoreResult;
+pub use stores::{HeldLocally, StoreResult};
 pub use target::TargetResult;
-pub use traffic::{Offered, TraceResult};
+pub use traffic::{Offered, TraceResult, TraceSizesResult};
 pub use warming::{WarmedDataType, WarmingResult};
 
 /// The version of this file's shape.
@@ -209,6 +209,9 @@ pub struct Validity {
     pub reasons: Vec<String>,
     /// What a reader should know though the run is valid.
     pub warnings: Vec<String>,
+    /// One of the reasons is that the generator could not do more: the system may well do.
+    #[serde(default)]
+    pub generator_limited: bool,
     /// The run was ended before its plan was done.
     pub interrupted: bool,
     /// Processor time of the generator's threads as a share of one core; `null` if unknown.
@@ -313,6 +316,9 @@ pub struct LayerResult {
     pub failures: u64,
     /// Stale fills that it refused.
     pub fills_refused: u64,
+    /// What the local layer held in the end; `null` of the others, and where a sample was simulated.
+    #[serde(default)]
+    pub held: Option<HeldLocally>,
 }
 
 /// The database over the judged phases.

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use super::model::{GateResult, Report};
+use super::model::{GateResult, HeldLocally, Report};
 use super::sampled::one_in;
 use super::target::named;
 use crate::gates::Verdict;
 use crate::measure::Summary;
-use crate::units::{Ratio, long, short, thousands};
+use crate::units::{ByteSize, Ratio, long, short, thousands};
 
 /// What stands where nothing was measured.
 pub(super) const NOTHING: &str = "–";
@@ -97,6 +97,16 @@ pub(super) fn cores(value: f64) -> String {
 pub(super) fn counted(count: u64, one: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {one}{plural}", thousands(count))
+}
+
+/// What local layers held: `3.2 MiB in 1,234 keys in the end; 56 evicted`.
+pub(super) fn held_locally(held: &HeldLocally) -> String {
+    format!(
+        "{} in {} in the end; {} evicted",
+        ByteSize(held.bytes),
+        counted(held.entries, "key"),
+        thousands(held.evictions),
+    )
 }
 
 /// `text` on one line and without control characters: names and errors come from elsewhere.

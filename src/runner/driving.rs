@@ -177,13 +177,18 @@ fn replay(trace: &TracePlan, schedule: &Schedule, told: &Arc<Mutex<Replayed>>) -
         file: trace.file.clone(),
         format: trace.format,
         data_type: trace.data_type,
-        pacing: match trace.pace {
-            Pace::Times(factor) => Pacing::Times(factor),
-            Pace::Rate(rate) => Pacing::Rate(rate),
-            Pace::FlatOut | Pace::OneByOne => Pacing::WhenFree,
-        },
+        pacing: pacing(trace.pace),
         span: (schedule.start(), schedule.end()),
         told: Arc::clone(told),
+    }
+}
+
+/// When the requests of a trace are due that is replayed so fast.
+pub(super) fn pacing(pace: Pace) -> Pacing {
+    match pace {
+        Pace::Times(factor) => Pacing::Times(factor),
+        Pace::Rate(rate) => Pacing::Rate(rate),
+        Pace::FlatOut | Pace::OneByOne => Pacing::WhenFree,
     }
 }
 

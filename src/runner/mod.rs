@@ -28,6 +28,7 @@ mod scale;
 mod serve;
 mod sight;
 mod stores;
+mod traces;
 mod validate;
 mod variants;
 mod warming;
@@ -49,9 +50,9 @@ use crate::measure::recorder::Live;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::model::Report;
 use crate::report::{self, ReportError};
-use crate::scenario::plan::{Pace, Plan};
+use crate::scenario::plan::Plan;
 use crate::scenario::sample::{Choice, SampleError};
-use crate::workload::trace::{self, TimeResolution, TraceError};
+use crate::workload::trace::TraceError;
 pub use knee::{KneeError, find_knee, simulate_knee};
 use pass::{PassKind, PassResult};
 pub use preflight::PreflightError;
@@ -200,7 +201,7 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
     stores::all_known(plan, options)?;
-    trace_opens(plan)?;
+    let plan = &*traces::ready(plan, progress, &stop)?;
     let clock = Clock::real();
     let folder = Folder::prepare(options.out.as_deref(), &plan.name, clock.now())?;
     let mut house = House {
@@ -228,7 +229,7 @@ pub fn simulate(
     stop: watch::Receiver<bool>,
 ) -> Result<Finished, RunError> {
     external::refuse(plan, "simulate")?;
-    trace_opens(plan)?;
+    let plan = &*traces::ready(plan, progress, &stop)?;
     if let Some(told) = sampled::choice(plan)?.told() {
         progress.note(&told);
     }
@@ -242,23 +243,6 @@ fn simulated(plan: &Plan, orders: Orders<'_>) -> Result<Outcome, RunError> {
         Choice::Whole => in_virtual_time(plan, orders, None),
         Choice::Sample { share, because } => sampled::simulate(plan, (share, &because), orders),
     }
-}
-
-/// Whether the trace of each variant, if it has one, can be opened: told before anything is started.
-fn trace_opens(plan: &Plan) -> Result<(), RunError> {
-    if let Some(replayed) = &plan.traffic.trace {
-        let reader = trace::open(&replayed.file, replayed.format)?;
-        let by_its_times = matches!(replayed.pace, Pace::Times(_));
-        if by_its_times && reader.resolution() == TimeResolution::Absent {
-            let trace = replayed.file.display().to_string();
-            return Err(RunError::NoTimes { trace });
-        }
-    }
-    let mut others = plan
-        .variants
-        .iter()
-        .filter_map(|variant| variant.plan.as_ref());
-    others.try_for_each(trace_opens)
 }
 
 /// How a simulation is to be made, who is told of it, and who may stop it.

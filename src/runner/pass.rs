@@ -17,6 +17,7 @@ use super::{RunError, Stage, Time, external};
 use crate::drivers::Driven;
 use crate::drivers::arrivals::Replayed;
 use crate::engine::event::Observer;
+use crate::engine::local::LocalUsage;
 use crate::environment::database::{Distant, MockDatabase, OriginHost};
 use crate::environment::error::EnvironmentError;
 use crate::environment::instance::simulated::Processor;
@@ -57,6 +58,8 @@ pub(super) struct PassResult {
     pub(super) jobs: Vec<JobRun>,
     /// What became of the trace, if one was replayed.
     pub(super) replayed: Option<Replayed>,
+    /// What the local layers of all instances held when the last user had gone; `None` without any.
+    pub(super) local: Option<LocalUsage>,
     /// Whether all that write-behind had accepted was committed in the end.
     pub(super) drained: bool,
     /// The TTLs that keys had left when the last user had gone.
@@ -115,6 +118,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         jobs,
         replayed,
     } = Box::pin(drive(stage, kind, &instances, watched)).await?;
+    let local = local_usage(&instances);
     let (ttls, aside_ttls) = ttls(stage, kind).await;
 
     let measurements = recorder.finish();
@@ -132,6 +136,7 @@ pub(super) async fn run(stage: &mut Stage<'_>, kind: PassKind) -> Result<PassRes
         driven,
         jobs,
         replayed,
+        local,
         drained,
         ttls,
         aside_ttls,
@@ -164,6 +169,18 @@ async fn stop(instances: Vec<AnyInstance>) -> bool {
     let stopping = instances.into_iter().map(AnyInstance::stop);
     let stopped = futures_util::future::join_all(stopping).await;
     stopped.into_iter().all(|done| done)
+}
+
+/// All instances together.
+fn local_usage(instances: &[AnyInstance]) -> Option<LocalUsage> {
+    let each = instances
+        .iter()
+        .filter_map(|instance| instance.service().local_usage());
+    each.reduce(|all, one| LocalUsage {
+        entries: all.entries + one.entries,
+        bytes: all.bytes + one.bytes,
+        evictions: all.evictions + one.evictions,
+    })
 }
 
 /// Before the instances go: their metrics can still be asked for.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::instances::AnyInstance;
 use super::pass::{self, PassKind};
-use super::{House, Progress, RunError, RunOptions, Stage, Time, external, stores};
+use super::{House, Progress, RunError, RunOptions, Stage, Time, external, stores, traces};
 use crate::clock::{Clock, Timestamp};
 use crate::drivers::http::face::{build_path, method_of};
 use crate::engine::data_type::{DataTypeId, Key};
@@ -73,6 +73,7 @@ pub async fn serve(
 ) -> Result<Vec<String>, RunError> {
     external::refuse(plan, "serve")?;
     stores::all_known(plan, options)?;
+    let plan = &*traces::ready(plan, progress, &stop)?;
     let clock = Clock::real();
     let house = House {
         options,

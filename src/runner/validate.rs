@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use super::calibrate::Calibrating;
 use super::{
-    Finished, House, Progress, RunError, RunOptions, Time, external, simulate, stores, write,
+    Finished, House, Progress, RunError, RunOptions, Time, external, simulate, stores, traces,
+    write,
 };
 use crate::clock::Clock;
 use crate::report::agreement::Agreement;
@@ -40,6 +41,7 @@ pub fn validate(
 ) -> Result<Validated, RunError> {
     external::refuse(plan, "validate")?;
     stores::all_known(plan, options)?;
+    let plan = &*traces::ready(plan, progress, stop)?;
     let clock = Clock::real();
     let name = format!("{}-validation", plan.name);
     let pair = Folder::prepare_pair(options.out.as_deref(), &name, clock.now())?;

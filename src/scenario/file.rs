@@ -121,6 +121,8 @@
 //!   phases:                          # a phase named warm-up is one; all others are measured
 //!     - { name: warm-up, for: 25s }
 //!     - { name: steady, for: 60s }
+//!   # or, instead of what users would do, `driver: open` and a trace: see docs/open-loop.md
+//!   # trace: { file: web.csv.gz, data_type: product, pace: recorded, value_size: scenario }
 //!   mix: { customer.get: 40, customer.put: 1 }   # weights; also invalidate, invalidate_all,
 //!                                    # invalidate_pattern (all parameters but the last), admit
 //!   # or journeys instead of a mix, and several kinds of users: see docs/journeys.md

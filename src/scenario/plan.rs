@@ -266,6 +266,18 @@ pub struct TracePlan {
     pub data_type: DataTypeId,
     /// How fast.
     pub pace: Pace,
+    /// Who says how large values are.
+    pub value_size: SizesOf,
+}
+
+/// Who says how large the values of a trace's keys are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SizesOf {
+    /// The data type's `value_size`.
+    #[default]
+    Scenario,
+    /// The trace, for each key that it says a size of; else the data type.
+    Trace,
 }
 
 /// How fast a trace is replayed.

@@ -4,7 +4,7 @@ use super::decode::{Decode, keyword};
 use super::diagnostics::Errors;
 use super::file::arrivals::Spacing;
 use super::jobs::Deployment;
-use super::plan::Driver;
+use super::plan::{Driver, SizesOf};
 use super::yaml::Node;
 use crate::engine::data_type::{Consistency, Invalidation, LimitAlgorithm, Strategy};
 use crate::engine::invalidation::{Broadly, OnLoss, Transport};
@@ -186,6 +186,12 @@ impl Word for TraceFormat {
     ];
 }
 
+impl Word for SizesOf {
+    const WHAT: &'static str = "source of sizes";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("scenario", Self::Scenario), ("trace", Self::Trace)];
+}
+
 impl Word for Spacing {
     const WHAT: &'static str = "spacing";
     const WORDS: &'static [(&'static str, Self)] =
@@ -218,6 +224,7 @@ decode_words!(
     Algorithm,
     Driver,
     Spacing,
+    SizesOf,
     TraceFormat
 );
 

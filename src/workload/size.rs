@@ -4,13 +4,17 @@
 //! seed, the data type and the key. So a row keeps its size, and real and virtual time agree on it.
 //! Called by drivers for what they write, by the mock database for rows that nobody has written,
 //! and by whoever reckons with memory ([`ValueSize::mean`]). Draws nothing from any stream.
+//!
+//! Where a trace is replayed with its own sizes, what it says of a key is the law of that key
+//! ([`Recorded`]); the runner puts that into the plan before anything is started.
 
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use crate::engine::data_type::{DataTypeId, Key};
+use crate::engine::data_type::{DataTypeId, Key, KeyPattern};
 use crate::seed::{Seed, fnv1a};
 use crate::units::ByteSize;
+use crate::workload::trace::sizes::TraceSizes;
 
 /// The 99th percentile of the standard normal distribution.
 const Z_P99: f64 = 2.326_347_874_040_841;
@@ -35,6 +39,8 @@ pub enum ValueSize {
     },
     /// By its quantiles, with straight lines between them.
     Quantiles(Quantiles),
+    /// As a trace says, key by key.
+    Recorded(Recorded),
 }
 
 /// A distribution by its quantiles.
@@ -77,6 +83,63 @@ impl Quantiles {
     }
 }
 
+/// The sizes that a trace says of the values of a data type whose keys have one number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    sizes: Arc<TraceSizes>,
+    /// What stands before and behind the number in a key.
+    around: (Box<str>, Box<str>),
+    /// For keys of which the trace says nothing.
+    others: Box<ValueSize>,
+}
+
+impl Recorded {
+    /// `sizes` for keys that follow `pattern`, which has one parameter, and `others` for those of which
+    /// the trace says nothing.
+    pub fn new(sizes: Arc<TraceSizes>, pattern: &KeyPattern, others: ValueSize) -> Self {
+        let without = pattern.render::<u64>(&[], None);
+        let (head, tail) = without.as_str().split_at(pattern.head().len());
+        Self {
+            sizes,
+            around: (head.into(), tail.into()),
+            others: Box::new(others),
+        }
+    }
+
+    /// What the trace says.
+    pub fn sizes(&self) -> &TraceSizes {
+        &self.sizes
+    }
+
+    /// The law of keys of which the trace says nothing.
+    pub fn others(&self) -> &ValueSize {
+        &self.others
+    }
+
+    /// What the trace says of `key`.
+    fn of(&self, key: &Key) -> Option<ByteSize> {
+        let (head, tail) = &self.around;
+        let number = key.as_str().strip_prefix(&**head)?.strip_suffix(&**tail)?;
+        self.sizes.of(decimal(number)?)
+    }
+
+    /// Over all keys of the trace.
+    fn mean(&self) -> f64 {
+        let counts = self.sizes.counts();
+        let others = counts.unsized_keys() as f64 * self.others.mean().0 as f64;
+        match counts.keys {
+            0 => self.others.mean().0 as f64,
+            keys => (counts.bytes as f64 + others) / keys as f64,
+        }
+    }
+}
+
+/// The number that `text` is, written as keys write them: without sign or leading zero.
+fn decimal(text: &str) -> Option<u64> {
+    let plain = text == "0" || text.starts_with(|first| matches!(first, '1'..='9'));
+    plain.then(|| text.parse().ok()).flatten()
+}
+
 impl ValueSize {
     /// The size that belongs to `draw`, a number with all its bits random. The same draw gives the
     /// same size.
@@ -99,6 +162,8 @@ impl ValueSize {
                 let share = (draw as f64 / (u64::MAX as f64)) * f64::from(SHARE_WHOLE);
                 ByteSize(quantiles.at(share).round() as u64)
             }
+            // Drawn for keys of which the trace says nothing.
+            Self::Recorded(recorded) => recorded.others.of(draw),
         }
     }
 
@@ -116,6 +181,7 @@ impl ValueSize {
                 median.0 as f64 * (sigma * sigma / 2.0).exp()
             }
             Self::Quantiles(quantiles) => quantiles.mean(),
+            Self::Recorded(recorded) => recorded.mean(),
         };
         ByteSize((mean.round() as u64).min(VALUE_SIZE_MAX.0))
     }
@@ -160,15 +226,19 @@ impl ValueSizes {
 
     /// The size of the value of `key`; nothing for a data type without a law.
     pub fn of(&self, data_type: DataTypeId, key: &Key) -> ByteSize {
-        match self.laws.get(data_type.index()) {
-            None => ByteSize::default(),
-            Some(ValueSize::Constant(size)) => *size,
-            Some(law) => {
-                let own = self.seed.fork_index(data_type.0.into());
-                let Seed(draw) = own.fork_index(fnv1a(key.as_str().as_bytes()));
-                law.of(draw)
-            }
+        let law = match self.laws.get(data_type.index()) {
+            None => return ByteSize::default(),
+            Some(ValueSize::Constant(size)) => return *size,
+            Some(law) => law,
+        };
+        if let ValueSize::Recorded(recorded) = law
+            && let Some(size) = recorded.of(key)
+        {
+            return size;
         }
+        let own = self.seed.fork_index(data_type.0.into());
+        let Seed(draw) = own.fork_index(fnv1a(key.as_str().as_bytes()));
+        law.of(draw)
     }
 
     /// How many data types have a law.

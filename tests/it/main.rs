@@ -59,6 +59,8 @@ mod topology;
 #[cfg(test)]
 mod trace;
 #[cfg(test)]
+mod trace_sizes;
+#[cfg(test)]
 mod variants;
 #[cfg(test)]
 mod warming;

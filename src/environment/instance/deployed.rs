@@ -10,6 +10,7 @@ use super::service::{Restarting, Service, Serving};
 use crate::engine::Engine;
 use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::layer::{Operation, Origin, Remote};
+use crate::engine::local::LocalUsage;
 use crate::engine::warming::Warming;
 
 /// An engine that warms when it begins anew.
@@ -44,5 +45,9 @@ impl<R: Remote, O: Origin> Service for Deployed<R, O> {
                 let _ = self.engine.warm(warming).await;
             }
         })
+    }
+
+    fn local_usage(&self) -> Option<LocalUsage> {
+        self.engine.local_usage()
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::engine::data_type::{DataTypeId, Key, KeyPattern};
 use crate::engine::invalidation::glob::Glob;
 use crate::engine::layer::{Layer, Operation, Origin, Outcome, Remote, Version};
+use crate::engine::local::LocalUsage;
 use crate::engine::{Engine, EngineError};
 
 /// What became of an operation.
@@ -45,6 +46,11 @@ pub trait Service: Send + Sync {
     /// Begins anew as a new process does, and is ready when it has warmed, if it does so at its
     /// start. It goes on to serve meanwhile.
     fn restart(&self) -> Restarting<'_>;
+
+    /// What its local layer holds now; `None` without one.
+    fn local_usage(&self) -> Option<LocalUsage> {
+        None
+    }
 }
 
 impl<R: Remote, O: Origin> Service for Engine<R, O> {
@@ -60,6 +66,10 @@ impl<R: Remote, O: Origin> Service for Engine<R, O> {
 
     fn restart(&self) -> Restarting<'_> {
         Box::pin(Self::restart(self))
+    }
+
+    fn local_usage(&self) -> Option<LocalUsage> {
+        Self::local_usage(self)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::Engine;
 use crate::engine::data_type::{DataTypeId, Key};
 use crate::engine::layer::{Operation, Origin, Remote};
+use crate::engine::local::LocalUsage;
 use crate::environment::delay::Delay;
 use crate::environment::error::EnvironmentError;
 use crate::environment::modelled_redis::thread::{Dilation, Thread};
@@ -231,6 +232,10 @@ impl<R: Remote, O: Origin> Service for Simulated<R, O> {
 
     fn restart(&self) -> Restarting<'_> {
         self.process.restart()
+    }
+
+    fn local_usage(&self) -> Option<LocalUsage> {
+        self.engine.local_usage()
     }
 }
 

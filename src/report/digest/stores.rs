@@ -1,10 +1,17 @@
 //! How the stores fared: Redis, memcached, and the database's own cache.
 
 use super::Fact;
-use crate::report::model::{MemcachedResult, QueryCacheResult, RedisResult, StoreResult};
+use crate::engine::layer::Layer;
+use crate::report::model::{MemcachedResult, QueryCacheResult, RedisResult, Report, StoreResult};
 use crate::report::table::Tone;
-use crate::report::words::{cores, counted, ratio};
+use crate::report::words::{cores, counted, held_locally, ratio};
 use crate::units::{ByteSize, thousands};
+
+/// The local layers of all instances.
+pub(super) fn local(report: &Report) -> Option<Fact> {
+    let held = report.layers.get(Layer::Local.name())?.held?;
+    Some(Fact::new("local", held_locally(&held), Tone::Plain))
+}
 
 pub(super) fn redis(redis: &RedisResult) -> Fact {
     let limit = redis.maxmemory_bytes.map_or_else(

@@ -5,6 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::TtlDistribution;
 
+/// What the local layers of all instances held when the last user had gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldLocally {
+    /// Entries, expired ones that nobody asked for included.
+    pub entries: u64,
+    /// Bytes of keys, values and bookkeeping.
+    pub bytes: u64,
+    /// Entries given up for want of room, since the instances started.
+    pub evictions: u64,
+}
+
 /// A Redis of their own for some data types, over the judged phases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreResult {

@@ -37,4 +37,25 @@ pub struct TraceResult {
     pub complete: bool,
     /// Lines and records that gave no request, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// The sizes that it says of values, if these were used; `null` if values had the data type's.
+    #[serde(default)]
+    pub value_sizes: Option<TraceSizesResult>,
+}
+
+/// The sizes that a trace says of values, in the part of it that fits into the run. Each key's value had
+/// the largest that is said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceSizesResult {
+    /// Keys.
+    pub keys: u64,
+    /// Those of which it says no size; their values had the data type's.
+    pub keys_without_size: u64,
+    /// Those of which it says different sizes.
+    pub keys_changing: u64,
+    /// Those whose values would have been larger than 64 MiB; they had as much.
+    pub keys_cut: u64,
+    /// The mean of the sizes used, over the keys of which it says one.
+    pub bytes_mean: f64,
+    /// What that mean would be if each key's value had the size that is said of it first.
+    pub bytes_mean_first: f64,
 }

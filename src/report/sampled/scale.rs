@@ -47,6 +47,8 @@ pub fn to_whole(report: &mut Report, sampling: &Sampling, whole: Whole) {
                 &mut layer.fills_refused,
             ],
         );
+        // Its capacity was not scaled by the share.
+        layer.held = None;
     }
     let requests = report.requests.total;
     if let Some(result) = &mut report.origin {

@@ -18,7 +18,7 @@ use super::evidence::RunEvidence;
 use super::monitor::Reading;
 use super::pass::PassResult;
 use super::variants::Measured;
-use super::{House, Passes, Time, external};
+use super::{House, Passes, Time, external, traces};
 use crate::clock::Timestamp;
 use crate::gates::judge::{judge, overall};
 use crate::measure::event_log::LogHash;
@@ -26,10 +26,11 @@ use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
     Baseline, EnvironmentInfo, EventLogResult, Improvement, RedisResult, Report, SCHEMA_VERSION,
-    ScenarioInfo, TargetResult, Tool, TraceResult, Validity,
+    ScenarioInfo, TargetResult, Tool, TraceResult, TraceSizesResult, Validity,
 };
 use crate::scenario::plan::Plan;
 use crate::workload::trace::TraceFormat;
+use crate::workload::trace::sizes::SizeCounts;
 
 /// The report of a run: of the main plan's passes, and beside them of its variants'.
 pub(super) fn report(
@@ -143,7 +144,19 @@ fn trace(plan: &Plan, pass: &PassResult) -> Option<TraceResult> {
         requests: replayed.requests,
         complete: replayed.complete,
         skipped,
+        value_sizes: traces::sizes_of(plan).map(|sizes| value_sizes(sizes.counts())),
     })
+}
+
+fn value_sizes(counts: SizeCounts) -> TraceSizesResult {
+    TraceSizesResult {
+        keys: counts.keys,
+        keys_without_size: counts.unsized_keys(),
+        keys_changing: counts.changing,
+        keys_cut: counts.cut,
+        bytes_mean: counts.mean(),
+        bytes_mean_first: counts.mean_first(),
+    }
 }
 
 /// What happened in virtual time, in one number.
@@ -228,6 +241,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         valid: judgement.valid(),
         reasons: judgement.reasons,
         warnings: judgement.warnings,
+        generator_limited: judgement.generator_limited,
         interrupted: evidence.interrupted,
         generator_cpu_cores,
         instances_cpu_cores: cores(after, "instance").or_else(|| simulated_cores(after)),

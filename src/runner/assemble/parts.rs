@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::drivers::TIMED_OUT;
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::{Layer, Operation};
+use crate::engine::local::LocalUsage;
 use crate::environment::database::QueryCacheStats;
 use crate::measure::histogram::summary_of_us;
 use crate::measure::measurements::Measurements;
@@ -13,8 +14,8 @@ use crate::measure::oracle::accounting::{self, Open};
 use crate::measure::query::{Phases, Query};
 use crate::measure::starts::Starts;
 use crate::report::model::{
-    DataTypeResult, LayerResult, MemcachedResult, Offered, OracleResult, OriginResult, Phase,
-    QueryCacheResult, Requests, Stampede,
+    DataTypeResult, HeldLocally, LayerResult, MemcachedResult, Offered, OracleResult, OriginResult,
+    Phase, QueryCacheResult, Requests, Stampede,
 };
 use crate::runner::Passes;
 use crate::runner::evidence::queries;
@@ -183,12 +184,21 @@ pub(super) fn layers(plan: &Plan, pass: &PassResult) -> BTreeMap<String, LayerRe
             service_time_us: totals.service_time.summary_us(),
             failures: totals.failures,
             fills_refused: totals.fills_refused,
+            held: pass.local.filter(|_| layer == Layer::Local).map(held),
         }
     };
     let present = present.into_iter().filter(|(_, present)| *present);
     present
         .map(|(layer, _)| (layer.name().to_owned(), result(layer)))
         .collect()
+}
+
+fn held(usage: LocalUsage) -> HeldLocally {
+    HeldLocally {
+        entries: usage.entries,
+        bytes: usage.bytes,
+        evictions: usage.evictions,
+    }
 }
 
 /// Queries per request of the users; `None` if there were no requests.

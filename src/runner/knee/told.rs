@@ -8,7 +8,6 @@ use crate::capacity::knee::{End, Found, Limits, Probe, Showing};
 use crate::capacity::probe::Template;
 use crate::gates::Verdict;
 use crate::measure::PhaseKind;
-use crate::measure::validity::{GENERATOR_SHARE_INVALID, SLIP_P99_INVALID};
 use crate::report::knee::{rate, why};
 use crate::report::model::{KneeProbe, KneeResult, KneeVerdict, Report};
 use crate::units::{Rate, short};
@@ -25,7 +24,7 @@ pub(super) fn judged(probe: Probe, report: &Report) -> (Showing, KneeProbe) {
         gates.map(|gate| gate.name.clone()).collect::<Vec<_>>()
     };
     let failed_gates = named(Verdict::Fail);
-    let (showing, note) = if generator_limited(report) {
+    let (showing, note) = if report.validity.generator_limited {
         (Showing::Generator, report.validity.reasons.join("; "))
     } else if !sustained || !failed_gates.is_empty() {
         // Requests that found no place make a run invalid, but it is the system that had none.
@@ -67,20 +66,6 @@ fn sustained(report: &Report) -> bool {
     let measured = report.phases.iter();
     let mut measured = measured.filter(|phase| phase.kind == PhaseKind::Measure);
     measured.all(|phase| phase.offered.is_none_or(|offered| offered.sustained))
-}
-
-/// Whether the run is invalid because the generator could not do more.
-fn generator_limited(report: &Report) -> bool {
-    let validity = &report.validity;
-    if validity.valid || report.time != "real" {
-        return false;
-    }
-    let cpus = f64::from(report.environment.cpus.max(1));
-    let slip_us_max = SLIP_P99_INVALID.as_secs_f64() * 1e6;
-    let busy = validity
-        .generator_cpu_cores
-        .map_or(0.0, |cores| cores / cpus);
-    validity.slip_us.p99 > slip_us_max || busy > GENERATOR_SHARE_INVALID.0
 }
 
 /// The number of the probe whose run stands for all: the last of those that hold at the knee, or else at

@@ -6,7 +6,7 @@ use super::super::decode::{Field, Switch};
 use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
 use super::super::file::kinds::given;
 use super::super::file::{TraceFile, TrafficFile};
-use super::super::plan::{Driver, Pace, TracePlan};
+use super::super::plan::{Driver, Pace, SizesOf, TracePlan};
 use super::super::yaml::short;
 use super::Built;
 use super::kinds::Known;
@@ -51,6 +51,7 @@ pub(super) fn build(
         format,
         data_type: data_type?,
         pace: trace.pace.or(Pace::Times(1.0))?,
+        value_size: trace.value_size.or(SizesOf::default())?,
     };
     stands_alone.then_some(Some(plan))
 }

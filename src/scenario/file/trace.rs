@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::decode::{Decode, Field, Fields, text};
 use super::super::diagnostics::{Diagnostic, Errors};
-use super::super::plan::Pace;
+use super::super::plan::{Pace, SizesOf};
 use super::super::yaml::{Node, short};
 use crate::units::Rate;
 use crate::workload::trace::TraceFormat;
@@ -16,6 +16,7 @@ pub(in crate::scenario) struct TraceFile {
     pub(in crate::scenario) format: Field<TraceFormat>,
     pub(in crate::scenario) data_type: Field<Arc<str>>,
     pub(in crate::scenario) pace: Field<Pace>,
+    pub(in crate::scenario) value_size: Field<SizesOf>,
 }
 
 impl Decode for TraceFile {
@@ -26,6 +27,7 @@ impl Decode for TraceFile {
             format: fields.optional("format"),
             data_type: fields.required("data_type", "page"),
             pace: fields.optional("pace"),
+            value_size: fields.optional("value_size"),
         };
         fields.close();
         Some(trace)

@@ -14,6 +14,7 @@ pub(super) fn trace(plan: &Plan, trace: &TracePlan) -> Yaml {
             Yaml::name(&plan.policies.get(trace.data_type).name),
         ),
         ("pace", Yaml::word(trace.pace)),
+        ("value_size", Yaml::name(trace.value_size.word())),
     ];
     keys.extend(
         trace

@@ -64,5 +64,7 @@ pub(super) fn value_size(law: &ValueSize) -> Yaml {
             let points = quantiles.points().iter().map(point);
             map([("quantiles", Yaml::Map(points.collect()))])
         }
+        // The trace is named where it is replayed.
+        ValueSize::Recorded(recorded) => value_size(recorded.others()),
     }
 }

@@ -146,6 +146,8 @@ pub fn choose(plan: &Plan, whole_max: u32, sample_max: u32) -> Result<Choice, Sa
     match plan.simulation.sample {
         SampleShare::Whole => Ok(Choice::Whole),
         SampleShare::Auto if plan.traffic.users <= whole_max => Ok(Choice::Whole),
+        // It is as much work whoever its users are.
+        SampleShare::Auto if plan.traffic.trace.is_some() => Ok(Choice::Whole),
         SampleShare::Auto => share_for(plan, sample_max),
         SampleShare::Of(ratio) => {
             let share = share_of(plan, ratio);

@@ -120,6 +120,11 @@ pub(super) fn broken(plan: &Plan, share: Share) -> Vec<Problem> {
             "memcached gives memory to sizes of items in pages, and a share of a page is none";
         found.push(impossible("the remote layer".to_owned(), why));
     }
+    if plan.traffic.trace.is_some() {
+        let why = "its requests are replayed as they are, all of them; `cachestorm trace convert --sample` \
+                   takes those of a share of its keys";
+        found.push(impossible("the trace".to_owned(), why));
+    }
     if plan.database.query_cache.is_some() {
         let why = "every write empties it for a whole table, and in a sample writes are fewer";
         found.push(impossible("the database's query cache".to_owned(), why));

@@ -15,6 +15,7 @@ mod sliding;
 mod stores;
 mod target;
 mod topology;
+mod trace;
 mod warming;
 
 use super::{Overrides, Place, SMALL, parse};

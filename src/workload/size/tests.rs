@@ -1,6 +1,10 @@
 //! Laws of sizes: what is drawn, its mean, and that a key keeps its size.
 
+use std::time::Duration;
+
 use super::*;
+use crate::engine::layer::Operation;
+use crate::workload::trace::TraceRecord;
 use proptest::prelude::*;
 
 const DRAWS: u64 = 40_000;
@@ -94,6 +98,66 @@ fn the_size_of_a_key_is_pinned() {
     assert_eq!(pinned, [1_014, 7_698, 40]);
 }
 
+/// Sizes that a trace says: of key 1 five bytes, of key 20 seven, of key 3 none.
+fn recorded(others: ValueSize) -> Recorded {
+    let record = |(key, value_size): (u64, u32)| {
+        Ok(TraceRecord {
+            at: Duration::ZERO,
+            key,
+            operation: Operation::Get,
+            value_size,
+            ttl: None,
+            client: 0,
+        })
+    };
+    let said = [(1, 5), (20, 7), (3, 0)].map(record);
+    let sizes = TraceSizes::learn("a trace", said, |_, _| true).expect("sizes");
+    let pattern: KeyPattern = "page:{id}:v2".parse().expect("a pattern");
+    Recorded::new(Arc::new(sizes), &pattern, others)
+}
+
+#[test]
+fn a_key_is_as_large_as_its_trace_says_and_others_by_the_law() {
+    let [constant, uniform, ..] = laws();
+    for law in [constant, uniform] {
+        let with = ValueSizes::new(Seed(7), [ValueSize::Recorded(recorded(law.clone()))]);
+        let without = ValueSizes::new(Seed(7), [law]);
+        let of = |sizes: &ValueSizes, key: &str| sizes.of(DataTypeId(0), &Key::new(key)).0;
+        assert_eq!(of(&with, "page:1:v2"), 5);
+        assert_eq!(of(&with, "page:20:v2"), 7);
+        for other in [
+            "page:3:v2",
+            "page:2:v2",
+            "page:01:v2",
+            "page:+1:v2",
+            "page:1",
+            "page::v2",
+            "1",
+            "page:1:v2:v2",
+            "page:100000000000000000000:v2",
+            "",
+        ] {
+            assert_eq!(of(&with, other), of(&without, other), "{other}");
+        }
+        // No key may be left unspelled.
+        assert_eq!(with.constant_of(DataTypeId(0)), None);
+    }
+}
+
+#[test]
+fn the_mean_is_that_of_the_keys_of_a_trace() {
+    let others = ValueSize::Constant(ByteSize(12));
+    // Of 5, 7 and, because the trace does not say, 12 bytes.
+    assert_eq!(
+        ValueSize::Recorded(recorded(others.clone())).mean(),
+        ByteSize(8)
+    );
+    let nothing = TraceSizes::learn("a trace", [], |_, _| true).expect("nothing");
+    let pattern: KeyPattern = "page:{id}".parse().expect("a pattern");
+    let nothing = Recorded::new(Arc::new(nothing), &pattern, others);
+    assert_eq!(ValueSize::Recorded(nothing).mean(), ByteSize(12));
+}
+
 #[test]
 fn what_does_not_ascend_to_the_whole_is_no_table() {
     let of = |points: &[(u32, u64)]| {
@@ -117,5 +181,26 @@ proptest! {
         prop_assert!((1..=VALUE_SIZE_MAX.0).contains(&log_normal.0));
         let size = quantiles().of(draw);
         prop_assert!((10..=1_100).contains(&size.0));
+    }
+
+    #[test]
+    fn every_number_of_a_key_is_read_as_drivers_write_it(key: u64, size in 1_u32..1_000) {
+        let record = TraceRecord {
+            at: Duration::ZERO,
+            key,
+            operation: Operation::Put,
+            value_size: size,
+            ttl: None,
+            client: 0,
+        };
+        let sizes = TraceSizes::learn("a trace", [Ok(record)], |_, _| true).expect("sizes");
+        let sizes = Arc::new(sizes);
+        for pattern in ["{id}", "page:{id}", "{id}:page", "a:{id}:b"] {
+            let pattern: KeyPattern = pattern.parse().expect(pattern);
+            let law = Recorded::new(Arc::clone(&sizes), &pattern, ValueSize::Constant(ByteSize(0)));
+            let sizes = ValueSizes::new(Seed(1), [ValueSize::Recorded(law)]);
+            let found = sizes.of(DataTypeId(0), &pattern.render(&[key], None));
+            prop_assert_eq!(found, ByteSize(size.into()), "{}", pattern);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::TraceFormat;
+use crate::units::thousands;
 
 /// Where in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +143,29 @@ pub enum TraceError {
         fault: String,
         /// As what it is read.
         format: TraceFormat,
+    },
+    /// The sizes of so many keys' values are not kept.
+    #[error(
+        "the trace {trace} has more than {} keys in the part that is replayed, and the sizes of their \
+         values would take too much memory: replay a sample of its keys \
+         (`cachestorm trace convert {trace} OUT --sample 10%`) or less time of it, or write \
+         `value_size: scenario`",
+        thousands(*keys_max as u64)
+    )]
+    TooManyKeys {
+        /// The trace's name.
+        trace: String,
+        /// How many are.
+        keys_max: usize,
+    },
+    /// Values are to be as large as it says, and it says nothing.
+    #[error(
+        "the trace {trace} does not say how large values are, so they cannot be so large: write \
+         `value_size: scenario` under `traffic.trace`, which takes the data type's"
+    )]
+    NoSizes {
+        /// The trace's name.
+        trace: String,
     },
     /// A file cannot be made or written.
     #[error("{path} cannot be written: {source}; check the folder, its permissions and its space")]

@@ -29,6 +29,7 @@ mod oracle_general;
 mod reader;
 pub(crate) mod redis_commands;
 pub(crate) mod redis_monitor;
+pub mod sizes;
 mod spread;
 pub mod stats;
 mod twitter;

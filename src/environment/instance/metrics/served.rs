@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::engine::EngineError;
 use crate::engine::data_type::{DataTypeId, Key, PolicyTable};
 use crate::engine::layer::{Layer, Operation, Outcome};
+use crate::engine::local::LocalUsage;
 use crate::environment::instance::service::{Restarting, Served, Service, Serving};
 
 const PER_TYPE: usize = Operation::ALL.len() * Layer::ALL.len() * Outcome::ALL.len();
@@ -139,5 +140,9 @@ impl<S: Service> Service for Metered<S> {
 
     fn restart(&self) -> Restarting<'_> {
         self.service.restart()
+    }
+
+    fn local_usage(&self) -> Option<LocalUsage> {
+        self.service.local_usage()
     }
 }

@@ -1,6 +1,7 @@
 //! How did Redis and the database fare?
 
 use super::{Figure, Key, NO_SECONDS, Section};
+use crate::engine::layer::Layer;
 use crate::report::html::chart::line::{Limit, Line, LineChart};
 use crate::report::html::chart::{Tone, Unit};
 use crate::report::html::step::Step;
@@ -11,6 +12,7 @@ use crate::report::model::{
     OriginResult, RedisResult, Report, Second, StoreResult, TtlDistribution,
 };
 use crate::report::watched::figures;
+use crate::report::words::held_locally;
 use crate::units::thousands;
 
 const NO_REDIS: &str = "Nothing to show: this run had no Redis.";
@@ -264,6 +266,10 @@ fn ttls(seen: Option<&TtlDistribution>, place: &str) -> Option<Table> {
 fn facts(report: &Report) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    let local = report.layers.get(Layer::Local.name());
+    if let Some(held) = local.and_then(|local| local.held.as_ref()) {
+        fact("Local layers", held_locally(held));
+    }
     if let Some(redis) = &report.redis {
         fact("Redis commands", thousands(redis.commands));
         let hits = format!(

@@ -4,6 +4,7 @@ use super::super::table::{Cell, Table};
 use super::super::words;
 use super::moment;
 use crate::report::model::Report;
+use crate::report::offered;
 use crate::report::words::driver;
 use crate::units::thousands;
 
@@ -64,6 +65,10 @@ pub(super) fn place(report: &Report) -> Vec<(String, String)> {
         Some(target) => facts.push(fact("Target", target.urls.join(" "))),
         None => facts.extend(own_service(report)),
     }
+    let traced = [offered::trace(report), offered::value_sizes(report)];
+    let names = ["Trace", "Sizes of values"];
+    let traced = names.into_iter().zip(traced);
+    facts.extend(traced.filter_map(|(name, told)| Some(fact(name, told?.text))));
     facts.extend([
         fact(
             "Version",

@@ -60,7 +60,7 @@ fn the_generators_limit_is_not_the_systems() {
     let mut report = open(false);
     report.validity.valid = false;
     report.validity.reasons = vec!["the generator was the bottleneck".to_owned()];
-    report.validity.slip_us.p99 = 250_000.0;
+    report.validity.generator_limited = true;
     let (showing, judged) = judged(probe(), &report);
     assert_eq!(showing, Showing::Generator);
     insta::assert_snapshot!(line(&judged), @"probe 5: 400/s: p95 61 ms, INVALID: the generator was the bottleneck");
