@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::trace::TraceArguments;
-use crate::scenario::Overrides;
+use crate::scenario::{Overrides, shown_argument};
 use crate::seed::Seed;
 use crate::units::Span;
 pub(super) use knee::KneeArguments;
@@ -246,7 +246,7 @@ impl ScenarioArguments {
         }
     }
 
-    /// The changes as they would be typed, for the report.
+    /// The changes as they would be typed, for the report, but for secrets.
     pub(super) fn as_typed(&self) -> Vec<String> {
         let named = [
             self.seed.map(|seed| format!("--seed {seed}")),
@@ -263,7 +263,7 @@ impl ScenarioArguments {
         let set = self
             .set
             .iter()
-            .map(|(path, value)| format!("--set {path}={value}"));
+            .map(|(path, value)| shown_argument(path, value));
         let named = named.into_iter().flatten();
         named.chain(targets).chain(set).collect()
     }

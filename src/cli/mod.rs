@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::drivers::interrupt;
+use crate::drivers::{DriverError, interrupt};
 use crate::report::terminal::{self, Style};
 use crate::runner::{self, Finished, RunError, RunOptions, Served};
 use crate::scenario::{self, plan::Plan};
@@ -262,6 +262,7 @@ fn carry_out<T>(
             | RunError::Sample(_)
             | RunError::NoTimes { .. }
             | RunError::Trace(_)
+            | RunError::Driver(DriverError::Tls(_))
             | RunError::Knee(_) => Exit::WrongInput,
             RunError::Interrupted => Exit::Interrupted,
             RunError::Driver(_) | RunError::Report(_) => Exit::Unexpected,

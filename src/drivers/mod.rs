@@ -72,6 +72,9 @@ pub enum DriverError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// TLS cannot be spoken.
+    #[error("{0}")]
+    Tls(#[from] http::tls::TlsError),
     /// The trace could not be opened, or not be read to its end.
     #[error("{0}")]
     Trace(#[source] crate::workload::trace::TraceError),

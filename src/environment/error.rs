@@ -57,6 +57,16 @@ pub enum EnvironmentError {
         /// What happened instead.
         error: String,
     },
+    /// A service that is not ours is not trusted, or does not speak TLS.
+    #[error("the target {url} is not spoken to: {error}; {advice}")]
+    NoTls {
+        /// Its base URL.
+        url: String,
+        /// What happened.
+        error: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A service instance did not come up.
     #[error("service instance {number} did not start: {reason}")]
     Instance {

@@ -7,7 +7,7 @@
 mod cluster;
 mod sentinel;
 mod settings;
-mod tls;
+pub mod tls;
 pub mod topology;
 
 pub use self::settings::CLIENTS_MAX;

@@ -172,7 +172,7 @@ pub struct ScenarioInfo {
     pub description: String,
     /// The file it was read from.
     pub file: String,
-    /// What the command line changed, as typed: `--users 100`, `--set path=value`.
+    /// What the command line changed, as typed but for secrets: `--users 100`, `--set path=value`.
     pub overrides: Vec<String>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Called by `pass`, which has brought up what is driven.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -115,7 +116,10 @@ fn driving(
 ) -> BoxFuture<'static, Result<Driven, DriverError>> {
     let traffic = &stage.plan.traffic;
     let services = instances.iter().map(AnyInstance::service).collect();
-    let (face, urls) = place(stage.plan, instances, &users);
+    let (face, urls) = match place(stage.plan, instances, &users) {
+        Ok(place) => place,
+        Err(error) => return Box::pin(ready(Err(error))),
+    };
     let real = !stage.clock.is_virtual();
     match traffic.driver {
         Driver::Open => {
@@ -151,16 +155,20 @@ fn driving(
 }
 
 /// Where the service is, and how it is spoken to: the instances, or the target instead of them.
-fn place(plan: &Plan, instances: &[AnyInstance], users: &Users) -> (EitherFace, Vec<String>) {
-    if let (Some(service), Some(face)) = (&plan.target, external::face(plan)) {
-        return (EitherFace::External(face), service.urls.clone());
+fn place(
+    plan: &Plan,
+    instances: &[AnyInstance],
+    users: &Users,
+) -> Result<(EitherFace, Vec<String>), DriverError> {
+    if let (Some(service), Some(face)) = (&plan.target, external::face(plan)?) {
+        return Ok((EitherFace::External(face), service.urls.clone()));
     }
     let face = InstanceFace {
         policies: Arc::clone(&users.policies),
         value_sizes: users.value_sizes.clone(),
     };
     let urls = instances.iter().filter_map(AnyInstance::url);
-    (EitherFace::Instance(face), urls.collect())
+    Ok((EitherFace::Instance(face), urls.collect()))
 }
 
 /// The trace as it is to be replayed over `schedule`.

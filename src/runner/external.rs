@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{RunError, Stage};
+use crate::drivers::DriverError;
 use crate::drivers::crowd::{Call, Caller as _};
 use crate::drivers::http::external::ExternalFace;
+use crate::drivers::http::tls::{self, TlsClient};
 use crate::drivers::http::{HttpCaller, HttpTargets};
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::Operation;
@@ -28,6 +30,9 @@ use crate::workload::{KeyParams, Request, TRAFFIC_SEED, UserKindId};
 
 /// Nobody waits longer for the first answer, however long users would.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// What a reader should know where certificates are not looked at.
+const UNVERIFIED: &str = "the target's certificates were not verified (`target.tls.verify: false`): whoever \
+                          answered was trusted";
 /// Why a gate has no verdict.
 const UNKNOWABLE: &str = "nobody can know this of a target that is not ours";
 
@@ -42,10 +47,20 @@ pub(super) fn refuse(plan: &Plan, command: &'static str) -> Result<(), RunError>
 }
 
 /// The face of the target of `plan`, if it has one.
-pub(super) fn face(plan: &Plan) -> Option<ExternalFace> {
-    let service = Arc::clone(plan.target.as_ref()?);
+///
+/// # Errors
+/// If TLS is spoken to it, and whom to trust cannot be read.
+pub(super) fn face(plan: &Plan) -> Result<Option<ExternalFace>, DriverError> {
+    let Some(service) = &plan.target else {
+        return Ok(None);
+    };
     let policies = Arc::clone(&plan.policies);
-    Some(ExternalFace::new(service, policies, plan.value_sizes()))
+    let face = ExternalFace::new(Arc::clone(service), policies, plan.value_sizes());
+    Ok(Some(if service.speaks_tls() {
+        face.over_tls(TlsClient::new(&service.tls)?)
+    } else {
+        face
+    }))
 }
 
 /// Asks the target of the plan each operation once, at each address. Gives what a reader of the report
@@ -55,11 +70,14 @@ pub(super) fn face(plan: &Plan) -> Option<ExternalFace> {
 /// If an address does not answer at all.
 pub(super) async fn probe(stage: &Stage<'_>) -> Result<Vec<String>, RunError> {
     let plan = stage.plan;
-    let (Some(service), Some(face)) = (&plan.target, face(plan)) else {
+    let (Some(service), Some(face)) = (&plan.target, face(plan)?) else {
         return Ok(Vec::new());
     };
     stage.progress.step("asking the target");
     let mut warnings = Vec::new();
+    if service.speaks_tls() && !service.tls.verify {
+        warnings.push(UNVERIFIED.to_owned());
+    }
     for url in &service.urls {
         let to = HttpTargets {
             urls: vec![url.clone()],
@@ -90,7 +108,11 @@ pub(super) async fn probe(stage: &Stage<'_>) -> Result<Vec<String>, RunError> {
             // Errors of HTTP begin with the status.
             if !error.starts_with(|c: char| c.is_ascii_digit()) {
                 let url = url.clone();
-                return Err(EnvironmentError::NoAnswer { url, error }.into());
+                return Err(match tls::advice(&error) {
+                    Some(advice) => EnvironmentError::NoTls { url, error, advice },
+                    None => EnvironmentError::NoAnswer { url, error },
+                }
+                .into());
             }
             let name = &plan.policies.get(data_type).name;
             let operation = operation.name();

@@ -9,6 +9,7 @@ mod arrivals;
 mod data_types;
 mod durability;
 mod gates;
+mod headers;
 mod invalidation;
 mod jobs;
 mod journeys;

@@ -4,7 +4,7 @@
 //! line's overrides put into it -> one tree for each of its `variants` -> `file`'s types as written
 //! -> `build` with all rules -> [`plan::Plan`]. Every step reports all errors it finds and goes on as far as it can; the
 //! [`Diagnostics`] of all steps come out together. Called by the command line; reads one file and
-//! touches nothing else.
+//! the environment variables that it names, and touches nothing else.
 
 mod build;
 mod decode;
@@ -15,6 +15,7 @@ mod overrides;
 pub mod plan;
 mod resolved;
 pub mod sample;
+mod shown;
 mod target;
 mod variants;
 mod words;
@@ -33,6 +34,7 @@ use diagnostics::Errors;
 pub use diagnostics::{Diagnostic, Diagnostics, Place};
 pub use overrides::Overrides;
 use plan::Plan;
+pub use shown::argument as shown_argument;
 
 /// The largest scenario that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;

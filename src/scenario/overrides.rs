@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Errors, Place, closest, did_you_mean};
+use super::shown;
 use super::yaml::{self, Key, Kind, Node, short};
 use crate::seed::Seed;
 
@@ -36,7 +37,7 @@ pub struct Overrides {
 /// Puts `overrides` into the tree. The duration is left to those who know phases.
 pub(super) fn apply(root: &mut Node, overrides: &Overrides, errors: &mut Errors) {
     for (path, value) in &overrides.set {
-        let place = Place::argument(short(&format!("--set {path}={value}")));
+        let place = Place::argument(short(&shown::argument(path, value)));
         if let Some(value) = read_value(value, &place, errors) {
             set(root, path, value, &place, errors);
         }

@@ -69,7 +69,8 @@ pub struct Plan {
     /// One of them is this plan itself.
     pub variants: Vec<Variant>,
     /// The scenario as resolved, to be written beside the report: overrides applied and defaults
-    /// filled in. Reading it again gives the same plan.
+    /// filled in. Reading it again gives the same plan, once secrets that were written stand in it again:
+    /// it holds none.
     pub resolved_yaml: String,
 }
 
@@ -93,15 +94,19 @@ impl Plan {
 impl Plan {
     /// Makes relative paths, which are meant from `folder`, paths from here.
     pub(super) fn rebase(&mut self, folder: &Path) {
-        if let Some(trace) = &mut self.traffic.trace {
-            trace.file = folder.join(&trace.file);
-            self.resolved_yaml = resolved::write(self);
-        }
+        // First, since they stand in what is written below.
         for variant in &mut self.variants {
             if let Some(plan) = &mut variant.plan {
                 plan.rebase(folder);
             }
         }
+        let trace = self.traffic.trace.as_mut().map(|trace| &mut trace.file);
+        let target = self.target.as_mut().map(Arc::make_mut);
+        let ca = target.and_then(|target| target.tls.ca.as_mut());
+        for file in trace.into_iter().chain(ca) {
+            *file = folder.join(&*file);
+        }
+        self.resolved_yaml = resolved::write(self);
     }
 }
 

@@ -15,7 +15,7 @@ use super::diagnostics::{Diagnostic, Errors};
 use super::file::alternatives::{Changes, VariantFile};
 use super::plan::{Plan, Variant};
 use super::yaml::{Key, Kind, Node};
-use super::{overrides, read_one, resolved};
+use super::{overrides, read_one, resolved, shown};
 
 /// The key of the list in a scenario.
 const KEY: &str = "variants";
@@ -191,7 +191,7 @@ fn assemble(written: &[Written], plans: Vec<Plan>) -> Option<Plan> {
         variants.push(Variant {
             name: variant.name.to_string(),
             changes: changes
-                .map(|(path, value)| format!("{}={}", path.text, inline(value)))
+                .map(|(path, value)| shown::change(&path.text, value))
                 .collect(),
             plan,
         });
@@ -200,22 +200,4 @@ fn assemble(written: &[Written], plans: Vec<Plan>) -> Option<Plan> {
     plan.variants = variants;
     plan.resolved_yaml = resolved::write(&plan);
     Some(plan)
-}
-
-/// A value on one line, for people.
-fn inline(node: &Node) -> String {
-    match &node.kind {
-        Kind::Null => "null".to_owned(),
-        Kind::Scalar(text) => text.to_string(),
-        Kind::Sequence(items) => {
-            let items: Vec<String> = items.iter().map(inline).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Kind::Mapping(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(key, value)| format!("{}: {}", key.text, inline(value)));
-            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
-        }
-    }
 }

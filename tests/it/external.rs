@@ -6,10 +6,11 @@
 
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cachestorm::environment::managed_redis::tls::Certificate;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,11 +35,12 @@ const BRISK: [&str; 10] = [
     "20",
 ];
 
-/// An nginx with a cache in front of a server that it is itself. Ended when dropped.
+/// An nginx with a cache in front of a server that it is itself, over TLS or not. Ended when dropped.
 struct Nginx {
     child: Child,
     port: u16,
     folder: TempDir,
+    tls: bool,
 }
 
 fn free_port() -> u16 {
@@ -46,10 +48,24 @@ fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// What makes nginx speak TLS where it listens, with files that it leaves in `folder`.
+fn secured(folder: &Path) -> String {
+    let made = Certificate::make().expect("a certificate");
+    for (name, text) in [
+        ("ca.pem", made.ca),
+        ("server.pem", made.server),
+        ("key.pem", made.key),
+    ] {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
+    let place = folder.display();
+    format!("ssl; ssl_certificate {place}/server.pem; ssl_certificate_key {place}/key.pem")
+}
+
 /// Debian puts it where only root looks.
 fn program() -> &'static str {
     let usual = "/usr/sbin/nginx";
-    if std::path::Path::new(usual).exists() {
+    if Path::new(usual).exists() {
         usual
     } else {
         "nginx"
@@ -58,6 +74,15 @@ fn program() -> &'static str {
 
 impl Nginx {
     fn start() -> Self {
+        Self::with(false)
+    }
+
+    /// Its own certificate, and beside it that of the authority that signed it: `ca.pem`.
+    fn over_tls() -> Self {
+        Self::with(true)
+    }
+
+    fn with(tls: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (port, origin) = (free_port(), free_port());
         let place = folder.path().display();
@@ -65,6 +90,11 @@ impl Nginx {
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
             writeln!(temporary, "{kind}_temp_path {place}/{kind};").expect("a text");
         }
+        let secured = if tls {
+            secured(folder.path())
+        } else {
+            String::new()
+        };
         let settings = format!(
             r#"
             daemon off;
@@ -74,7 +104,7 @@ impl Nginx {
             events {{ worker_connections 512; }}
             http {{
                 {temporary}
-                log_format cache '$request_method $status $upstream_cache_status $request_uri';
+                log_format cache '$request_method $status $upstream_cache_status $request_uri $http_authorization:$http_x_api_key';
                 access_log {place}/access.log cache;
                 proxy_cache_path {place}/cache keys_zone=shop:1m;
                 server {{
@@ -84,7 +114,7 @@ impl Nginx {
                     location /missing {{ return 404; }}
                 }}
                 server {{
-                    listen 127.0.0.1:{port};
+                    listen 127.0.0.1:{port} {secured};
                     location / {{
                         proxy_pass http://127.0.0.1:{origin};
                         proxy_cache shop;
@@ -109,6 +139,7 @@ impl Nginx {
             child,
             port,
             folder,
+            tls,
         };
         until("nginx answers", || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -117,7 +148,8 @@ impl Nginx {
     }
 
     fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// What it noted of each request after those that come before the users: method, status, what its
@@ -187,8 +219,7 @@ fn verdict<'r>(report: &'r Value, gate: &str) -> (&'r str, &'r str) {
     (text("verdict"), text("note"))
 }
 
-fn counts_what_nginx_counts(more: &[&str]) {
-    let nginx = Nginx::start();
+fn counts_what_nginx_counts(nginx: &Nginx, more: &[&str]) {
     let run = Run::new();
     let command = run.command(&nginx.url(), more).output();
     let (code, stdout, stderr) = told(command.expect("the command starts"));
@@ -228,12 +259,105 @@ fn counts_what_nginx_counts(more: &[&str]) {
 
 #[test]
 fn live_closed_loop_users_count_what_nginx_counts() {
-    counts_what_nginx_counts(&[]);
+    counts_what_nginx_counts(&Nginx::start(), &[]);
 }
 
 #[test]
 fn live_an_open_loop_counts_what_nginx_counts() {
-    counts_what_nginx_counts(&["--driver", "open", "--set", "traffic.arrivals=600/s"]);
+    let open = ["--driver", "open", "--set", "traffic.arrivals=600/s"];
+    counts_what_nginx_counts(&Nginx::start(), &open);
+}
+
+#[test]
+fn live_a_target_over_tls_is_driven_by_those_who_trust_its_authority() {
+    let open = ["--driver", "open", "--set", "traffic.arrivals=300/s"];
+    for driver in [&open[..0], &open[..]] {
+        let nginx = Nginx::over_tls();
+        let ca = nginx.folder.path().join("ca.pem");
+        let trust = format!("target.tls.ca={}", ca.display());
+        let more: Vec<&str> = driver.iter().copied().chain(["--set", &trust]).collect();
+        counts_what_nginx_counts(&nginx, &more);
+    }
+}
+
+#[test]
+fn live_a_target_that_nobody_trusts_is_told_before_the_run() {
+    let (nginx, run) = (Nginx::over_tls(), Run::new());
+    let other = tempfile::tempdir().expect("a temporary folder");
+    let ca = other.path().join("ca.pem");
+    std::fs::write(&ca, Certificate::make().expect("a certificate").ca).expect("a file");
+    let trust = format!("target.tls.ca={}", ca.display());
+    // As the scenario says, and as this machine does.
+    let asked = |more: &[&str]| {
+        let mut command = run.command(&nginx.url(), more);
+        command.env("SSL_CERT_FILE", &ca).env_remove("SSL_CERT_DIR");
+        let output = command.output();
+        told(output.expect("the command starts"))
+    };
+    for more in [&["--set", &trust][..], &[]] {
+        let (code, stdout, stderr) = asked(more);
+        assert_eq!((code, stdout.as_str()), (5, ""), "{stderr}");
+        for wanted in [
+            "TLS: certificate is not trusted",
+            "target.tls: { ca: FILE }",
+        ] {
+            assert!(stderr.contains(wanted), "{stderr}");
+        }
+    }
+    assert!(!run.out().exists() && nginx.log().is_empty());
+
+    std::fs::write(&ca, "nothing").expect("a file");
+    for (more, wanted) in [
+        (&["--set", &trust][..], "no certificate is in it"),
+        (&[], "this machine trusts no authority"),
+    ] {
+        let (code, _, stderr) = asked(more);
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(wanted), "{stderr}");
+    }
+}
+
+#[test]
+fn live_whoever_verifies_nothing_is_warned_and_no_secret_is_written() {
+    let (nginx, run) = (Nginx::over_tls(), Run::new());
+    let more = [
+        "--set",
+        "target.tls.verify=false",
+        "--set",
+        "target.headers.authorization={ env: SHOP_TOKEN, prefix: 'Bearer ' }",
+        "--set",
+        "target.headers.x-api-key=hush-literal",
+    ];
+    let command = run.command(&nginx.url(), &more);
+    let missing = { command }.env_remove("SHOP_TOKEN").output();
+    let (code, _, stderr) = told(missing.expect("the command starts"));
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("no variable `SHOP_TOKEN`"), "{stderr}");
+
+    let command = run.command(&nginx.url(), &more);
+    let output = { command }.env("SHOP_TOKEN", "hush-environment").output();
+    let (code, stdout, stderr) = told(output.expect("the command starts"));
+    assert_eq!(code, 0, "{stdout}\n{stderr}");
+    let warnings = run.report()["validity"]["warnings"].to_string();
+    assert!(warnings.contains("were not verified"), "{warnings}");
+    let sent = nginx.log();
+    assert!(!sent.is_empty());
+    for line in &sent {
+        assert_eq!(
+            line.last().map(String::as_str),
+            Some("hush-environment:hush-literal")
+        );
+    }
+    for file in std::fs::read_dir(run.out()).expect("a report") {
+        let file = file.expect("a file").path();
+        let text = String::from_utf8_lossy(&std::fs::read(&file).expect("a file")).into_owned();
+        let around = text
+            .find("hush-")
+            .map(|at| text.get(at.saturating_sub(80)..at + 40));
+        assert_eq!(around, None, "{}", file.display());
+    }
+    let copy = std::fs::read_to_string(run.out().join("scenario.yaml")).expect("a copy");
+    assert!(copy.contains("SHOP_TOKEN") && copy.contains('…'), "{copy}");
 }
 
 #[test]

@@ -19,7 +19,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::gauge::Open;
-use super::target::Address;
+use super::stream::Stream;
+use super::target::{Address, Target};
 use crate::clock::Timestamp;
 
 /// A request as it goes over a connection.
@@ -31,6 +32,9 @@ pub(super) enum Failure {
     /// No connection could be made.
     #[error("no connection: {0}")]
     Connect(#[source] io::Error),
+    /// TLS was not agreed on.
+    #[error("no TLS: {0}")]
+    Handshake(#[source] io::Error),
     /// The exchange broke.
     #[error("{0}")]
     Exchange(#[source] hyper::Error),
@@ -64,7 +68,7 @@ impl Unanswered {
 /// An open connection that waits for a request.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    driver: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
+    driver: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
     /// The driver has ended: the connection is closed, but what was read can still be had.
     over: bool,
     /// Since when it waits.
@@ -75,14 +79,21 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to `address`, as one of those that `open` counts.
-    pub(super) async fn open(address: &Address, open: Open) -> Result<Self, Failure> {
-        let stream = match address {
+    /// Connects to `target`, as one of those that `open` counts.
+    pub(super) async fn open(target: &Target, open: Open) -> Result<Self, Failure> {
+        let stream = match &target.address {
             Address::Known(address) => TcpStream::connect(address).await,
             Address::Named(name, port) => TcpStream::connect((name.as_str(), *port)).await,
         };
         let stream = stream.map_err(Failure::Connect)?;
         stream.set_nodelay(true).map_err(Failure::Connect)?;
+        let stream = match &target.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => {
+                let secured = tls.handshake(stream).await.map_err(Failure::Handshake)?;
+                Stream::Tls(Box::new(secured))
+            }
+        };
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(Failure::Exchange)?;

@@ -13,9 +13,11 @@ use http::{Method, StatusCode};
 use super::super::crowd::Call;
 use super::super::key_of;
 use super::face::{Face, InstanceFace, Meaning, Question, method_of};
+use super::tls::TlsClient;
 use crate::engine::data_type::{DataTypeId, PolicyTable};
 use crate::engine::layer::{Layer, Operation, Outcome};
-use crate::environment::external::template::{Asking, Escape, Template};
+use crate::environment::external::field::FieldValue;
+use crate::environment::external::template::{Asking, Escape};
 use crate::environment::external::{AskedSo, ExternalService};
 use crate::units::ByteSize;
 use crate::workload::size::ValueSizes;
@@ -28,6 +30,7 @@ pub struct ExternalFace {
     value_sizes: ValueSizes,
     /// By data type and operation.
     ways: Arc<[[Option<Way>; OPERATIONS]]>,
+    tls: Option<TlsClient>,
 }
 
 const OPERATIONS: usize = Operation::ALL.len();
@@ -40,7 +43,7 @@ struct Way {
     /// Fields that never change.
     fixed: HeaderMap,
     /// Fields that do.
-    made: Vec<(HeaderName, Template)>,
+    made: Vec<(HeaderName, FieldValue)>,
     /// Whether a value is written.
     has_value: bool,
 }
@@ -61,6 +64,16 @@ impl ExternalFace {
             service,
             policies,
             value_sizes,
+            tls: None,
+        }
+    }
+
+    /// The same, where TLS is spoken, too.
+    #[must_use]
+    pub fn over_tls(self, tls: TlsClient) -> Self {
+        Self {
+            tls: Some(tls),
+            ..self
         }
     }
 
@@ -74,6 +87,15 @@ impl ExternalFace {
         })
     }
 
+    /// The secrets that go out with requests.
+    fn secrets(&self) -> impl Iterator<Item = &FieldValue> {
+        let operations = self.service.operations.iter();
+        let own = operations.flat_map(|asked| &asked.headers);
+        let all = self.service.headers.iter().chain(own);
+        all.filter(|(name, value)| value.is_secret(name))
+            .map(|(_, value)| value)
+    }
+
     fn way(&self, call: &Call<'_>) -> Option<&Way> {
         let ways = self.ways.get(call.request.data_type.index())?;
         ways[call.request.operation as usize].as_ref()
@@ -83,13 +105,14 @@ impl ExternalFace {
 fn way(service: &ExternalService, data_type: DataTypeId, operation: Operation) -> Option<Way> {
     let asked = service.asks(data_type, operation)?;
     let mut fixed = HeaderMap::new();
-    let mut made: Vec<(HeaderName, Template)> = Vec::new();
+    let mut made: Vec<(HeaderName, FieldValue)> = Vec::new();
     for (name, value) in service.headers.iter().chain(&asked.headers) {
         // The operation's own stand last.
         fixed.remove(name);
         made.retain(|(other, _)| other != name);
-        match value.source().parse::<HeaderValue>() {
-            Ok(value_fixed) if value.is_verbatim() => {
+        match value.template().source().parse::<HeaderValue>() {
+            Ok(mut value_fixed) if value.template().is_verbatim() => {
+                value_fixed.set_sensitive(value.is_secret(name));
                 fixed.insert(name.clone(), value_fixed);
             }
             _ => made.push((name.clone(), value.clone())),
@@ -105,8 +128,9 @@ fn way(service: &ExternalService, data_type: DataTypeId, operation: Operation) -
 }
 
 /// Whether what is asked so writes a value.
-fn has_value(asked: &AskedSo, made: &[(HeaderName, Template)]) -> bool {
-    let in_headers = made.iter().any(|(_, value)| value.has_value());
+fn has_value(asked: &AskedSo, made: &[(HeaderName, FieldValue)]) -> bool {
+    let mut made = made.iter();
+    let in_headers = made.any(|(_, value)| value.template().has_value());
     let in_body = match &asked.body {
         Some(body) => body.has_value(),
         None => asked.operation == Operation::Put,
@@ -141,7 +165,7 @@ impl Face for ExternalFace {
         let path = way.asked.path.fill(&asking, Escape::Url);
         let mut headers = way.fixed.clone();
         for (name, value) in &way.made {
-            let filled = value.fill(&asking, Escape::Plain);
+            let filled = value.template().fill(&asking, Escape::Plain);
             // The scenario let in only what can be sent.
             if let Ok(value) = HeaderValue::from_maybe_shared(filled) {
                 headers.insert(name.clone(), value);
@@ -178,6 +202,14 @@ impl Face for ExternalFace {
             version: None,
         }
     }
+
+    fn tls(&self) -> Option<&TlsClient> {
+        self.tls.as_ref()
+    }
+
+    fn gives_away(&self, word: &str) -> bool {
+        self.secrets().any(|secret| secret.is_given_away_by(word))
+    }
 }
 
 /// Whichever service is driven.
@@ -203,6 +235,20 @@ impl Face for EitherFace {
             Self::External(face) => face.meaning(call, status, headers),
         }
     }
+
+    fn tls(&self) -> Option<&TlsClient> {
+        match self {
+            Self::Instance(face) => face.tls(),
+            Self::External(face) => face.tls(),
+        }
+    }
+
+    fn gives_away(&self, word: &str) -> bool {
+        match self {
+            Self::Instance(face) => face.gives_away(word),
+            Self::External(face) => face.gives_away(word),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -212,8 +258,9 @@ mod tests {
 
     use crate::clock::Timestamp;
     use crate::engine::data_type::{DataType, Strategy};
-    use crate::environment::external::Statuses;
     use crate::environment::external::answer::Telling;
+    use crate::environment::external::template::Template;
+    use crate::environment::external::{Statuses, Trust};
     use crate::measure::PhaseId;
     use crate::workload::{KeyParams, Request, UserKindId};
 
@@ -221,8 +268,9 @@ mod tests {
         Template::parse(text, &["product_id"]).expect(text)
     }
 
-    fn field(name: &'static str, value: &str) -> (HeaderName, Template) {
-        (HeaderName::from_static(name), template(value))
+    fn field(name: &'static str, value: &str) -> (HeaderName, FieldValue) {
+        let value = FieldValue::written(template(value));
+        (HeaderName::from_static(name), value)
     }
 
     fn face() -> ExternalFace {
@@ -237,7 +285,11 @@ mod tests {
         };
         let service = ExternalService {
             urls: vec!["http://127.0.0.1:8080".to_owned()],
-            headers: vec![field("x-api-key", "secret"), field("x-user", "u{user}")],
+            tls: Trust::default(),
+            headers: vec![
+                field("x-api-key", "a-key-of-ours"),
+                field("x-user", "u{user}"),
+            ],
             operations: vec![
                 asked(Operation::Get, "/products/{product_id}"),
                 AskedSo {
@@ -299,20 +351,26 @@ mod tests {
     fn requests_follow_their_templates() {
         insta::assert_snapshot!(asked(Operation::Get), @"
         GET /products/17
-        x-api-key: secret
+        x-api-key: a-key-of-ours
         x-user: u5
         ");
         insta::assert_snapshot!(asked(Operation::Put), @r#"
         PUT /products?key=product%3A17
-        x-api-key: secret
+        x-api-key: a-key-of-ours
         x-user: nobody
         {"id":17,"n":9}
         "#);
         insta::assert_snapshot!(asked(Operation::Invalidate), @"
         DELETE /products/17
-        x-api-key: secret
+        x-api-key: a-key-of-ours
         x-user: u5
         ");
+    }
+
+    #[test]
+    fn what_an_answer_says_of_a_secret_is_known() {
+        assert!(face().gives_away("key=a-key-of-ours"));
+        assert!(!face().gives_away("nobody") && !face().gives_away("unknown"));
     }
 
     #[test]

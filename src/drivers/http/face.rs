@@ -18,6 +18,7 @@ use http::{Method, StatusCode};
 
 use super::super::crowd::Call;
 use super::super::key_of;
+use super::tls::TlsClient;
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome, Version};
 use crate::environment::cache_status;
@@ -56,6 +57,16 @@ pub trait Face: Send + Sync + 'static {
 
     /// What an answer with this `status` and these `headers` says about `call`.
     fn meaning(&self, call: &Call<'_>, status: StatusCode, headers: &HeaderMap) -> Meaning;
+
+    /// How TLS is spoken to it; `None` if it is not.
+    fn tls(&self) -> Option<&TlsClient> {
+        None
+    }
+
+    /// Whether a `word` of an answer must not be shown, since it holds a secret that was sent.
+    fn gives_away(&self, _word: &str) -> bool {
+        false
+    }
 }
 
 /// The built-in instances.

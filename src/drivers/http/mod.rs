@@ -9,7 +9,9 @@ pub mod external;
 pub mod face;
 mod gauge;
 mod pool;
+mod stream;
 mod target;
+pub mod tls;
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -31,6 +33,7 @@ use super::{DriverError, NO_DESCRIPTORS, NO_PORTS, TIMED_OUT, key_of};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::PolicyTable;
 use crate::engine::layer::{Layer, Operation, Outcome};
+use crate::environment::external::field::HIDDEN;
 use crate::measure::Sample;
 
 /// How much of an error's text is read and shown, so that errors group well.
@@ -44,7 +47,8 @@ const AGENT: HeaderValue =
 /// Where requests go, and what they may take.
 #[derive(Clone, Debug)]
 pub struct HttpTargets {
-    /// The base URLs of the service: `http://host:port`, or with a path before those of the requests.
+    /// The base URLs of the service: `http://host:port`, or with a path before those of the requests;
+    /// `https` as the face says.
     pub urls: Vec<String>,
     /// A request that takes longer in all is given up and counts as an error.
     pub request_timeout: Duration,
@@ -76,8 +80,11 @@ impl<F: Face> HttpCaller<F> {
         clock: Clock,
         to: &HttpTargets,
     ) -> Result<Self, DriverError> {
-        let targets: Result<Vec<Target>, DriverError> =
-            to.urls.iter().map(|url| Target::parse(url)).collect();
+        let targets: Result<Vec<Target>, DriverError> = to
+            .urls
+            .iter()
+            .map(|url| Target::parse(url, face.tls()))
+            .collect();
         Ok(Self {
             pool: Pool::new(targets?, clock.clone(), to.connections_max),
             face,
@@ -125,7 +132,8 @@ impl<F: Face> HttpCaller<F> {
         Ok(Answer {
             meaning,
             finished,
-            error: failed.then(|| status_text(head.status, &beginning)),
+            error: failed
+                .then(|| status_text(head.status, &beginning, |word| self.face.gives_away(word))),
         })
     }
 }
@@ -221,15 +229,16 @@ impl Answer {
     }
 }
 
-/// An error status and the first words of what came with it: `503 origin: pool exhausted`.
-fn status_text(status: StatusCode, body: &[u8]) -> String {
+/// An error status and the first words of what came with it: `503 origin: pool exhausted`, but for those that
+/// are `secret`.
+fn status_text(status: StatusCode, body: &[u8], secret: impl Fn(&str) -> bool) -> String {
     let body = String::from_utf8_lossy(body);
     let line = body.lines().next().unwrap_or_default();
     line.split_whitespace().take(ERROR_WORDS_MAX).fold(
         status.as_str().to_owned(),
         |mut text, word| {
             text.push(' ');
-            text.push_str(word);
+            text.push_str(if secret(word) { HIDDEN } else { word });
             text
         },
     )
@@ -243,13 +252,19 @@ fn failure_text(failure: &Failure) -> String {
         Failure::Exchange(error) if error.is_incomplete_message() => {
             return "connection reset".to_owned();
         }
+        Failure::Handshake(error) => return tls::failure_text(error),
         _ => {}
     }
     let mut innermost = failure.to_string();
     let mut cause = failure.source();
     while let Some(error) = cause {
-        if let Some(text) = error.downcast_ref().and_then(io_text) {
-            return text.to_owned();
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            if tls::is_of_tls(error) {
+                return tls::failure_text(error);
+            }
+            if let Some(text) = io_text(error) {
+                return text.to_owned();
+            }
         }
         innermost = error.to_string();
         cause = error.source();

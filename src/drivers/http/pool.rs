@@ -148,7 +148,7 @@ impl Pool {
         turn: SemaphorePermit<'a>,
     ) -> Result<Lease<'a>, Failure> {
         let open = self.make_room();
-        let connection = Connection::open(&self.targets[target].address, open).await?;
+        let connection = Connection::open(&self.targets[target], open).await?;
         Ok(Lease {
             connection: Box::new(connection),
             used_before: false,

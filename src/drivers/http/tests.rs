@@ -21,11 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn errors_keep_their_first_words_only() {
-    let text = |body: &[u8]| status_text(StatusCode::GATEWAY_TIMEOUT, body);
+    let hush = |word: &str| word == "hush";
+    let text = |body: &[u8]| status_text(StatusCode::GATEWAY_TIMEOUT, body, hush);
     insta::assert_snapshot!(text(b""), @"504");
     insta::assert_snapshot!(text(b"origin:  no answer\nat all"), @"504 origin: no answer");
     insta::assert_snapshot!(text(b"a b c d e f g h i j"), @"504 a b c d e f g h");
     insta::assert_snapshot!(text(b"\xff\xfe"), @"504 ��");
+    insta::assert_snapshot!(text(b"no hush please"), @"504 no … please");
 }
 
 fn caller(urls: &[&str], connections_max: usize, timeout: Duration) -> HttpCaller<InstanceFace> {

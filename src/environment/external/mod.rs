@@ -5,10 +5,12 @@
 //! queries, layers seen from inside) is not known of it.
 
 pub mod answer;
+pub mod field;
 pub mod template;
 pub mod url;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use http::header::HeaderName;
 use http::{Method, StatusCode};
@@ -16,6 +18,7 @@ use http::{Method, StatusCode};
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::Operation;
 use answer::Telling;
+use field::FieldValue;
 use template::Template;
 
 /// A service that is not ours.
@@ -23,8 +26,10 @@ use template::Template;
 pub struct ExternalService {
     /// Its base URLs; each request goes to one of them.
     pub urls: Vec<String>,
+    /// Whom to trust at those that begin with `https`.
+    pub tls: Trust,
     /// Fields of every request.
-    pub headers: Vec<(HeaderName, Template)>,
+    pub headers: Vec<(HeaderName, FieldValue)>,
     /// How each operation is asked, in the order written.
     pub operations: Vec<AskedSo>,
     /// Where it says what its cache did.
@@ -45,14 +50,37 @@ pub struct AskedSo {
     /// Path and query, after the path of the base URL.
     pub path: Template,
     /// Fields beside those of every request; one of the same name stands instead.
-    pub headers: Vec<(HeaderName, Template)>,
+    pub headers: Vec<(HeaderName, FieldValue)>,
     /// What is sent; `None`: a value with a put, else nothing.
     pub body: Option<Template>,
     /// The statuses that are no errors; `None`: as the service says.
     pub expect: Option<Statuses>,
 }
 
+/// Whom to trust where TLS is spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// The file of the authorities that are trusted, in PEM; `None`: those that this machine trusts.
+    pub ca: Option<PathBuf>,
+    /// Whether certificates are looked at; if not, whoever answers is trusted.
+    pub verify: bool,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            ca: None,
+            verify: true,
+        }
+    }
+}
+
 impl ExternalService {
+    /// Whether TLS is spoken at one of its URLs.
+    pub fn speaks_tls(&self) -> bool {
+        self.urls.iter().any(|url| url::is_https(url))
+    }
+
     /// How an operation is asked: as written, or a put and an invalidation like the get of the same data
     /// type, since a resource has one place. `None` if nobody says it.
     pub fn asks(&self, data_type: DataTypeId, operation: Operation) -> Option<AskedSo> {
@@ -143,6 +171,7 @@ mod tests {
     fn service(operations: Vec<AskedSo>) -> ExternalService {
         ExternalService {
             urls: Vec::new(),
+            tls: Trust::default(),
             headers: Vec::new(),
             operations,
             outcome: Telling::Auto,

@@ -115,6 +115,16 @@ impl Template {
         }
     }
 
+    /// `text` as it is, without holes.
+    pub fn verbatim(text: &str) -> Self {
+        let mut pieces = Vec::new();
+        push_text(&mut pieces, &mut text.to_owned());
+        Self {
+            source: text.into(),
+            pieces,
+        }
+    }
+
     /// The text as it was written.
     pub fn source(&self) -> &str {
         &self.source

@@ -1,4 +1,4 @@
-//! The base URL of a service: `http://host[:port][/path]`, and nothing else.
+//! The base URL of a service: `http://host[:port][/path]` or the same with `https`, and nothing else.
 //!
 //! Read by the scenario, which refuses what cannot be sent to, and by the HTTP caller. Connects nothing.
 
@@ -14,15 +14,8 @@ pub fn base_url(url: &str) -> Result<Uri, String> {
         .parse()
         .map_err(|error| format!("it is no URL ({error})"))?;
     match uri.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTP => {}
-        Some(scheme) if *scheme == Scheme::HTTPS => {
-            return Err(
-                "https is not spoken here: give the service's http address, or put a proxy that \
-                 ends TLS in front of it"
-                    .to_owned(),
-            );
-        }
-        _ => return Err("it must begin with http://".to_owned()),
+        Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {}
+        _ => return Err("it must begin with http:// or https://".to_owned()),
     }
     let Some(authority) = uri.authority() else {
         return Err("it has no host".to_owned());
@@ -34,4 +27,9 @@ pub fn base_url(url: &str) -> Result<Uri, String> {
         return Err("it must not have a query".to_owned());
     }
     Ok(uri)
+}
+
+/// Whether TLS is spoken at `url`.
+pub fn is_https(url: &str) -> bool {
+    base_url(url).is_ok_and(|uri| uri.scheme() == Some(&Scheme::HTTPS))
 }

@@ -1,4 +1,5 @@
-//! The certificate of a managed Redis: made for one run, trusted by nobody else.
+//! The certificate of a managed Redis: made for one run, trusted by nobody else. Tests give it to other
+//! servers, too.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
@@ -6,15 +7,21 @@ use crate::environment::error::EnvironmentError;
 
 /// A server's certificate for the loopback interface, with whoever signed it. All in PEM.
 #[derive(Clone, Debug)]
-pub(super) struct Certificate {
-    pub(super) ca: String,
-    pub(super) server: String,
-    pub(super) key: String,
+pub struct Certificate {
+    /// Of the authority.
+    pub ca: String,
+    /// Of the server.
+    pub server: String,
+    /// The server's key.
+    pub key: String,
 }
 
 impl Certificate {
     /// Makes a new one, and a new authority that signs nothing else.
-    pub(super) fn make() -> Result<Self, EnvironmentError> {
+    ///
+    /// # Errors
+    /// If the system gives no randomness.
+    pub fn make() -> Result<Self, EnvironmentError> {
         Self::try_make().map_err(|error| EnvironmentError::Certificate {
             reason: error.to_string(),
         })

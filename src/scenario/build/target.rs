@@ -1,27 +1,29 @@
 //! A service that is not ours: where it is and how it is asked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::header::HeaderName;
 use http::uri::PathAndQuery;
 
-use super::super::decode::{Entry, Field, Located, Map, Switch};
-use super::super::diagnostics::{Diagnostic, Errors, did_you_mean};
+use super::super::decode::{Entry, Field, Located, Switch};
+use super::super::diagnostics::{Diagnostic, Errors, Place, did_you_mean};
 use super::super::file::File;
 use super::super::file::target::{
-    AskedFile, OneOrMore, OwnFile, StatusRange, TargetFile, TellingFile, statuses,
+    AskedFile, OneOrMore, OwnFile, StatusRange, TargetFile, TellingFile, TlsFile, statuses,
 };
 use super::super::plan::Driver;
 use super::super::yaml::short;
 use super::Built;
 use super::data_types::Names;
+use super::headers::headers;
 use super::traffic::{self, Traffic};
 use crate::engine::data_type::{DataType, DataTypeId};
 use crate::engine::layer::Operation;
 use crate::environment::external::answer::{OwnField, Telling};
 use crate::environment::external::template::{Template, WORDS};
 use crate::environment::external::url::base_url;
-use crate::environment::external::{AskedSo, ExternalService, Statuses};
+use crate::environment::external::{AskedSo, ExternalService, Statuses, Trust};
 use crate::gates::alert::Alert;
 use crate::gates::inside::is_inside;
 use crate::workload::What;
@@ -30,20 +32,8 @@ use crate::workload::What;
 const URLS_MAX: usize = 1_000;
 /// What a body may be, but for what is filled in.
 const TEMPLATE_BYTES_MAX: usize = 1 << 16;
-/// Fields that whoever sends makes itself.
-const SENDERS_OWN: [&str; 8] = [
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// A text with holes, the same holes for all texts of an operation.
-type Holes<'h> = &'h [&'h str];
+pub(super) type Holes<'h> = &'h [&'h str];
 
 /// The service; inside, `None` is the built-in one. `rows` are `None` if data types are wrong.
 pub(super) fn build(
@@ -62,6 +52,7 @@ pub(super) fn build(
     };
     let over_http = is_over_http(file, errors);
     let urls = urls(target, errors);
+    let tls = trust(&target.tls);
     let headers = headers(&target.headers, &[], errors);
     let outcome = outcome(&target.outcome, errors);
     let expect = expect(&target.expect);
@@ -74,6 +65,7 @@ pub(super) fn build(
     });
     let service = ExternalService {
         urls: urls?,
+        tls: tls?,
         headers: headers?,
         operations: operations?,
         outcome: outcome?,
@@ -111,7 +103,7 @@ fn urls(target: &TargetFile, errors: &mut Errors) -> Built<Vec<String>> {
             Ok(_) => Some(url.value.trim_end_matches('/').to_owned()),
             Err(problem) => {
                 let message = format!("nothing can be sent to {:?}: {problem}", short(&url.value));
-                let advice = "write it as in http://127.0.0.1:8080";
+                let advice = "write it as in http://127.0.0.1:8080 or https://shop.example";
                 errors.push(Diagnostic::new(&url.place, message).label(advice));
                 None
             }
@@ -120,65 +112,34 @@ fn urls(target: &TargetFile, errors: &mut Errors) -> Built<Vec<String>> {
     checked.into_iter().collect()
 }
 
-fn headers(
-    field: &Field<Map<Arc<str>>>,
-    params: Holes<'_>,
-    errors: &mut Errors,
-) -> Built<Vec<(HeaderName, Template)>> {
-    let Some(given) = field.value() else {
-        return field.is_absent().then(Vec::new);
+fn trust(field: &Field<TlsFile>) -> Built<Trust> {
+    let Some(tls) = field.value() else {
+        return field.is_absent().then(Trust::default);
     };
-    let mut seen: Vec<HeaderName> = Vec::new();
-    let mut built = Vec::new();
-    for (name, value) in &given.0 {
-        let header = header_name(name, errors);
-        let value = value.as_ref();
-        let value = value.and_then(|value| header_value(value, params, errors));
-        if let Some(header) = &header {
-            if seen.contains(header) {
-                let message = format!("the field `{header}` stands twice");
-                errors.push(Diagnostic::new(&name.place, message).label("remove one of them"));
-            }
-            seen.push(header.clone());
+    let ca = match &tls.ca {
+        Field::Absent => None,
+        Field::Wrong => return None,
+        Field::Given(path) => {
+            let file = PathBuf::from(&*path.value);
+            Some(match path.place {
+                // What is typed is meant from where it is typed.
+                Place::Argument(_) => std::path::absolute(&file).unwrap_or(file),
+                _ => file,
+            })
         }
-        built.push(header.zip(value));
-    }
-    built.into_iter().collect()
-}
-
-fn header_name(name: &Located<Arc<str>>, errors: &mut Errors) -> Built<HeaderName> {
-    let refuse = |errors: &mut Errors, message: String, advice: &str| {
-        errors.push(Diagnostic::new(&name.place, message).label(advice));
-        None
     };
-    let Ok(header) = HeaderName::from_bytes(name.value.as_bytes()) else {
-        let message = format!("{:?} is no name of a header field", short(&name.value));
-        return refuse(errors, message, "write it as in x-api-key");
-    };
-    if SENDERS_OWN.contains(&header.as_str()) {
-        let message = format!("the field `{header}` is made by whoever sends");
-        return refuse(errors, message, "remove it");
-    }
-    Some(header)
-}
-
-fn header_value(
-    value: &Located<Arc<str>>,
-    params: Holes<'_>,
-    errors: &mut Errors,
-) -> Built<Template> {
-    let built = template(value, params, errors)?;
-    let sendable = |c: char| c == ' ' || c.is_ascii_graphic();
-    if built.literals().all(|text| text.chars().all(sendable)) {
-        return Some(built);
-    }
-    let message = "a header field holds plain characters alone";
-    errors.push(Diagnostic::new(&value.place, message).label("letters, digits, signs and blanks"));
-    None
+    Some(Trust {
+        ca,
+        verify: tls.verify.or(true)?,
+    })
 }
 
 /// A text with holes; every hole that is none is told.
-fn template(text: &Located<Arc<str>>, params: Holes<'_>, errors: &mut Errors) -> Built<Template> {
+pub(super) fn template(
+    text: &Located<Arc<str>>,
+    params: Holes<'_>,
+    errors: &mut Errors,
+) -> Built<Template> {
     if text.value.len() > TEMPLATE_BYTES_MAX {
         let message = "this text is longer than 64 KiB";
         let advice = "let {value} make the most of it, and give the data type a `value_size`";

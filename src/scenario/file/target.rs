@@ -2,8 +2,11 @@
 //!
 //! ```yaml
 //! target:                            # drives this service; nothing built-in is started
-//!   url: http://127.0.0.1:8080       # or a list of them
-//!   headers: { x-api-key: "…" }      # of every request; none if left out
+//!   url: http://127.0.0.1:8080       # or https://…, or a list of them
+//!   tls: { ca: shop-ca.pem, verify: true }  # whom to trust; this machine's authorities if left out
+//!   headers:                         # of every request; none if left out
+//!     accept: application/json
+//!     authorization: { env: SHOP_TOKEN, prefix: "Bearer " }  # from the environment
 //!   operations:                      # how each is asked; put and invalidate as the get of the same
 //!     product.get: { path: "/products/{product_id}" }  # data type, if left out
 //!     product.put:
@@ -29,7 +32,8 @@ use crate::environment::external::Statuses;
 /// The section.
 pub(in crate::scenario) struct TargetFile {
     pub(in crate::scenario) url: Field<OneOrMore<Arc<str>>>,
-    pub(in crate::scenario) headers: Field<Map<Arc<str>>>,
+    pub(in crate::scenario) tls: Field<TlsFile>,
+    pub(in crate::scenario) headers: Field<Map<HeaderFile>>,
     pub(in crate::scenario) operations: Field<Map<AskedFile>>,
     pub(in crate::scenario) outcome: Field<TellingFile>,
     pub(in crate::scenario) expect: Field<OneOrMore<StatusRange>>,
@@ -40,6 +44,7 @@ impl Decode for TargetFile {
         let mut fields = Fields::of(node, "the target", errors)?;
         let target = Self {
             url: fields.required("url", "http://127.0.0.1:8080"),
+            tls: fields.optional("tls"),
             headers: fields.optional("headers"),
             operations: fields.required(
                 "operations",
@@ -53,11 +58,53 @@ impl Decode for TargetFile {
     }
 }
 
+/// Whom to trust.
+pub(in crate::scenario) struct TlsFile {
+    pub(in crate::scenario) ca: Field<Arc<str>>,
+    pub(in crate::scenario) verify: Field<bool>,
+}
+
+impl Decode for TlsFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(node, "the TLS of the target", errors)?;
+        let tls = Self {
+            ca: fields.optional("ca"),
+            verify: fields.optional("verify"),
+        };
+        fields.close();
+        Some(tls)
+    }
+}
+
+/// The value of a header field.
+pub(in crate::scenario) enum HeaderFile {
+    Written(Arc<str>),
+    FromEnvironment {
+        env: Field<Arc<str>>,
+        prefix: Field<Arc<str>>,
+    },
+}
+
+impl Decode for HeaderFile {
+    fn decode(node: &Node, errors: &mut Errors) -> Option<Self> {
+        if let Kind::Mapping(_) = node.kind {
+            let mut fields = Fields::of(node, "a header field", errors)?;
+            let from = Self::FromEnvironment {
+                env: fields.required("env", "SHOP_TOKEN"),
+                prefix: fields.optional("prefix"),
+            };
+            fields.close();
+            return Some(from);
+        }
+        Arc::decode(node, errors).map(Self::Written)
+    }
+}
+
 /// How an operation is asked.
 pub(in crate::scenario) struct AskedFile {
     pub(in crate::scenario) method: Field<MethodFile>,
     pub(in crate::scenario) path: Field<Arc<str>>,
-    pub(in crate::scenario) headers: Field<Map<Arc<str>>>,
+    pub(in crate::scenario) headers: Field<Map<HeaderFile>>,
     pub(in crate::scenario) body: Field<Arc<str>>,
     pub(in crate::scenario) expect: Field<OneOrMore<StatusRange>>,
 }

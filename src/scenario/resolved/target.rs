@@ -6,8 +6,8 @@ use super::super::plan::Plan;
 use super::super::target::{OF_THE_POLICY, OF_THE_SERVICE};
 use super::{Yaml, map};
 use crate::environment::external::answer::Telling;
-use crate::environment::external::template::Template;
-use crate::environment::external::{AskedSo, ExternalService, Statuses};
+use crate::environment::external::field::{FieldValue, Variable};
+use crate::environment::external::{AskedSo, ExternalService, Statuses, Trust};
 
 /// `sections` as they are with the target of `plan`, if it has one.
 pub(super) fn instead(plan: &Plan, mut sections: Vec<(String, Yaml)>) -> Vec<(String, Yaml)> {
@@ -39,12 +39,15 @@ fn write(plan: &Plan, service: &ExternalService) -> Yaml {
         )
     });
     let urls = service.urls.iter().map(Yaml::text);
-    let mut keys = vec![
-        ("url", Yaml::List(urls.collect())),
+    let mut keys = vec![("url", Yaml::List(urls.collect()))];
+    if service.tls != Trust::default() {
+        keys.push(("tls", trust(&service.tls)));
+    }
+    keys.extend([
         ("headers", headers(&service.headers)),
         ("operations", Yaml::Map(operations.collect())),
         ("outcome", outcome(&service.outcome)),
-    ];
+    ]);
     keys.extend(service.expect.as_ref().map(expect));
     map(keys)
 }
@@ -71,9 +74,31 @@ fn asked_so(asked: &AskedSo) -> Yaml {
     map(keys)
 }
 
-fn headers(headers: &[(HeaderName, Template)]) -> Yaml {
-    let headers = headers.iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), Yaml::text(value.source())));
+fn trust(tls: &Trust) -> Yaml {
+    let ca = tls.ca.as_ref();
+    let ca = ca.map(|path| ("ca", Yaml::text(path.display().to_string())));
+    let keys = ca.into_iter().chain([("verify", Yaml::word(tls.verify))]);
+    map(keys)
+}
+
+/// Without secrets: what the environment said is said by its name.
+fn headers(headers: &[(HeaderName, FieldValue)]) -> Yaml {
+    let headers = headers.iter().map(|(name, value)| {
+        let written = match value.variable() {
+            None => Yaml::text(value.shown(name)),
+            Some(Variable {
+                name: variable,
+                prefix,
+            }) => {
+                let mut keys = vec![("env", Yaml::text(variable))];
+                if !prefix.is_empty() {
+                    keys.push(("prefix", Yaml::text(prefix)));
+                }
+                map(keys)
+            }
+        };
+        (name.to_string(), written)
+    });
     Yaml::Map(headers.collect())
 }
 

@@ -1,11 +1,14 @@
 //! The rules of a service that is not ours.
 
+use std::path::Path;
+
 use super::super::{SMALL, plan, set};
 use super::{parse, rule_in};
 use crate::engine::data_type::DataTypeId;
 use crate::engine::layer::Operation;
+use crate::environment::external::Trust;
 use crate::environment::external::answer::Telling;
-use crate::scenario::{Overrides, Plan};
+use crate::scenario::{Overrides, Plan, load};
 
 const EXTERNAL: &str = include_str!("../../../../scenarios/external.yaml");
 
@@ -13,8 +16,9 @@ const EXTERNAL: &str = include_str!("../../../../scenarios/external.yaml");
 const TARGET: &str = r#"
 name: ours-not
 target:
-  url: [http://127.0.0.1:8080/api/, "http://shop.test"]
-  headers: { x-api-key: "none of yours", x-user: "u{user}" }
+  url: [http://127.0.0.1:8080/api/, "https://shop.test"]
+  tls: { ca: shop-ca.pem, verify: false }
+  headers: { x-shop: "none of yours", x-user: "u{user}" }
   operations:
     stock.get: { path: "/stock/{product}/{house}" }
     stock.put:
@@ -68,7 +72,7 @@ fn a_target_is_planned_instead_of_instances() {
     let service = service(&plan);
     assert_eq!(
         service.urls,
-        ["http://127.0.0.1:8080/api", "http://shop.test"]
+        ["http://127.0.0.1:8080/api", "https://shop.test"]
     );
     let stock = DataTypeId(0);
     let put = service.asks(stock, Operation::Put).expect("a put");
@@ -101,18 +105,18 @@ fn what_is_written_again_is_the_same() {
 #[test]
 fn the_command_line_says_where() {
     let overrides = Overrides {
-        target: vec!["http://a.test".to_owned(), "http://b.test:81/".to_owned()],
+        target: vec!["http://a.test".to_owned(), "https://b.test:81/".to_owned()],
         ..Overrides::default()
     };
     let plan = parse("a.yaml", EXTERNAL, &overrides).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(service(&plan).urls, ["http://a.test", "http://b.test:81"]);
+    assert_eq!(service(&plan).urls, ["http://a.test", "https://b.test:81"]);
     let wrong = Overrides {
-        target: vec!["https://a.test".to_owned()],
+        target: vec!["ftp://a.test".to_owned()],
         ..Overrides::default()
     };
     let told = errors_of(EXTERNAL, &wrong);
     assert!(
-        told.contains("https is not spoken here") && told.contains("--target https://a.test"),
+        told.contains("http:// or https://") && told.contains("--target ftp://a.test"),
         "{told}"
     );
 }
@@ -161,7 +165,7 @@ fn what_belongs_to_the_built_in_service_is_refused_where_it_stands() {
 #[test]
 fn all_mistakes_are_told_at_once() {
     let text = TARGET
-        .replace("http://shop.test", "ftp://shop.test")
+        .replace("https://shop.test", "ftp://shop.test")
         .replace("path: \"/calls/{who}\"", "path: \"calls/{whom}\", boby: x")
         .replace("outcome: {", "outcome: { headr: x,")
         .replace("200..202", "202..200")
@@ -198,9 +202,9 @@ fn each_rule_is_told_once() {
     );
     rule(
         "x-user: \"u{user}\"",
-        "X-Api-Key: twice",
-        "the field `x-api-key` stands twice",
-        "X-Api-Key",
+        "X-Shop: twice",
+        "the field `x-shop` stands twice",
+        "X-Shop",
     );
 }
 
@@ -260,4 +264,118 @@ fn a_scenario_of_ours_has_no_target_of_another() {
     ] {
         assert!(told.contains(wanted), "{wanted}:\n{told}");
     }
+}
+
+/// Whoever builds and tests this has it.
+const VARIABLE: &str = "CARGO_PKG_DESCRIPTION";
+const VALUE: &str = env!("CARGO_PKG_DESCRIPTION");
+
+/// [`TARGET`] with these fields in every request.
+fn with_headers(headers: &str) -> String {
+    let usual = "headers: { x-shop: \"none of yours\", x-user: \"u{user}\" }";
+    assert!(TARGET.contains(usual));
+    TARGET.replace(usual, &format!("headers: {{ {headers} }}"))
+}
+
+#[test]
+fn whom_to_trust_is_planned() {
+    let trusted = service(&plan(TARGET)).tls.clone();
+    assert_eq!(trusted.ca.as_deref(), Some(Path::new("shop-ca.pem")));
+    assert!(!trusted.verify);
+    assert_eq!(service(&plan(EXTERNAL)).tls, Trust::default());
+    rule(
+        "verify: false",
+        "verify: perhaps",
+        "is no truth value",
+        "perhaps",
+    );
+    rule("ca: shop", "cert: shop", "unknown key `cert`", "cert");
+}
+
+#[test]
+fn the_file_of_authorities_lies_beside_the_scenario() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("target.yaml");
+    std::fs::write(&path, TARGET).expect("written");
+    let loaded = load(&path, &Overrides::default()).expect("a plan");
+    let ca = folder.path().join("shop-ca.pem");
+    assert_eq!(service(&loaded).tls.ca.as_ref(), Some(&ca));
+    assert!(loaded.resolved_yaml.contains(&ca.display().to_string()));
+    let typed = load(&path, &set(&[("target.tls.ca", "other.pem")])).expect("a plan");
+    let here = std::path::absolute("other.pem").expect("a path");
+    assert_eq!(service(&typed).tls.ca, Some(here), "from where it is typed");
+}
+
+#[test]
+fn a_value_from_the_environment_is_sent_and_never_written() {
+    let from = format!("authorization: {{ env: {VARIABLE}, prefix: \"Bearer \" }}");
+    let first = plan(&with_headers(&from));
+    let (name, value) = &service(&first).headers[0];
+    assert_eq!(name, "authorization");
+    assert_eq!(value.template().source(), format!("Bearer {VALUE}"));
+    let written = &first.resolved_yaml;
+    assert!(
+        written.contains(VARIABLE) && !written.contains(VALUE),
+        "{written}"
+    );
+    let again = plan(written);
+    assert_eq!(service(&again), service(&first));
+    assert!(!format!("{first:?}").contains(VALUE));
+}
+
+#[test]
+fn what_the_environment_lacks_is_told_where_it_is_wanted() {
+    let usual = "x-shop: \"none of yours\"";
+    rule(
+        usual,
+        "x-shop: { env: NOBODY_SETS_THIS }",
+        "the environment has no variable `NOBODY_SETS_THIS`",
+        "NOBODY_SETS_THIS",
+    );
+    rule(
+        usual,
+        "x-shop: { env: CARGO_PKG_NAME, prefix: \"ü\" }",
+        "plain characters alone",
+        "\"ü\" ",
+    );
+    rule(usual, "x-shop: { prefix: a }", "`env` is missing", "{");
+}
+
+#[test]
+fn a_secret_that_was_written_is_hidden_and_wanted_again() {
+    let text = with_headers("X-Api-Key: hush-hush, cookie: \"id={user}\"")
+        .replace("x-user: nobody", "x-token: hush-hush");
+    let written = plan(&text).resolved_yaml;
+    assert!(
+        !written.contains("hush") && !written.contains("id={user}"),
+        "{written}"
+    );
+    assert_eq!(written.matches("\"…\"").count(), 3, "{written}");
+    let told = errors_of(&written, &Overrides::default());
+    assert_eq!(told.matches("a secret stood here").count(), 3, "{told}");
+    assert!(told.contains("{ env: NAME }"), "{told}");
+}
+
+#[test]
+fn what_variants_and_arguments_change_tells_no_secret() {
+    let text = format!(
+        "{TARGET}\nvariants:\n  - {{ name: a }}\n  - name: b\n    set:\n      \
+         target.headers.authorization: hush\n      \
+         target.operations.stock.get.headers: {{ x-token: hush, accept: json }}\n"
+    );
+    let plan = plan(&text);
+    insta::assert_snapshot!(plan.variants[1].changes.join("\n"), @"
+    target.headers.authorization=…
+    target.operations.stock.get.headers={ x-token: …, accept: json }
+    ");
+    assert!(
+        !plan.resolved_yaml.contains("hush"),
+        "{}",
+        plan.resolved_yaml
+    );
+    let told = errors_of(TARGET, &set(&[("target.headers.x-token", "hush ü")]));
+    assert!(
+        told.contains("--set target.headers.x-token=…") && !told.contains("hush"),
+        "{told}"
+    );
 }
