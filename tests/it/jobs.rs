@@ -2,7 +2,6 @@
 //! begins anew.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use cachestorm::engine::Answer;
@@ -10,6 +9,7 @@ use cachestorm::engine::data_type::Key;
 use cachestorm::engine::layer::{Layer, Outcome};
 use serde_json::Value;
 
+use crate::support::program::Place;
 use crate::support::{CUSTOMER, Stage};
 
 fn seen(answer: &Answer) -> (Outcome, Layer) {
@@ -147,26 +147,13 @@ fn from_redis(report: &Value, from: u64, to: u64) -> u64 {
 
 /// What the terminal shows, and the report as data and as a page.
 fn run_the_day() -> (String, Value, String) {
-    let temporary = tempfile::tempdir().expect("a temporary folder");
-    let (scenario, out) = (
-        temporary.path().join("day.yaml"),
-        temporary.path().join("report"),
-    );
+    let place = Place::new();
+    let scenario = place.folder().join("day.yaml");
     std::fs::write(&scenario, DAY).expect("written");
-    let output = Command::new(env!("CARGO_BIN_EXE_cachestorm"))
-        .arg("run")
-        .arg(&scenario)
-        .args(["--quiet", "--out"])
-        .arg(&out)
-        .env("TMPDIR", temporary.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("the command starts");
-    let told = String::from_utf8(output.stdout).expect("UTF-8");
-    let text = std::fs::read_to_string(out.join("report.json")).expect("report.json is there");
-    let report: Value = serde_json::from_str(&text).expect("report.json is JSON");
-    let html = std::fs::read_to_string(out.join("report.html")).expect("report.html is there");
-    (told, report, html)
+    let output = place.command("run", &scenario).output();
+    let told = String::from_utf8(output.expect("the command starts").stdout).expect("UTF-8");
+    let report = place.report().expect("report.json is there");
+    (told, report, place.file("report.html"))
 }
 
 #[test]

@@ -1,31 +1,13 @@
 //! Users of several kinds, on journeys and by a mix, from the scenario to the report: over real Redis,
 //! and in virtual time.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
+
+use crate::support::program;
 
 /// The report of `scenarios/journeys.yaml`.
 fn report_of(command: &str, more: &[&str]) -> Value {
-    let temporary = tempfile::tempdir().expect("a temporary folder");
-    let out = temporary.path().join("report");
-    let mut cachestorm = Command::new(env!("CARGO_BIN_EXE_cachestorm"));
-    cachestorm
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .args([command, "scenarios/journeys.yaml"])
-        .arg("--quiet")
-        .args(more)
-        .arg("--out")
-        .arg(&out)
-        .env("TMPDIR", temporary.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let status = cachestorm.status().expect("the command starts");
-    // Gates may fail on so small a run; what counts here is what was measured.
-    assert!(matches!(status.code(), Some(0 | 3 | 4)), "{status}");
-    let text = std::fs::read_to_string(out.join("report.json")).expect("report.json is there");
-    serde_json::from_str(&text).expect("report.json is JSON")
+    program::report_of(command, "scenarios/journeys.yaml", more)
 }
 
 fn number<'v>(value: &'v Value, path: &str) -> &'v Value {

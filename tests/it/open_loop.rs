@@ -1,34 +1,10 @@
 //! Arrivals by a schedule and recorded traffic, from the scenario to the report, by the program itself.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Runs `cachestorm COMMAND SCENARIO` and gives what it said, and its report if it wrote one.
-fn cachestorm(command: &str, scenario: &str, more: &[&str]) -> (Output, Option<Value>) {
-    let temporary = tempfile::tempdir().expect("a temporary folder");
-    let out = temporary.path().join("report");
-    let output = Command::new(env!("CARGO_BIN_EXE_cachestorm"))
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .args([command, scenario, "--quiet"])
-        .args(more)
-        .arg("--out")
-        .arg(&out)
-        .env("TMPDIR", temporary.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("the command starts");
-    let report = std::fs::read_to_string(out.join("report.json")).ok();
-    let report = report.map(|text| serde_json::from_str(&text).expect("report.json is JSON"));
-    (output, report)
-}
-
-fn report_of(command: &str, scenario: &str, more: &[&str]) -> Value {
-    let (output, report) = cachestorm(command, scenario, more);
-    let told = String::from_utf8_lossy(&output.stderr);
-    report.unwrap_or_else(|| panic!("{}: {told}", output.status))
-}
+use crate::support::program::{cachestorm, report_of};
 
 /// One line of `reference_miss_ratios.csv`.
 #[derive(Debug, serde::Deserialize)]

@@ -12,6 +12,8 @@ use cachestorm::workload::size::ValueSize;
 use cachestorm::workload::{Popularity, Population, What};
 use std::process::Command;
 
+use crate::support::program::cachestorm;
+
 const SCENARIO: &str = "scenarios/presets.yaml";
 
 fn root() -> &'static Path {
@@ -307,19 +309,9 @@ fn the_documentation_lists_every_preset() {
 
 /// The verdicts of a simulation of the scenario, by gate.
 fn simulate(set: &[&str]) -> (i32, Vec<(String, String)>) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cachestorm"));
-    command
-        .current_dir(root())
-        .args(["simulate", SCENARIO, "--quiet", "--out"]);
-    command.arg(folder.path());
-    for value in set {
-        command.args(["--set", value]);
-    }
-    let output = command.output().expect("it runs");
-    let report = fs::read_to_string(folder.path().join("report.json"));
-    let report = report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    let set: Vec<&str> = set.iter().flat_map(|value| ["--set", value]).collect();
+    let (output, report) = cachestorm("simulate", SCENARIO, &set);
+    let report = report.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     let text = |gate: &serde_json::Value, key: &str| gate[key].as_str().expect("a text").to_owned();
     let gates = report["gates"].as_array().expect("gates").iter();
     let verdicts = gates.map(|gate| (text(gate, "name"), text(gate, "verdict")));

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use cachestorm::workload::trace::key_id;
 use serde_json::Value;
+
+use crate::support::program::cachestorm;
 
 /// What the local layer counts for an entry beside key and value.
 const ENTRY_BYTES: u64 = 128;
@@ -137,23 +139,14 @@ impl Plain {
 
 /// Runs `scenarios/replay.yaml` over the trace in `file`.
 fn replay(command: &str, file: &Path, set: &[&str]) -> (Output, Option<Value>) {
-    let temporary = tempfile::tempdir().expect("a temporary folder");
-    let out = temporary.path().join("report");
-    let mut replaying = Command::new(env!("CARGO_BIN_EXE_cachestorm"));
-    replaying
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .args([command, "scenarios/replay.yaml", "--quiet"])
-        .args(["--set", &format!("traffic.trace.file={}", file.display())])
-        .args(["--set", "traffic.trace.value_size=trace"])
-        .env("TMPDIR", temporary.path())
-        .stdin(Stdio::null());
-    for set in set {
-        replaying.args(["--set", set]);
-    }
-    let output = replaying.arg("--out").arg(&out).output();
-    let report = std::fs::read_to_string(out.join("report.json")).ok();
-    let report = report.map(|text| serde_json::from_str(&text).expect("report.json is JSON"));
-    (output.expect("the command starts"), report)
+    let file = format!("traffic.trace.file={}", file.display());
+    let own = [&file, "traffic.trace.value_size=trace"];
+    let all: Vec<&str> = own
+        .iter()
+        .chain(set)
+        .flat_map(|set| ["--set", set])
+        .collect();
+    cachestorm(command, "scenarios/replay.yaml", &all)
 }
 
 /// A trace in a folder of its own.

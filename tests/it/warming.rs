@@ -1,8 +1,6 @@
 //! Warming over several instances and a real Redis, and through the command: who loads, how much at
 //! once, and what the first users meet.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use cachestorm::engine::layer::{Origin as _, Outcome, is_hit};
 use cachestorm::engine::warming::{Warming, Warmth};
 use serde_json::Value;
 
+use crate::support::program::report_of;
 use crate::support::scene::Scene;
 
 const ITEM: DataTypeId = DataTypeId(0);
@@ -134,30 +133,20 @@ async fn live_a_dead_redis_does_not_stop_the_warming() {
 
 /// `scenarios/deployment.yaml`, shorter and smaller.
 fn run(more: &[&str]) -> Value {
-    let temporary = tempfile::tempdir().expect("a temporary folder");
-    let out = temporary.path().join("report");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cachestorm"));
-    command
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .args(["run", "scenarios/deployment.yaml"])
-        .args(["--users", "150", "--quiet"])
-        .args(["--set", "traffic.think_time=100ms..300ms"])
-        .args(["--set", "traffic.phases.first-seconds.for=2s"])
-        .args(["--set", "traffic.phases.after.for=3s"])
-        .args(["--set", "warming.keys={ product: 300, customer: 200 }"])
-        .args(["--set", "warming.target_hit_ratio=70%"])
-        .args(["--set", "variants=none"])
-        .args(more)
-        .arg("--out")
-        .arg(&out)
-        .env("TMPDIR", temporary.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let status = command.status().expect("the command starts");
-    // Gates may fail on so small a run; what counts here is what was measured.
-    assert!(matches!(status.code(), Some(0 | 3 | 4)), "{status}");
-    let text = std::fs::read_to_string(out.join("report.json")).expect("report.json is there");
-    serde_json::from_str(&text).expect("report.json is JSON")
+    let smaller = [
+        "--users=150",
+        "--set=traffic.think_time=100ms..300ms",
+        "--set=traffic.phases.first-seconds.for=2s",
+        "--set=traffic.phases.after.for=3s",
+        "--set=warming.keys={ product: 300, customer: 200 }",
+        "--set=warming.target_hit_ratio=70%",
+        "--set=variants=none",
+    ];
+    report_of(
+        "run",
+        "scenarios/deployment.yaml",
+        &[&smaller, more].concat(),
+    )
 }
 
 #[test]

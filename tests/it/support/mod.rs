@@ -4,6 +4,7 @@ pub(crate) mod durability;
 pub(crate) mod exposition;
 pub(crate) mod fake_queue;
 pub(crate) mod fake_remote;
+pub(crate) mod program;
 pub(crate) mod rigged;
 pub(crate) mod scene;
 pub(crate) mod signal;
