@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -226,14 +226,7 @@ fn carry_out<T>(
         out: output.out.clone(),
         ..RunOptions::default()
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("generator")
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            let text = format!("threads cannot be started: {error}");
-            fail(&text, Exit::Unexpected)
-        })?;
+    let runtime = started(Builder::new_multi_thread().thread_name("generator"))?;
     let bar = (!output.quiet && io::stderr().is_terminal()).then(Bar::new);
     let progress: &dyn runner::Progress = match &bar {
         Some(bar) => bar,
@@ -421,6 +414,14 @@ fn tell(text: &str) {
 #[allow(clippy::print_stderr, reason = "progress and warnings")]
 fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The runtime that `threads` describes.
+fn started(threads: &mut Builder) -> Result<Runtime, Exit> {
+    threads.enable_all().build().map_err(|error| {
+        let text = format!("threads cannot be started: {error}");
+        fail(&text, Exit::Unexpected)
+    })
 }
 
 fn fail(text: &str, exit: Exit) -> Exit {

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::exit_code::Exit;
-use super::{fail, stop_on_signals, tell, warn};
+use super::{fail, started, stop_on_signals, tell, warn};
 use crate::clock::Clock;
 use crate::environment::redis_monitor::{CaptureError, CaptureOptions, Ended, capture};
 use crate::units::{Ratio, Span};
@@ -255,15 +255,8 @@ fn to_standard_output(
 
 /// A runtime that hears signals, and then says what is being done.
 fn stoppable(doing: &'static str) -> Result<(Runtime, watch::Receiver<bool>), Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("trace")
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            let text = format!("threads cannot be started: {error}");
-            fail(&text, Exit::Unexpected)
-        })?;
+    let mut threads = Builder::new_multi_thread();
+    let runtime = started(threads.worker_threads(1).thread_name("trace"))?;
     let stop = runtime.block_on(async { stop_on_signals(doing) });
     Ok((runtime, stop))
 }

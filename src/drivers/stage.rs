@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::clock::{Clock, Timestamp};
 use crate::engine::data_type::{DataTypeId, Key};
@@ -62,6 +63,16 @@ impl Service for Instance {
     fn restart(&self) -> Restarting<'_> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// Stops a driver after so long; without a time, never.
+pub(super) async fn stop_after(after: Option<Duration>, clock: Clock, stop: watch::Sender<bool>) {
+    if let Some(after) = after {
+        clock.sleep(after).await;
+        stop.send_replace(true);
+    }
+    // As long as nobody drops it, nobody takes it for an end.
+    std::future::pending::<()>().await;
 }
 
 /// How many users were live from when on, and the samples.

@@ -196,14 +196,16 @@ fn a_reader_that_has_read_enough_is_no_error() {
     output.read_line(&mut first).expect("a line");
     assert!(first.starts_with("0,#"), "{first}");
     drop(output);
-    let mut errors = String::new();
-    child
-        .stderr
-        .take()
-        .expect("a pipe")
-        .read_to_string(&mut errors)
-        .expect("text");
+    let errors = errors_of(&mut child);
     assert_eq!((wait(&mut child), errors.as_str()), (0, ""));
+}
+
+/// What it says on its standard error until it closes it.
+fn errors_of(child: &mut Child) -> String {
+    let mut errors = String::new();
+    let mut pipe = child.stderr.take().expect("a pipe");
+    pipe.read_to_string(&mut errors).expect("text");
+    errors
 }
 
 fn wait(child: &mut Child) -> i32 {
@@ -503,13 +505,7 @@ async fn live_a_capture_ends_by_itself_and_by_ctrl_c() {
     );
     signal::send(Signal::INT, child.id());
     let code = wait(&mut child);
-    let mut errors = String::new();
-    child
-        .stderr
-        .take()
-        .expect("a pipe")
-        .read_to_string(&mut errors)
-        .expect("text");
+    let errors = errors_of(&mut child);
     assert_eq!(code, 130, "{errors}");
     let found = records(&desk.path().join("some.csv.zst"));
     assert!(

@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::virtual_time;
 use crate::drivers::Driven;
 use crate::drivers::direct::Direct;
-use crate::drivers::stage::{Instance, Sink};
+use crate::drivers::stage::{Instance, Sink, stop_after};
 use crate::engine::data_type::{DataType, DataTypeId, Strategy};
 use crate::engine::layer::Operation;
 use crate::environment::instance::service::Service;
@@ -78,13 +78,7 @@ fn run(ramp: Duration, rhythm: Option<Rhythm>, stopped_after: Option<Duration>) 
     };
     let targets = vec![Arc::clone(&instance) as Arc<dyn Service>];
     let driven = runtime.block_on(async move {
-        tokio::spawn(async move {
-            if let Some(after) = stopped_after {
-                clock.sleep(after).await;
-                stop.send_replace(true);
-            }
-            std::future::pending::<()>().await;
-        });
+        tokio::spawn(stop_after(stopped_after, clock, stop));
         Direct { users, targets }.run().await.expect("driven")
     });
     Scene {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::*;
 use crate::clock::{Timestamp, virtual_time};
 use crate::drivers::arrivals::{Pacing, Replay};
-use crate::drivers::stage::{Instance, Sink};
+use crate::drivers::stage::{Instance, Sink, stop_after};
 use crate::engine::data_type::{DataType, DataTypeId, PolicyTable, Strategy};
 use crate::engine::layer::Operation;
 use crate::measure::{PhaseKind, Sample, Schedule};
@@ -111,13 +111,7 @@ fn run_with(
     };
     let targets = vec![Arc::clone(&instance) as Arc<dyn Service>];
     let driven = runtime.block_on(async move {
-        tokio::spawn(async move {
-            if let Some(after) = stopped_after {
-                clock.sleep(after).await;
-                stop.send_replace(true);
-            }
-            std::future::pending::<()>().await;
-        });
+        tokio::spawn(stop_after(stopped_after, clock, stop));
         open.run_directly(targets).await.expect("driven")
     });
     drop(runtime);
