@@ -25,8 +25,8 @@ use crate::measure::event_log::LogHash;
 use crate::measure::query::{Phases, Query};
 use crate::measure::validity;
 use crate::report::model::{
-    Baseline, EnvironmentInfo, EventLogResult, Improvement, RedisResult, Report, SCHEMA_VERSION,
-    ScenarioInfo, TargetResult, Tool, TraceResult, TraceSizesResult, Validity,
+    Baseline, EnvironmentInfo, EventLogResult, GeneratorResult, Improvement, RedisResult, Report,
+    SCHEMA_VERSION, ScenarioInfo, TargetResult, Tool, TraceResult, TraceSizesResult, Validity,
 };
 use crate::scenario::plan::Plan;
 use crate::workload::trace::TraceFormat;
@@ -44,7 +44,8 @@ pub(super) fn report(
     let improvement = baseline
         .as_ref()
         .and_then(|baseline| improvement(baseline, after));
-    let mut validity = validity(plan, passes, &house.time);
+    let generator = generator::result(after, &house.time);
+    let mut validity = validity(plan, passes, &house.time, generator.as_ref());
     // The main variant's verdict stands, but the run did not come to its end.
     validity.interrupted |= variants::interrupted(measured);
     let variants = variants::results((plan, house), passes, measured, baseline.as_ref());
@@ -105,7 +106,7 @@ pub(super) fn report(
         ended_early: gates::ended_early(after),
         knee: None,
         variants,
-        generator: generator::result(after, &house.time),
+        generator,
         validity,
         timeseries_interval_s: after.measurements.row_width_s(),
         timeseries: timeseries::seconds(after),
@@ -189,7 +190,12 @@ fn cpus() -> u32 {
     available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
 }
 
-fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
+fn validity(
+    plan: &Plan,
+    passes: &Passes,
+    time: &Time,
+    generator: Option<&GeneratorResult>,
+) -> Validity {
     let after = &passes.after;
     let measurements = &after.measurements;
     let starts = measurements.starts_in(Phases::Measured);
@@ -206,7 +212,7 @@ fn validity(plan: &Plan, passes: &Passes, time: &Time) -> Validity {
         users_planned: plan.traffic.users_live_wanted(),
         users_live_max: measurements.users_live_max(),
         interrupted: interrupted(after) || passes.before.as_ref().is_some_and(interrupted),
-        generator: generator::evidence(generator::result(after, time).as_ref()),
+        generator: generator::evidence(generator),
         ended_by_gate: after.observed.gates.ended.is_some(),
         redis_died: passes
             .before

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{gates, improvement, parts, validity};
+use super::{gates, generator, improvement, parts, validity};
 use crate::engine::layer::{Layer, Operation};
 use crate::gates::Verdict;
 use crate::gates::judge::{Evidence, Observation, judge, overall};
@@ -44,7 +44,8 @@ fn result(
     let pass = &passes.after;
     let all = Query::default();
     let improvement = baseline.and_then(|baseline| improvement(baseline, pass));
-    let validity = validity(plan, passes, &house.time);
+    let generator = generator::result(pass, &house.time);
+    let validity = validity(plan, passes, &house.time, generator.as_ref());
     let name = variant.plan.as_ref().map(|_| &*variant.name);
     let scale = house.scale(name);
     let evidence = RunEvidence {
